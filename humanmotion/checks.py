@@ -1,0 +1,28 @@
+"""Checks that the value types run on themselves when they are built."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from humanmotion.errors import MotionError
+
+
+def check_tensor(name: str, value: Tensor, shape: tuple[int, ...]) -> None:
+    """Raise MotionError naming the field, and the first bad frame, unless shape and numbers fit."""
+    if not isinstance(value, Tensor):
+        raise MotionError(f"{name} must be a torch tensor, not {type(value).__name__}")
+    if tuple(value.shape) != shape:
+        raise MotionError(f"{name} has shape {tuple(value.shape)}, expected {shape}")
+    if value.is_floating_point() and not torch.isfinite(value).all():
+        bad = (~torch.isfinite(value)).reshape(len(value), -1).any(-1) if value.ndim else None
+        where = f" at frame {int(bad.nonzero()[0])}" if bad is not None else ""
+        raise MotionError(f"{name} is not finite{where}")
+
+
+def check_times(times: Tensor, frames: int) -> None:
+    """Raise MotionError unless `times` `(T,)` in seconds is finite and strictly rising."""
+    check_tensor("times", times, (frames,))
+    steps = times[1:] - times[:-1]
+    if frames > 1 and not (steps > 0).all():
+        raise MotionError(f"times must rise; they do not at frame {int((steps <= 0).nonzero()[0]) + 1}")

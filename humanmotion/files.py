@@ -1,0 +1,250 @@
+"""Safe reading, atomic writing, and where things lie. No other module opens files its own way.
+
+Nothing here ever unpickles. Sizes are taken from headers and checked before memory is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanmotion.errors import FileFormatError, InputError, OutputError
+
+MAX_BYTES = 4 << 30
+"""No file of ours comes near; a header that claims more is damaged or hostile."""
+MAX_TEXT_BYTES = 512 << 20
+MAX_JSON_DEPTH = 64
+
+Array = NDArray[Any]
+
+
+def existing_file(path: str | Path) -> Path:
+    """The path, if a readable, non-empty regular file lies there; raises InputError otherwise."""
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist; give the path of a file")
+    if not path.is_file():
+        raise InputError(f"{path} is not a file; give the path of a file")
+    try:
+        with path.open("rb") as stream:
+            if not stream.read(1):
+                raise FileFormatError(f"{path} is empty (0 bytes)")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    return path
+
+
+def read_npz(
+    path: str | Path, *, keys: Collection[str] | None = None, max_bytes: int | None = None
+) -> dict[str, Array]:
+    """Arrays of an npz file, object arrays refused.
+
+    With `keys`, only those (of them, the ones that exist) are read and others are never looked at,
+    so files with odd extra members open. Raises FileFormatError: not an npz, damaged, an object
+    array among the members to read, or headers that claim more than `max_bytes` in all
+    (default MAX_BYTES).
+    """
+    path = existing_file(path)
+    budget = MAX_BYTES if max_bytes is None else max_bytes
+    out: dict[str, Array] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                key = name.removesuffix(".npy")
+                if not name.endswith(".npy") or (keys is not None and key not in keys):
+                    continue
+                budget -= _claimed_bytes(archive, name, path)
+                if budget < 0:
+                    raise FileFormatError(
+                        f"{path}: {key} claims to unpack to more than is accepted; "
+                        "the file is damaged or hostile"
+                    )
+                with archive.open(name) as member:
+                    out[key] = np.lib.format.read_array(member, allow_pickle=False)
+    except zipfile.BadZipFile as error:
+        raise FileFormatError(f"{path} is not an npz file, or is damaged") from error
+    except (ValueError, EOFError, OSError, NotImplementedError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+        raise FileFormatError(f"{path} is damaged: {error}") from error
+    return out
+
+
+def npz_shapes(path: str | Path) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shape and dtype of every member, from the headers alone: `{key: (shape, dtype)}`."""
+    path = existing_file(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [n for n in archive.namelist() if n.endswith(".npy")]
+            headers = {n.removesuffix(".npy"): _header(archive, n) for n in names}
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+        raise FileFormatError(f"{path} is not an npz file, or is damaged") from error
+    return {key: (shape, str(dtype)) for key, (shape, dtype) in headers.items()}
+
+
+def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    with archive.open(name) as member:
+        version = np.lib.format.read_magic(member)
+        read = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = read(member)
+    return shape, dtype
+
+
+def _claimed_bytes(archive: zipfile.ZipFile, name: str, path: Path) -> int:
+    shape, dtype = _header(archive, name)
+    if dtype.hasobject:
+        raise FileFormatError(
+            f"{path}: {name.removesuffix('.npy')} holds Python objects, which are never loaded "
+            "because they can run code; save plain numeric arrays instead"
+        )
+    return int(np.prod(shape, dtype=np.float64)) * dtype.itemsize
+
+
+def write_npz(path: str | Path, arrays: Mapping[str, Array], *, overwrite: bool = True) -> None:
+    """Write a compressed npz atomically; the same arrays give the same bytes."""
+    with atomic_path(path, overwrite=overwrite) as temporary, zipfile.ZipFile(
+        temporary, "w", zipfile.ZIP_DEFLATED
+    ) as archive:
+        for key, value in arrays.items():
+            buffer = io.BytesIO()
+            np.lib.format.write_array(buffer, np.ascontiguousarray(value), allow_pickle=False)
+            # A fixed date: the clock would make every file differ.
+            info = zipfile.ZipInfo(f"{key}.npy", (1980, 1, 1, 0, 0, 0))
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, buffer.getvalue())
+
+
+def read_text(path: str | Path, *, max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """A UTF-8 text file's content; raises FileFormatError when too large or not text."""
+    path = existing_file(path)
+    if path.stat().st_size > max_bytes:
+        raise FileFormatError(
+            f"{path} has {path.stat().st_size} bytes; at most {max_bytes} are accepted"
+        )
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{path} is not a text file (UTF-8)") from error
+
+
+def read_json(path: str | Path, *, max_bytes: int = MAX_TEXT_BYTES) -> Any:
+    """A JSON file's content; raises FileFormatError when it is not JSON or nested too deep."""
+    text = read_text(path, max_bytes=max_bytes)
+    if _depth(text) > MAX_JSON_DEPTH:
+        raise FileFormatError(f"{path} is nested more than {MAX_JSON_DEPTH} levels deep")
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise FileFormatError(f"{path} is not JSON: {error}") from error
+
+
+def _depth(text: str) -> int:
+    # Counted before parsing, since the parser itself recurses; brackets within strings only
+    # make the count larger than the truth, and real files stay far below the limit.
+    depth = deepest = 0
+    for char in text:
+        if char in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+            if deepest > MAX_JSON_DEPTH:
+                break
+        elif char in "]}":
+            depth -= 1
+    return deepest
+
+
+def write_text(path: str | Path, text: str, *, overwrite: bool = True) -> None:
+    """Write a UTF-8 text file atomically."""
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: str | Path, value: Any, *, overwrite: bool = True) -> None:
+    """Write JSON (numbers finite, keys in the order given) atomically."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n", overwrite=overwrite)
+
+
+@contextmanager
+def atomic_path(path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
+    """A temporary path beside `path`, moved onto it when the block ends well, else removed.
+
+    Raises OutputError: the target exists and `overwrite` is false, its folder cannot be made or
+    written, or the disk is full.
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists already; pass --overwrite or name another output")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The suffix is kept: writers of video and zip files choose the container by it.
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
+        )
+        os.close(handle)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def writable_folder(path: str | Path) -> Path:
+    """The folder, made if need be; raises OutputError when it cannot be written to."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except OSError as error:
+        raise OutputError(f"folder {path} cannot be written: {error.strerror}") from error
+
+
+def sha256(path: str | Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with existing_file(path).open("rb") as stream:
+        return hashlib.file_digest(cast(Any, stream), "sha256").hexdigest()
+
+
+def asset(name: str) -> Path:
+    """Path of a file in the shipped `assets/` folder; raises InputError when it is not there."""
+    packaged = Path(str(resources.files("humanmotion"))) / "assets" / name
+    checkout = Path(__file__).parent.parent / "assets" / name
+    for path in (packaged, checkout):
+        if path.exists():
+            return path
+    raise InputError(f"the shipped file assets/{name} is missing; install humanmotion again")
+
+
+def cache_dir() -> Path:
+    """Where downloads and caches go: HUMANMOTION_CACHE, or the user's cache folder."""
+    given = os.environ.get("HUMANMOTION_CACHE")
+    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return Path(given) if given else home / "humanmotion"
