@@ -38,8 +38,9 @@ class Camera:
             check_tensor(name, getattr(self, name), (frames, *tail))
         eye = torch.eye(3, dtype=self.R_w2c.dtype, device=self.R_w2c.device)
         gap = (self.R_w2c @ self.R_w2c.transpose(-1, -2) - eye).abs().amax((-1, -2))
-        if frames and (gap > ROTATION_TOLERANCE).any():
-            raise MotionError(f"R_w2c is no rotation at frame {int(gap.argmax())}")
+        bad = (gap > ROTATION_TOLERANCE) | (torch.linalg.det(self.R_w2c) < 0)
+        if bad.any():
+            raise MotionError(f"R_w2c is no rotation at frame {int(bad.nonzero()[0])}")
         if self.width <= 0 or self.height <= 0:
             raise MotionError(f"camera image size {self.width}x{self.height} must be positive")
 
@@ -47,9 +48,8 @@ class Camera:
         return len(self.t_w2c)
 
     def __getitem__(self, frames: slice | Tensor) -> Camera:
-        return replace(
-            self, K=self.K[frames], R_w2c=self.R_w2c[frames], t_w2c=self.t_w2c[frames]
-        )
+        """The camera at some frames (a slice, or int64 indices)."""
+        return replace(self, K=self.K[frames], R_w2c=self.R_w2c[frames], t_w2c=self.t_w2c[frames])
 
     @property
     def centre(self) -> Tensor:
@@ -58,9 +58,7 @@ class Camera:
 
     def to_camera(self, points: Tensor) -> Tensor:
         """World points `(T, ..., 3)` to camera coordinates `(T, ..., 3)`, metres."""
-        flat = points.reshape(points.shape[0], -1, 3)
-        out = flat @ self.R_w2c.transpose(-1, -2) + self.t_w2c[:, None]
-        return out.reshape(points.shape)
+        return _apply(self.R_w2c, points) + _spread(self.t_w2c, points)
 
     def project(self, points: Tensor) -> Tensor:
         """World points `(T, ..., 3)` in metres to pixels `(T, ..., 2)`.
@@ -70,29 +68,39 @@ class Camera:
         return project(self.to_camera(points), self.K)
 
     def unproject(self, pixels: Tensor, depth: Tensor) -> Tensor:
-        """Pixels `(T, ..., 2)` at `depth` `(T, ...)` metres along z to world points `(T, ..., 3)`."""
-        flat = pixels.reshape(pixels.shape[0], -1, 2)
-        rays = torch.cat((flat, torch.ones_like(flat[..., :1])), -1)
-        rays = rays @ torch.linalg.inv(self.K).transpose(-1, -2)
-        cam = rays * depth.reshape(depth.shape[0], -1, 1)
-        world = (cam - self.t_w2c[:, None]) @ self.R_w2c
-        return world.reshape(*pixels.shape[:-1], 3)
+        """World points `(T, ..., 3)` of pixels `(T, ..., 2)` at `depth` `(T, ...)` metres along z."""
+        rays = torch.cat((pixels, torch.ones_like(pixels[..., :1])), -1)
+        cam = _apply(torch.linalg.inv(self.K), rays) * depth[..., None]
+        return _apply(self.R_w2c.transpose(-1, -2), cam - _spread(self.t_w2c, cam))
 
 
 def project(points: Tensor, K: Tensor) -> Tensor:
     """Camera-space points `(T, ..., 3)` to pixels `(T, ..., 2)` with `K` `(T, 3, 3)`."""
-    flat = points.reshape(points.shape[0], -1, 3)
     # A depth of zero would give infinite pixels and NaN gradients; 1 mm is nearer than any lens.
-    z = flat[..., 2:]
+    z = points[..., 2:]
     z = torch.where(z.abs() < 1e-3, torch.full_like(z, 1e-3), z)
-    xy = (flat / z) @ K.transpose(-1, -2)
-    return xy[..., :2].reshape(*points.shape[:-1], 2)
+    ray = points[..., :2] / z
+    return _apply(K[..., :2, :2], ray) + _spread(K[..., :2, 2], ray)
+
+
+def _apply(matrix: Tensor, points: Tensor) -> Tensor:
+    """One `(T, n, n)` matrix a frame on `(T, ..., n)` points."""
+    return torch.einsum("tij,t...j->t...i", matrix, points)
+
+
+def _spread(vector: Tensor, points: Tensor) -> Tensor:
+    """One `(T, n)` vector a frame, shaped to add to `(T, ..., n)` points."""
+    return vector.reshape(len(vector), *[1] * (points.ndim - 2), vector.shape[-1])
 
 
 def intrinsics(focal: Tensor | float, *, width: int, height: int) -> Tensor:
-    """`(..., 3, 3)` intrinsics from a focal length in pixels, principal point at the centre."""
-    focal = torch.as_tensor(focal, dtype=torch.get_default_dtype())
-    K = torch.zeros(*focal.shape, 3, 3)
+    """`(..., 3, 3)` intrinsics from a focal length in pixels, principal point at the centre.
+
+    A tensor keeps its dtype and device; a number gives the default dtype.
+    """
+    focal = torch.as_tensor(focal)
+    focal = focal if focal.is_floating_point() else focal.to(torch.get_default_dtype())
+    K = focal.new_zeros(*focal.shape, 3, 3)
     K[..., 0, 0] = K[..., 1, 1] = focal
     K[..., 0, 2], K[..., 1, 2], K[..., 2, 2] = width / 2, height / 2, 1.0
     return K

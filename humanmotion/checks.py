@@ -25,4 +25,6 @@ def check_times(times: Tensor, frames: int) -> None:
     check_tensor("times", times, (frames,))
     steps = times[1:] - times[:-1]
     if frames > 1 and not (steps > 0).all():
-        raise MotionError(f"times must rise; they do not at frame {int((steps <= 0).nonzero()[0]) + 1}")
+        raise MotionError(
+            f"times must rise; they do not at frame {int((steps <= 0).nonzero()[0]) + 1}"
+        )

@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
@@ -25,19 +27,22 @@ from humanmotion.errors import FileFormatError, InputError, OutputError
 MAX_BYTES = 4 << 30
 """No file of ours comes near; a header that claims more is damaged or hostile."""
 MAX_TEXT_BYTES = 512 << 20
-MAX_JSON_DEPTH = 64
 
 Array = NDArray[Any]
+
+_DAMAGE = (ValueError, EOFError, OSError, RuntimeError, MemoryError, zlib.error)
+"""What zipfile and numpy raise on a damaged, encrypted or hostile member (RuntimeError covers an
+unknown compression, a password and a header nested too deep)."""
 
 
 def existing_file(path: str | Path) -> Path:
     """The path, if a readable, non-empty regular file lies there; raises InputError otherwise."""
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path} does not exist; give the path of a file")
-    if not path.is_file():
-        raise InputError(f"{path} is not a file; give the path of a file")
     try:
+        if not path.exists():
+            raise InputError(f"{path} does not exist; give the path of a file")
+        if not path.is_file():
+            raise InputError(f"{path} is not a file; give the path of a file")
         with path.open("rb") as stream:
             if not stream.read(1):
                 raise FileFormatError(f"{path} is empty (0 bytes)")
@@ -75,7 +80,7 @@ def read_npz(
                     out[key] = np.lib.format.read_array(member, allow_pickle=False)
     except zipfile.BadZipFile as error:
         raise FileFormatError(f"{path} is not an npz file, or is damaged") from error
-    except (ValueError, EOFError, OSError, NotImplementedError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+    except _DAMAGE as error:
         raise FileFormatError(f"{path} is damaged: {error}") from error
     return out
 
@@ -87,7 +92,7 @@ def npz_shapes(path: str | Path) -> dict[str, tuple[tuple[int, ...], str]]:
         with zipfile.ZipFile(path) as archive:
             names = [n for n in archive.namelist() if n.endswith(".npy")]
             headers = {n.removesuffix(".npy"): _header(archive, n) for n in names}
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, *_DAMAGE) as error:
         raise FileFormatError(f"{path} is not an npz file, or is damaged") from error
     return {key: (shape, str(dtype)) for key, (shape, dtype) in headers.items()}
 
@@ -111,14 +116,15 @@ def _claimed_bytes(archive: zipfile.ZipFile, name: str, path: Path) -> int:
             f"{path}: {name.removesuffix('.npy')} holds Python objects, which are never loaded "
             "because they can run code; save plain numeric arrays instead"
         )
-    return int(np.prod(shape, dtype=np.float64)) * dtype.itemsize
+    return math.prod(shape) * dtype.itemsize
 
 
 def write_npz(path: str | Path, arrays: Mapping[str, Array], *, overwrite: bool = True) -> None:
     """Write a compressed npz atomically; the same arrays give the same bytes."""
-    with atomic_path(path, overwrite=overwrite) as temporary, zipfile.ZipFile(
-        temporary, "w", zipfile.ZIP_DEFLATED
-    ) as archive:
+    with (
+        atomic_path(path, overwrite=overwrite) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
         for key, value in arrays.items():
             buffer = io.BytesIO()
             np.lib.format.write_array(buffer, np.ascontiguousarray(value), allow_pickle=False)
@@ -143,28 +149,17 @@ def read_text(path: str | Path, *, max_bytes: int = MAX_TEXT_BYTES) -> str:
 
 def read_json(path: str | Path, *, max_bytes: int = MAX_TEXT_BYTES) -> Any:
     """A JSON file's content; raises FileFormatError when it is not JSON or nested too deep."""
-    text = read_text(path, max_bytes=max_bytes)
-    if _depth(text) > MAX_JSON_DEPTH:
-        raise FileFormatError(f"{path} is nested more than {MAX_JSON_DEPTH} levels deep")
+    return parse_json(read_text(path, max_bytes=max_bytes), str(path))
+
+
+def parse_json(text: str, where: str) -> Any:
+    """The value of JSON text; raises FileFormatError, which calls the text `where`."""
     try:
         return json.loads(text)
+    except RecursionError as error:
+        raise FileFormatError(f"{where} is nested too deep to be real data") from error
     except ValueError as error:
-        raise FileFormatError(f"{path} is not JSON: {error}") from error
-
-
-def _depth(text: str) -> int:
-    # Counted before parsing, since the parser itself recurses; brackets within strings only
-    # make the count larger than the truth, and real files stay far below the limit.
-    depth = deepest = 0
-    for char in text:
-        if char in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-            if deepest > MAX_JSON_DEPTH:
-                break
-        elif char in "]}":
-            depth -= 1
-    return deepest
+        raise FileFormatError(f"{where} is not JSON: {error}") from error
 
 
 def write_text(path: str | Path, text: str, *, overwrite: bool = True) -> None:
@@ -186,9 +181,9 @@ def atomic_path(path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
     written, or the disk is full.
     """
     path = Path(path)
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists already; pass --overwrite or name another output")
     try:
+        if path.exists() and not overwrite:
+            raise OutputError(f"{path} exists already; pass --overwrite or name another output")
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix is kept: writers of video and zip files choose the container by it.
         handle, name = tempfile.mkstemp(
@@ -245,6 +240,7 @@ def asset(name: str) -> Path:
 
 def cache_dir() -> Path:
     """Where downloads and caches go: HUMANMOTION_CACHE, or the user's cache folder."""
-    given = os.environ.get("HUMANMOTION_CACHE")
-    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return Path(given) if given else home / "humanmotion"
+    if given := os.environ.get("HUMANMOTION_CACHE"):
+        return Path(given)
+    # Set but empty counts as unset, says the XDG base directory specification.
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "humanmotion"

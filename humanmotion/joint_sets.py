@@ -3,8 +3,8 @@
 A name shared by two sets means the same place on the body, so maps between sets go by name.
 SMPL-X joints sit inside the body (`left_hip`); detector landmarks of the same limb end are close to
 them but not equal, so those sets prefix nothing and the body's landmark table makes the difference.
-Sources: smplx joint_names, MediaPipe Pose/Hands/Face Mesh topologies, COCO-WholeBody data_format.md,
-OpenPose doc/02_output.md (BODY_25, face 70, hands 21).
+Sources: smplx joint_names, MediaPipe Pose/Hands/Face Mesh topologies, COCO-WholeBody
+data_format.md, OpenPose doc/02_output.md (BODY_25, face 70, hands 21).
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ SMPLX_PARENTS: tuple[int, ...] = (
 )
 """Parent of each of the 55 joints; -1 for the pelvis."""
 
-_HAND_21 = ("wrist", *(f"{f}{i}" for f in ("thumb", "index", "middle", "ring", "pinky") for i in (1, 2, 3, 4)))
+_HAND_21 = (
+    "wrist",
+    *(f"{f}{i}" for f in ("thumb", "index", "middle", "ring", "pinky") for i in (1, 2, 3, 4)),
+)
 
 
 def _hand_21(side: str) -> list[str]:
@@ -51,9 +54,7 @@ _COCO_17 = (
     "right_elbow left_wrist right_wrist left_hip right_hip left_knee right_knee left_ankle "
     "right_ankle"
 ).split()
-_FEET_6 = (
-    "left_big_toe left_small_toe left_heel right_big_toe right_small_toe right_heel"
-).split()
+_FEET_6 = ("left_big_toe left_small_toe left_heel right_big_toe right_small_toe right_heel").split()
 _FACE_68 = [f"face_{i}" for i in range(68)]
 _MEDIAPIPE_33 = (
     "nose left_eye_inner left_eye left_eye_outer right_eye_inner right_eye right_eye_outer "
@@ -72,7 +73,11 @@ JOINT_SETS: dict[str, tuple[str, ...]] = {
     "smplx_55": SMPLX_JOINTS,
     "coco_17": tuple(_COCO_17),
     "coco_wholebody_133": (
-        *_COCO_17, *_FEET_6, *_FACE_68, *_hand_21("left"), *_hand_21("right"),
+        *_COCO_17,
+        *_FEET_6,
+        *_FACE_68,
+        *_hand_21("left"),
+        *_hand_21("right"),
     ),
     "openpose_25": tuple(_OPENPOSE_25),
     "openpose_135": (

@@ -52,6 +52,7 @@ class Keypoints:
         return len(self.times)
 
     def __getitem__(self, frames: slice | Tensor) -> Keypoints:
+        """The keypoints at some frames (a slice, or rising int64 indices); times are kept."""
         return replace(
             self,
             xy=self.xy[frames],
@@ -75,7 +76,7 @@ class Keypoints:
 
     def to_set(self, joint_set: str) -> Keypoints:
         """The same person in another joint set; joints that this set lacks get confidence 0."""
-        index = joint_map(self.joint_set, joint_set)
+        index = joint_map(self.joint_set, joint_set).to(self.xy.device)
         have = index >= 0
         source = index.clamp(min=0)
         xyz = None if self.xyz is None else self.xyz[:, source] * have[:, None]
@@ -92,8 +93,6 @@ def joint_map(source: str, target: str) -> Tensor:
     """For each joint of `target` its index in `source`, or -1; `(J_target)` int64, by name."""
     for name in (source, target):
         if name not in JOINT_SETS:
-            raise UsageError(
-                f"joint set {name!r} is unknown; known are {', '.join(JOINT_SETS)}"
-            )
+            raise UsageError(f"joint set {name!r} is unknown; known are {', '.join(JOINT_SETS)}")
     place = {name: i for i, name in enumerate(JOINT_SETS[source])}
     return torch.tensor([place.get(name, -1) for name in JOINT_SETS[target]])

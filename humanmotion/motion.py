@@ -1,7 +1,8 @@
-"""Motion: SMPL-X parameters of one person over time, in one world (metres, z up, floor at z = 0)."""
+"""Motion: SMPL-X parameters of one person over time in one world (metres, z up, floor at 0)."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -107,9 +108,7 @@ class Motion:
             value = getattr(self, name)
             outside = ((value < 0) | (value > 1)).any(-1)
             if outside.any():
-                raise MotionError(
-                    f"{name} leaves [0, 1] at frame {int(outside.nonzero()[0])}"
-                )
+                raise MotionError(f"{name} leaves [0, 1] at frame {int(outside.nonzero()[0])}")
 
     @classmethod
     def create(
@@ -146,7 +145,7 @@ class Motion:
         zeros = rotvec.new_zeros
         return cls(
             fps=float(fps),
-            times=torch.arange(frames, dtype=torch.float64) / fps if times is None else times,
+            times=_even_times(frames, fps, rotvec.device) if times is None else times,
             betas=zeros(10) if betas is None else betas,
             expression=zeros(frames, 10) if expression is None else expression,
             transl=transl,
@@ -165,14 +164,8 @@ class Motion:
 
     def __getitem__(self, frames: slice | Tensor) -> Motion:
         """The motion at some frames (a slice, or rising int64 indices); times are kept."""
-        length = len(self)
-        cut = {
-            f.name: getattr(self, f.name)[frames]
-            for f in fields(self)
-            if f.name not in ("betas", "joints_present")
-            and isinstance(getattr(self, f.name), Tensor)
-            and len(getattr(self, f.name)) == length
-        }
+        names = [name for name in _tensor_fields() if name not in ("betas", "joints_present")]
+        cut: dict[str, Any] = {name: getattr(self, name)[frames] for name in names}
         return replace(self, **cut)
 
     @property
@@ -183,7 +176,7 @@ class Motion:
 
     @property
     def rotations(self) -> Tensor:
-        """All 55 local rotations as matrices `(T, 55, 3, 3)`; the first is the root's in the world."""
+        """All 55 local rotations as matrices `(T, 55, 3, 3)`; the first turns the root in the world."""
         return rotvec_to_matrix(self.rotvec)
 
     @property
@@ -198,30 +191,28 @@ class Motion:
 
     def to(self, device: torch.device | str) -> Motion:
         """The same motion with every tensor on `device`."""
-        tensors = {
-            f.name: getattr(self, f.name).to(device)
-            for f in fields(self)
-            if isinstance(getattr(self, f.name), Tensor)
+        tensors: dict[str, Any] = {
+            name: getattr(self, name).to(device) for name in _tensor_fields()
         }
         return replace(self, **tensors)
 
     def resample(self, fps: float) -> Motion:
         """The same movement at another rate: rotations by SLERP, the rest linearly.
 
-        Raises UsageError when fps is not positive. One frame stays one frame.
+        The last new frame is never later than the last old one. Raises UsageError unless fps lies
+        between 0 and 1e6. One frame stays one frame.
         """
-        if not fps > 0:
-            raise UsageError(f"fps {fps} given; it must be above 0")
-        count = max(1, int(round(self.duration * fps)) + 1) if len(self) else 0
-        new = self.times[:1] + torch.arange(count, dtype=self.times.dtype) / fps
+        if not 0 < fps < 1e6:
+            raise UsageError(f"fps {fps} given; it must be above 0 and below 1e6")
         if not len(self):
-            return replace(self, fps=fps)
+            return replace(self, fps=float(fps))
+        # The margin keeps the last frame when the product of two floats falls just short of it.
+        count = math.floor(self.duration * fps + 1e-6) + 1
+        new = self.times[:1] + _even_times(count, fps, self.times.device).to(self.times.dtype)
         low, share = interpolation_weights(self.times, new)
         high = (low + 1).clamp(max=len(self) - 1)
-        nearest = torch.where(share < 0.5, low, high)
-        part = share.to(self.transl.dtype)[:, None]
-        linear = {
-            name: torch.lerp(getattr(self, name)[low], getattr(self, name)[high], part)
+        linear: dict[str, Any] = {
+            name: _lerp(getattr(self, name), low, high, share=share)
             for name in ("expression", "transl", "confidence", "contact")
         }
         turned = resample_rotations(self.rotations, self.times, new)
@@ -229,7 +220,7 @@ class Motion:
             self,
             fps=float(fps),
             times=new,
-            shot_id=self.shot_id[nearest],
+            shot_id=self.shot_id[torch.where(share < 0.5, low, high)],
             **linear,
             **_split(matrix_to_rotvec(turned)),
         )
@@ -263,19 +254,37 @@ def concat(motions: list[Motion]) -> Motion:
         raise UsageError("no motion given to concat; give at least one")
     first = motions[0]
     for m in motions[1:]:
-        if (m.body_id, m.fps) != (first.body_id, first.fps) or not torch.equal(m.betas, first.betas):
-            raise UsageError("motions to concat must share body, fps and betas; resample them first")
-    names = [f.name for f in fields(first) if f.name not in ("betas", "joints_present", "times")]
-    names = [n for n in names if isinstance(getattr(first, n), Tensor)]
-    joined = {n: torch.cat([getattr(m, n) for m in motions]) for n in names}
-    frames = sum(map(len, motions))
-    times = first.times[:1] + torch.arange(frames, dtype=first.times.dtype) / first.fps
+        same = (m.body_id, m.fps) == (first.body_id, first.fps) and torch.equal(
+            m.betas, first.betas
+        )
+        if not same:
+            raise UsageError(
+                "motions to concat must share body, fps and betas; resample them first"
+            )
+    names = [n for n in _tensor_fields() if n not in ("betas", "joints_present", "times")]
+    joined: dict[str, Any] = {n: torch.cat([getattr(m, n) for m in motions]) for n in names}
+    start = torch.cat([m.times[:1] for m in motions])[:1]
+    count = sum(map(len, motions))
+    steps = _even_times(count, first.fps, first.times.device).to(first.times.dtype)
+    times = start + steps if count else steps
     present = torch.stack([m.joints_present for m in motions]).all(0)
     return replace(first, times=times, joints_present=present, **joined)
 
 
-def _split(rotvec: Tensor) -> dict[str, Tensor]:
+def _tensor_fields() -> list[str]:
+    return [f.name for f in fields(Motion) if f.type == "Tensor"]
+
+
+def _even_times(frames: int, fps: float, device: torch.device) -> Tensor:
+    return torch.arange(frames, dtype=torch.float64, device=device) / fps
+
+
+def _lerp(value: Tensor, low: Tensor, high: Tensor, *, share: Tensor) -> Tensor:
+    """Rows of `value` `(T, k)` between the rows `low` and `high` `(N)`; `(N, k)`."""
+    return torch.lerp(value[low], value[high], share.to(value.dtype)[:, None])
+
+
+def _split(rotvec: Tensor) -> dict[str, Any]:
     """`(T, 55, 3)` rotation vectors to the pose fields."""
-    sizes = list(POSE_FIELDS.values())
-    parts = rotvec.split(sizes, dim=-2)
-    return {n: p.reshape(len(rotvec), -1) for n, p in zip(POSE_FIELDS, parts, strict=True)}
+    parts = rotvec.split(list(POSE_FIELDS.values()), dim=-2)
+    return {n: p.reshape(len(p), 3 * p.shape[1]) for n, p in zip(POSE_FIELDS, parts, strict=True)}

@@ -18,12 +18,14 @@ Y_UP_TO_Z_UP = ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0))
 
 def rotvec_to_matrix(rotvec: Tensor) -> Tensor:
     """`(..., 3)` rotation vectors in radians to `(..., 3, 3)` matrices; smooth at zero."""
-    return roma.rotvec_to_rotmat(rotvec)
+    matrix: Tensor = roma.rotvec_to_rotmat(rotvec)
+    return matrix
 
 
 def matrix_to_rotvec(matrix: Tensor) -> Tensor:
     """`(..., 3, 3)` to `(..., 3)` rotation vectors with an angle in [0, pi]."""
-    return roma.rotmat_to_rotvec(matrix)
+    rotvec: Tensor = roma.rotmat_to_rotvec(matrix)
+    return rotvec
 
 
 def matrix_to_sixd(matrix: Tensor) -> Tensor:
@@ -44,8 +46,19 @@ def sixd_to_matrix(sixd: Tensor) -> Tensor:
 
 
 def geodesic_distance(a: Tensor, b: Tensor) -> Tensor:
-    """Angle in radians, `(...)`, between rotation matrices `(..., 3, 3)`."""
-    return roma.rotmat_geodesic_distance(a, b)
+    """Angle in radians in [0, pi], `(...)`, between rotation matrices `(..., 3, 3)`."""
+    turn = a.transpose(-1, -2) @ b
+    # Sine and cosine together: either alone loses half its digits, and its gradient, at 0 or pi.
+    axis = torch.stack(
+        (
+            turn[..., 2, 1] - turn[..., 1, 2],
+            turn[..., 0, 2] - turn[..., 2, 0],
+            turn[..., 1, 0] - turn[..., 0, 1],
+        ),
+        -1,
+    )
+    trace = turn.diagonal(dim1=-2, dim2=-1).sum(-1)
+    return torch.atan2(axis.norm(dim=-1), trace - 1)
 
 
 def rotation_about_z(angle: Tensor) -> Tensor:
@@ -57,7 +70,9 @@ def rotation_about_z(angle: Tensor) -> Tensor:
 
 def wrap_angle(angle: Tensor) -> Tensor:
     """`(...)` radians to the same direction in [-pi, pi)."""
-    return (angle + math.pi) % (2 * math.pi) - math.pi
+    wrapped = (angle + math.pi) % (2 * math.pi) - math.pi
+    # The remainder of a tiny negative number rounds up to the full turn itself.
+    return torch.where(wrapped >= math.pi, wrapped - 2 * math.pi, wrapped)
 
 
 def angular_velocity(matrix: Tensor, fps: float) -> Tensor:
@@ -72,7 +87,7 @@ def resample_rotations(matrix: Tensor, times: Tensor, new_times: Tensor) -> Tens
     Times outside the given range take the nearest end. Returns `(N, ..., 3, 3)`.
     """
     low, share = interpolation_weights(times, new_times)
-    a, b = matrix[low], matrix[low + 1 if len(times) > 1 else low]
+    a, b = matrix[low], matrix[(low + 1).clamp(max=len(times) - 1)]
     step = matrix_to_rotvec(a.transpose(-1, -2) @ b)
     share = share.to(matrix.dtype).reshape(-1, *[1] * (step.ndim - 1))
     return a @ rotvec_to_matrix(step * share)
@@ -96,13 +111,23 @@ def between_vectors(a: Tensor, b: Tensor) -> Tensor:
     For opposite directions any half turn is right; one about an axis orthogonal to `a` is taken.
     """
     a, b = torch.nn.functional.normalize(a, dim=-1), torch.nn.functional.normalize(b, dim=-1)
-    half = a + b
-    # Opposite vectors leave no half vector: turn about whichever axis lies farthest from a.
+    cosine = (a * b).sum(-1, keepdim=True)
+    # The half vector as (part across a) + (part along a): a + b itself cancels near opposition.
+    across = b - cosine * a
+    across = across - (across * a).sum(-1, keepdim=True) * a
+    square = across.square().sum(-1, keepdim=True)
+    obtuse = cosine < 0
+    away = 1 - torch.where(obtuse, cosine, torch.zeros_like(cosine))
+    half = across + torch.where(obtuse, square / away, 1 + cosine) * a
+    # Exactly opposite vectors leave no half vector: turn about whichever axis lies farthest from a.
     helper = torch.nn.functional.one_hot(a.abs().argmin(-1), 3).to(a.dtype)
-    side = torch.linalg.cross(a, helper)
-    degenerate = half.norm(dim=-1, keepdim=True) < 1e-7
-    half = torch.nn.functional.normalize(torch.where(degenerate, side, half), dim=-1)
-    eye = torch.eye(3, dtype=a.dtype, device=a.device)
-    flip_half = 2 * half[..., :, None] * half[..., None, :] - eye
-    flip_a = 2 * a[..., :, None] * a[..., None, :] - eye
-    return torch.where(degenerate[..., None], flip_half, flip_half @ flip_a)
+    opposite = obtuse & (square < torch.finfo(a.dtype).tiny ** 0.5)
+    half = torch.where(opposite, torch.linalg.cross(a, helper), half)
+    half = torch.nn.functional.normalize(half, dim=-1, eps=torch.finfo(a.dtype).tiny)
+    return _half_turn(half) @ _half_turn(a)
+
+
+def _half_turn(axis: Tensor) -> Tensor:
+    """Rotation by pi about unit `axis` `(..., 3)`; two of them make a turn by twice the angle."""
+    eye = torch.eye(3, dtype=axis.dtype, device=axis.device)
+    return 2 * axis[..., :, None] * axis[..., None, :] - eye

@@ -1,0 +1,29 @@
+"""Even sampling, for formats that store a frame rate and no time stamps."""
+
+from __future__ import annotations
+
+import torch
+
+from humanmotion.errors import UsageError
+from humanmotion.motion import Motion
+
+TOLERANCE_FRAMES = 0.1
+"""Time stamps this close (in frames) to an even grid are rounding, not a variable rate."""
+
+
+def is_even(motion: Motion) -> bool:
+    """Whether the time stamps are those of the nominal frame rate."""
+    grid = torch.arange(len(motion), dtype=motion.times.dtype) / motion.fps
+    gap = (motion.times - motion.times[:1] - grid).abs() * motion.fps
+    return len(motion) == 0 or float(gap.max()) <= TOLERANCE_FRAMES
+
+
+def evenly_sampled(motion: Motion) -> Motion:
+    """The motion at its nominal rate: itself where it is even already, else resampled."""
+    return motion if is_even(motion) else motion.resample(motion.fps)
+
+
+def require_frames(motion: Motion, format_name: str) -> None:
+    """Raises UsageError for a motion without frames, which `format_name` cannot hold."""
+    if not len(motion):
+        raise UsageError(f"the motion has no frames; {format_name} needs at least one")

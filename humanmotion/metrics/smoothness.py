@@ -1,0 +1,46 @@
+"""Acceleration error and jitter, from finite differences of joints (as in WHAM and GVHMR)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from humanmotion.errors import UsageError
+from humanmotion.metrics.pose import HIPS, check_pair
+
+
+def acceleration(joints: Tensor, *, fps: float) -> Tensor:
+    """Second finite difference `(..., T-2, J, 3)` of joints `(..., T, J, 3)`, m/s^2."""
+    _check_frames(joints, 3)
+    return torch.diff(joints, n=2, dim=-3) * fps**2
+
+
+def acceleration_error(
+    prediction: Tensor, truth: Tensor, *, fps: float, root: tuple[int, ...] | None = HIPS
+) -> Tensor:
+    """Norm of the acceleration difference `(..., T-2)`, mean over joints, m/s^2.
+
+    Joints `(..., T, J, 3)` are taken about the mean of the `root` joints (None: in the world).
+    """
+    check_pair(prediction, truth)
+    a, b = prediction, truth
+    if root is not None:
+        a = a - a[..., list(root), :].mean(-2, keepdim=True)
+        b = b - b[..., list(root), :].mean(-2, keepdim=True)
+    return acceleration(a - b, fps=fps).norm(dim=-1).mean(-1)
+
+
+def jitter(joints: Tensor, *, fps: float) -> Tensor:
+    """Norm of the third finite difference `(..., T-3)`, mean over joints, m/s^3.
+
+    Of joints `(..., T, J, 3)` in the world. Tables of the literature print it over 10.
+    """
+    _check_frames(joints, 4)
+    return (torch.diff(joints, n=3, dim=-3) * fps**3).norm(dim=-1).mean(-1)
+
+
+def _check_frames(joints: Tensor, least: int) -> None:
+    if joints.ndim < 3 or joints.shape[-3] < least:
+        raise UsageError(
+            f"joints {tuple(joints.shape)} given; expected (..., T, J, 3) with T >= {least}"
+        )

@@ -1,0 +1,82 @@
+"""Jaw opening and expression from the detector's face mesh: ridge regression in the head's frame.
+
+Each frame's face landmarks are laid on the body's rest face by a similarity (scale, turn, shift), so
+head pose and size drop out. What the person's face differs by in most frames is identity, and is
+taken off as the median; the rest is explained by the jaw and the ten expression directions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import roma
+import torch
+from torch import Tensor
+
+from humanmotion.body import BodyModel
+from humanmotion.joint_sets import JOINT_SETS, SMPLX_JOINTS
+from humanmotion.keypoints import Keypoints
+from humanmotion.recovery.kinematic_jacobian import landmarks_of, positions_and_jacobian
+from humanmotion.recovery.pose_track import PoseTrack
+from humanmotion.rotations import rotvec_to_matrix
+
+JAW = SMPLX_JOINTS.index("jaw")
+JAW_RANGE = (-0.05, 0.5)
+"""Radians the mouth may close beyond rest and open."""
+EXPRESSION_LIMIT = 3.0
+RIDGE = 0.004
+"""Metres of landmark error worth one sigma of expression."""
+MIN_FRAMES = 3
+MIN_FACE_PX = 40.0
+"""A smaller face shows no expression: its mesh is the detector's guess."""
+
+
+def fit_face(track: PoseTrack, keypoints: Keypoints, body: BodyModel) -> PoseTrack:
+    """The track with jaw and expression fitted where a large enough face is seen.
+
+    `keypoints` in set `mediapipe_543`. Unseen frames keep a resting face and confidence 0.
+    """
+    columns = _mesh_columns(body)
+    if keypoints.xyz is None or not columns:
+        return track
+    seen = keypoints.confidence[:, columns].amin(-1)
+    height = keypoints.xy[:, columns, 1].amax(-1) - keypoints.xy[:, columns, 1].amin(-1)
+    seen = seen * (height > MIN_FACE_PX)
+    frames = (seen > 0).nonzero()[:, 0]
+    if len(frames) < MIN_FRAMES:
+        return track
+    jaw, expression = _solve(keypoints.xyz[frames][:, columns], track.betas, body)
+    rotations, confidence = track.rotations.clone(), track.confidence.clone()
+    opening = torch.zeros(len(frames), 3)
+    opening[:, 0] = jaw
+    rotations[frames, JAW] = rotvec_to_matrix(opening)
+    full = track.expression.clone()
+    full[frames] = expression
+    confidence[:, JAW] = seen
+    return replace(track, rotations=rotations, expression=full, confidence=confidence)
+
+
+def _mesh_columns(body: BodyModel) -> list[int]:
+    """Places in the 543 set of the face-mesh points that the body's face table names."""
+    first = JOINT_SETS["mediapipe_543"].index("mesh_0")
+    return [first + int(i) for i in body.face_mesh_ids]
+
+
+def _solve(xyz: Tensor, betas: Tensor, body: BodyModel) -> tuple[Tensor, Tensor]:
+    """Jaw opening `(T)` in radians and expression `(T, 10)` for face points `(T, L, 3)`."""
+    marks = landmarks_of(body, "face", joints=(JAW,), betas=betas)
+    rest_pose = torch.eye(3).repeat(1, 55, 1, 1)
+    rest, jacobian = positions_and_jacobian(marks, rest_pose, marks.rest[None, 0])
+    basis = torch.cat((jacobian[0, :, :, 0, :1], body.landmark_skin("face").exprdirs), -1)
+    moves = basis[..., 0].norm(dim=-1)
+    still = moves < 0.1 * moves.amax()
+    turn, shift, scale = roma.rigid_points_registration(
+        xyz[:, still], rest.expand(len(xyz), -1, -1)[:, still], compute_scaling=True
+    )
+    laid = scale[:, None, None] * (xyz @ turn.transpose(-1, -2)) + shift[:, None]
+    offset = laid - rest - (laid - rest).median(0).values
+    flat = basis.reshape(-1, basis.shape[-1])
+    normal = flat.T @ flat + RIDGE**2 * torch.eye(flat.shape[1])
+    answer = torch.linalg.solve(normal, flat.T @ offset.flatten(1).T).T
+    jaw = (answer[:, 0] - answer[:, 0].quantile(0.05)).clamp(*JAW_RANGE)
+    return jaw, answer[:, 1:].clamp(-EXPRESSION_LIMIT, EXPRESSION_LIMIT)

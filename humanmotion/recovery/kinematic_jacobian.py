@@ -1,0 +1,133 @@
+"""Landmarks of a posed body and their exact derivatives with respect to joint rotations.
+
+A landmark is a virtual skin vertex (see `BodyModel.landmark_skin`): the weighted mean of the places
+that its few joints would carry it to. Turning joint k by a small world rotation w moves it by
+`w x S`, where S sums, over the joints below k, weight times (place - position of k). That sum is one
+matrix product, so no automatic differentiation is needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from humanmotion.body import BodyModel
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """The landmarks to be followed and the joints that may turn; fixed for one body and shape."""
+
+    body: BodyModel
+    joints: tuple[int, ...]
+    """The K free joints, among the 55."""
+    betas: Tensor
+    """Shape `(10)`."""
+    rest: Tensor
+    """Rest joints `(55, 3)`."""
+    pair_joint: Tensor
+    """Joint of each of the P (landmark, joint) pairs with weight, `(P)`."""
+    pair_offset: Tensor
+    """Landmark minus joint in rest, `(P, 3)`."""
+    gather: Tensor
+    """`(L, P)`: weight of each pair in its landmark."""
+    below: Tensor
+    """`(L * K, P)`: the same weight where the pair's joint hangs below free joint k, else 0."""
+    mass: Tensor
+    """`(L, K)`: row sums of `below`."""
+
+
+def landmarks_of(
+    body: BodyModel, landmark_set: str, *, joints: tuple[int, ...], betas: Tensor
+) -> Landmarks:
+    """Prepare the landmarks of one named set for `betas` `(10)` and the free joints."""
+    skin = body.landmark_skin(landmark_set)
+    template = skin.template + skin.shapedirs @ betas
+    rest = body.rest_joints(betas)
+    which, joint = (skin.weights > 1e-4).nonzero(as_tuple=True)
+    weight = skin.weights[which, joint]
+    gather = torch.zeros(len(template), len(which)).index_put(
+        (which, torch.arange(len(which))), weight
+    )
+    gather = gather / gather.sum(-1, keepdim=True)
+    under = _ancestry(body.parents)[joint][:, list(joints)]
+    below = gather[:, None, :] * under.T[None].to(gather.dtype)
+    return Landmarks(
+        body=body,
+        joints=joints,
+        betas=betas,
+        rest=rest,
+        pair_joint=joint,
+        pair_offset=template[which] - rest[joint],
+        gather=gather,
+        below=below.reshape(-1, len(which)),
+        mass=below.sum(-1),
+    )
+
+
+def _ancestry(parents: tuple[int, ...]) -> Tensor:
+    """`(55, 55)` bool: row j is true at j and at each of its ancestors."""
+    table = torch.eye(len(parents), dtype=torch.bool)
+    for joint, parent in enumerate(parents):
+        if parent >= 0:
+            table[joint] |= table[parent]
+    return table
+
+
+def positions(marks: Landmarks, rotations: Tensor, pelvis: Tensor) -> Tensor:
+    """Landmarks `(T, L, 3)` for local `rotations` `(T, 55, 3, 3)` and pelvis places `(T, 3)`."""
+    places, _, _ = _places(marks, rotations, pelvis)
+    return marks.gather @ places
+
+
+def positions_and_jacobian(
+    marks: Landmarks, rotations: Tensor, pelvis: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Landmarks `(T, L, 3)` and their derivative `(T, L, 3, K, 3)`.
+
+    The derivative is by a small rotation of each free joint, given in its parent's axes (the
+    camera's for the root), applied before the joint's present local rotation.
+    """
+    places, centres, turned = _places(marks, rotations, pelvis)
+    frames, count = len(pelvis), len(marks.joints)
+    lever = (marks.below @ places).reshape(frames, -1, count, 3)
+    lever = lever - marks.mass[..., None] * centres[:, None, list(marks.joints)]
+    parents = [marks.body.parents[j] for j in marks.joints]
+    axes = torch.stack(
+        [turned[:, p] if p >= 0 else torch.eye(3).expand(frames, 3, 3) for p in parents], 1
+    )
+    # Column c of the derivative is (axis c of the parent) x lever.
+    columns = torch.linalg.cross(
+        axes.transpose(-1, -2)[:, None], lever[..., None, :].expand(*lever.shape[:-1], 3, 3)
+    )
+    return marks.gather @ places, columns.permute(0, 1, 4, 2, 3)
+
+
+def shape_derivative(
+    marks: Landmarks, landmark_set: str, *, rotations: Tensor, pelvis: Tensor
+) -> Tensor:
+    """Derivative `(T, L, 3, 10)` of the landmarks by betas, the pelvis joint held in place.
+
+    Landmarks are linear in betas for a fixed pose, so unit differences are exact.
+    """
+    base = positions(marks, rotations, pelvis)
+    columns = []
+    for unit in torch.eye(len(marks.betas)):
+        other = landmarks_of(
+            marks.body, landmark_set, joints=marks.joints, betas=marks.betas + unit
+        )
+        columns.append(positions(other, rotations, pelvis) - base)
+    return torch.stack(columns, -1)
+
+
+def _places(
+    marks: Landmarks, rotations: Tensor, pelvis: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Pair places `(T, P, 3)`, joint positions `(T, 55, 3)` and rotations `(T, 55, 3, 3)`."""
+    centres, turned = marks.body.frames(
+        rotations, betas=marks.betas, transl=pelvis - marks.rest[0]
+    )
+    swung = (turned[:, marks.pair_joint] @ marks.pair_offset[..., None])[..., 0]
+    return centres[:, marks.pair_joint] + swung, centres, turned

@@ -1,0 +1,64 @@
+"""PoseTrack: one person's fitted body over the frames of a video, in camera space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from humanmotion.checks import check_tensor, check_times
+from humanmotion.errors import MotionError
+from humanmotion.motion import JOINTS
+
+ROTATION_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class PoseTrack:
+    """One person over `T` frames in the camera's axes; checks itself (raises MotionError).
+
+    Camera axes are OpenCV's: x right, y down, z forward, metres. The root rotation takes the
+    upright rest pose to camera axes, and `pelvis = transl + J0(betas)`. Frames in which the person
+    was not seen have confidence 0 and plausible (never NaN) values.
+    """
+
+    rotations: Tensor
+    """Local rotations `(T, 55, 3, 3)`; the first is the root's in camera axes."""
+    transl: Tensor
+    """Metres in camera space `(T, 3)`."""
+    betas: Tensor
+    """Shape `(10)`, one for the whole video."""
+    expression: Tensor
+    """`(T, 10)`."""
+    confidence: Tensor
+    """How far each joint was observed, in [0, 1], `(T, 55)`."""
+    times: Tensor
+    """Seconds `(T)`, rising."""
+
+    def __post_init__(self) -> None:
+        frames = len(self.times)
+        check_times(self.times, frames)
+        shapes = {"rotations": (frames, JOINTS, 3, 3), "transl": (frames, 3), "betas": (10,)}
+        shapes |= {"expression": (frames, 10), "confidence": (frames, JOINTS)}
+        for name, shape in shapes.items():
+            check_tensor(name, getattr(self, name), shape)
+        if frames and not ((self.confidence >= 0) & (self.confidence <= 1)).all():
+            raise MotionError("confidence must lie in [0, 1]")
+        eye = torch.eye(3, dtype=self.rotations.dtype, device=self.rotations.device)
+        gap = (self.rotations @ self.rotations.transpose(-1, -2) - eye).abs().amax((-1, -2, -3))
+        if frames and (gap > ROTATION_TOLERANCE).any():
+            raise MotionError(f"rotations holds no rotation at frame {int(gap.argmax())}")
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def __getitem__(self, frames: slice | Tensor) -> PoseTrack:
+        """The track at some frames (a slice, or rising int64 indices); times are kept."""
+        names = ("rotations", "transl", "expression", "confidence", "times")
+        return replace(self, **{name: getattr(self, name)[frames] for name in names})
+
+    @property
+    def seen(self) -> Tensor:
+        """Frames in which the person was found at all, `(T)` bool."""
+        return (self.confidence > 0).any(-1)
