@@ -68,7 +68,7 @@ class Camera:
         return project(self.to_camera(points), self.K)
 
     def unproject(self, pixels: Tensor, depth: Tensor) -> Tensor:
-        """World points `(T, ..., 3)` of pixels `(T, ..., 2)` at `depth` `(T, ...)` metres along z."""
+        """Pixels `(T, ..., 2)` at `depth` metres along z `(T, ...)` to the world `(T, ..., 3)`."""
         rays = torch.cat((pixels, torch.ones_like(pixels[..., :1])), -1)
         cam = _apply(torch.linalg.inv(self.K), rays) * depth[..., None]
         return _apply(self.R_w2c.transpose(-1, -2), cam - _spread(self.t_w2c, cam))

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping
@@ -30,9 +31,11 @@ MAX_TEXT_BYTES = 512 << 20
 
 Array = NDArray[Any]
 
-_DAMAGE = (ValueError, EOFError, OSError, RuntimeError, MemoryError, zlib.error)
-"""What zipfile and numpy raise on a damaged, encrypted or hostile member (RuntimeError covers an
-unknown compression, a password and a header nested too deep)."""
+_DAMAGE = (
+    *(ValueError, SyntaxError, tokenize.TokenError, EOFError, OSError, zlib.error),
+    *(RuntimeError, MemoryError),  # an unknown compression, a password, a header nested too deep
+)
+"""What zipfile and numpy raise on a damaged, encrypted or hostile member."""
 
 
 def existing_file(path: str | Path) -> Path:
@@ -127,7 +130,7 @@ def write_npz(path: str | Path, arrays: Mapping[str, Array], *, overwrite: bool 
     ):
         for key, value in arrays.items():
             buffer = io.BytesIO()
-            np.lib.format.write_array(buffer, np.ascontiguousarray(value), allow_pickle=False)
+            np.lib.format.write_array(buffer, np.asarray(value, order="C"), allow_pickle=False)
             # A fixed date: the clock would make every file differ.
             info = zipfile.ZipInfo(f"{key}.npy", (1980, 1, 1, 0, 0, 0))
             info.compress_type = zipfile.ZIP_DEFLATED

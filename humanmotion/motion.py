@@ -176,7 +176,7 @@ class Motion:
 
     @property
     def rotations(self) -> Tensor:
-        """All 55 local rotations as matrices `(T, 55, 3, 3)`; the first turns the root in the world."""
+        """All 55 local rotations as matrices `(T, 55, 3, 3)`; the root's is in the world."""
         return rotvec_to_matrix(self.rotvec)
 
     @property

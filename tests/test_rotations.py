@@ -54,9 +54,7 @@ class TestOverShapes:
         matrix = rotvec_to_matrix(angle * axes(*shape, dtype=dtype))
         eye = torch.eye(3, dtype=dtype).expand(*shape, 3, 3)
         assert matrix.shape == (*shape, 3, 3) and matrix.dtype == dtype
-        torch.testing.assert_close(
-            matrix @ matrix.mT, eye.clone(), atol=TOLERANCE[dtype], rtol=0
-        )
+        torch.testing.assert_close(matrix @ matrix.mT, eye.clone(), atol=TOLERANCE[dtype], rtol=0)
         assert (torch.linalg.det(matrix) > 0).all()
 
     def test_log_undoes_exp(self, shape, dtype, angle):
@@ -101,9 +99,7 @@ class TestOverShapes:
     def test_between_opposite_vectors_is_a_half_turn(self, shape, dtype):
         a = axes(*shape, dtype=dtype)
         turn = between_vectors(a, -a)
-        torch.testing.assert_close(
-            (turn @ a[..., None])[..., 0], -a, atol=TOLERANCE[dtype], rtol=0
-        )
+        torch.testing.assert_close((turn @ a[..., None])[..., 0], -a, atol=TOLERANCE[dtype], rtol=0)
         assert (torch.linalg.det(turn) > 0).all()
 
     def test_rotation_about_z_adds_angles(self, shape, dtype):

@@ -28,8 +28,13 @@ def onto_body(motion: Motion, body: BodyModel) -> Motion:
         body_sha256=body.sha256,
         meta=meta,
     )
+    return stand_on_floor(moved, body)
+
+
+def stand_on_floor(motion: Motion, body: BodyModel) -> Motion:
+    """The motion moved by one constant height, so that the median stance sole is at 0."""
     if not len(motion):
-        return moved
-    joints = body.joints_of(moved)
+        return motion
+    joints = body.joints_of(motion)
     lift = float(stance_sole_height(joints, sole=body.sole_offset(), fps=motion.fps))
-    return replace(moved, transl=moved.transl - moved.transl.new_tensor((0.0, 0.0, lift)))
+    return replace(motion, transl=motion.transl - motion.transl.new_tensor((0.0, 0.0, lift)))

@@ -52,7 +52,10 @@ ROOT_ACCELERATION_SIGMA = 4.0
 MAX_STEP = 0.5
 ITERATIONS = 14
 SHAPE_AT = (5, 9)
-SHAPE_SIGMA = 0.02
+WINDOW = 600
+"""Frames solved at once; memory and cache misses grow with it, joins between windows shrink."""
+OVERLAP = 15
+"""Frames a window borrows from its neighbours so that its own ends are well held."""
 
 
 @dataclass(frozen=True)
@@ -99,16 +102,52 @@ def lift(
     """Fit one person seen in `keypoints` (set `mediapipe_543` or `mediapipe_33`).
 
     `K` `(T, 3, 3)`, `shot_id` `(T)`. Frames in which the person is absent are interpolated and keep
-    confidence 0. Works window by window on long clips, with one shape from the clearest window.
+    confidence 0. A long clip is fitted in overlapping windows of one shape, that of the clearest.
     """
     points = keypoints.to_set(SET)
-    seen = _observe(points, K, shot_id)
-    state = _start(seen, body)
+    windows = _windows(len(points))
+    clearest = max(windows, key=lambda w: float(points.confidence[w[0] : w[1]].mean()))
+    betas: Tensor | None = None
+    parts: dict[tuple[int, int], Lifted] = {}
+    for window in (clearest, *(w for w in windows if w != clearest)):
+        low, high = max(window[0] - OVERLAP, 0), min(window[1] + OVERLAP, len(points))
+        cut = slice(low, high)
+        seen = _observe(points[cut], K[cut], shot_id[cut])
+        state = _fit(seen, body, statistics, betas=betas)
+        betas = state.betas
+        keep = slice(window[0] - low, window[1] - low)
+        parts[window] = _cut(_result(state, seen, points[cut]), keep)
+    return _joined([parts[w] for w in windows])
+
+
+def _windows(frames: int) -> list[tuple[int, int]]:
+    count = max(1, -(-frames // WINDOW))
+    edges = [frames * i // count for i in range(count + 1)]
+    return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+def _fit(
+    seen: _Observed, body: BodyModel, statistics: PoseStatistics, *, betas: Tensor | None
+) -> _State:
+    state = _start(seen, body, torch.zeros(10) if betas is None else betas)
     for step in range(ITERATIONS):
-        if step in SHAPE_AT:
+        if betas is None and step in SHAPE_AT:
             state = _refit_shape(state, seen)
         state = _gauss_newton(state, seen, statistics)
-    return _result(state, seen, points)
+    return state
+
+
+def _cut(lifted: Lifted, keep: slice) -> Lifted:
+    return Lifted(lifted.track[keep], lifted.reprojection[keep], lifted.size_px[keep])
+
+
+def _joined(parts: list[Lifted]) -> Lifted:
+    names = ("rotations", "transl", "expression", "confidence", "times")
+    tracks = [p.track for p in parts]
+    track = replace(tracks[0], **{n: torch.cat([getattr(t, n) for t in tracks]) for n in names})
+    return Lifted(
+        track, torch.cat([p.reprojection for p in parts]), torch.cat([p.size_px for p in parts])
+    )
 
 
 def _observe(points: Keypoints, K: Tensor, shot_id: Tensor) -> _Observed:
@@ -150,8 +189,7 @@ def _towards(points: Keypoints, K: Tensor, hips: list[int]) -> Tensor:
     return torch.where(points.seen[:, None, None], turn, torch.eye(3))
 
 
-def _start(seen: _Observed, body: BodyModel) -> _State:
-    betas = torch.zeros(10)
+def _start(seen: _Observed, body: BodyModel, betas: Tensor) -> _State:
     marks = landmarks_of(body, SET, joints=BODY_JOINTS, betas=betas)
     xyz = _fill_absent(seen.xyz, seen.weight2d.sum(-1) > 0)
     rotations = initial_rotations(xyz, body)

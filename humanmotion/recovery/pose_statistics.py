@@ -16,8 +16,8 @@ from torch import Tensor
 from humanmotion.files import asset, read_npz
 
 
-WEIGHT = 0.3
-"""One sigma of the statistics costs as much as 0.3 sigma of a keypoint: keypoints decide."""
+WEIGHT = 1.0
+"""One sigma of the statistics costs as much as one sigma of a keypoint coordinate."""
 LIMIT_SIGMA = 0.1
 """Radians beyond a limit that cost one sigma."""
 

@@ -1,0 +1,54 @@
+"""Forward kinematics: where the joints are, and how they are turned. No mesh is touched."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from humanmotion.body.skeleton import JOINTS, level_indices, parent_indices
+
+
+def forward_kinematics(rotations: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
+    """Joint positions `(..., 55, 3)` and world rotations `(..., 55, 3, 3)`.
+
+    `rotations` `(..., 55, 3, 3)` are local, the root's in the world; `rest` `(..., 55, 3)` are the
+    rest joints in metres. Leading shapes broadcast. The root stays at its rest place.
+    """
+    lead = torch.broadcast_shapes(rotations.shape[:-3], rest.shape[:-2])
+    rotations = rotations.expand(*lead, JOINTS, 3, 3).reshape(math.prod(lead), JOINTS, 3, 3)
+    offsets = _offsets(rest).expand(*lead, JOINTS, 3).reshape(math.prod(lead), JOINTS, 3)
+    # Batch last: every product below then runs over contiguous numbers, four times the speed of
+    # multiplying many small matrices.
+    local = torch.cat((rotations, offsets[..., None]), -1).permute(2, 3, 1, 0).contiguous()
+    world = _walk(local)
+    positions = world[:, 3].permute(2, 1, 0).reshape(*lead, JOINTS, 3)
+    return positions, world[:, :3].permute(3, 2, 0, 1).reshape(*lead, JOINTS, 3, 3)
+
+
+def _offsets(rest: Tensor) -> Tensor:
+    parents = parent_indices(rest.device)
+    moved = rest - rest[..., parents, :]
+    return torch.cat((rest[..., :1, :], moved[..., 1:, :]), -2)
+
+
+def _walk(local: Tensor) -> Tensor:
+    """Local `(3, 4, 55, B)` transforms to world ones, a level of the tree at a time."""
+    steps, order = level_indices(local.device)
+    carry = local.new_tensor((0.0, 0.0, 0.0, 1.0))[None, :, None, None]
+    current = local[:, :, :1]
+    done = [current]
+    for joints, above in steps:
+        parent, child = current[:, :, above], local[:, :, joints]
+        current = parent[:, 3:] * carry
+        for axis in range(3):
+            current = current.addcmul(parent[:, axis : axis + 1], child[axis : axis + 1])
+        done.append(current)
+    return torch.cat(done, 2)[:, :, order]
+
+
+def skinning_transforms(positions: Tensor, world: Tensor, rest: Tensor) -> Tensor:
+    """`(..., 55, 3, 4)`: what carries a point of the rest pose along with each joint."""
+    shift = positions - (world @ rest[..., None])[..., 0]
+    return torch.cat((world, shift[..., None]), -1)

@@ -1,0 +1,83 @@
+"""Euler angles of BVH: from matrices without jumps, and back for any order of axes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Angles = NDArray[np.float64]
+_POLE = 1e-5
+"""Nearer to the pole than this (radians), only a sum of two angles is known."""
+
+
+def continuous_zxy(rotations: Tensor) -> Tensor:
+    """Angles `(T, ..., 3)` (z, x, y) in radians with `Rz(z) Rx(x) Ry(y)` = `rotations` `(T, ..., 3, 3)`.
+
+    Of the two triples of angles that mean a rotation, and all their full turns, each frame takes
+    the one whose largest step from the frame before is smallest; at the pole (x = +-90 degrees),
+    where only z +- y is known, both share the change. The first frame starts from zero. Steps
+    larger than the movement's own come only from passing near the pole, and stay below 90 degrees
+    plus the movement.
+    """
+    shape = rotations.shape[:-2]
+    matrix = rotations.detach().cpu().double().reshape(shape[0], -1, 3, 3).numpy()
+    first = _first_triple(matrix)
+    second = first * (1.0, -1.0, 1.0) + math.pi
+    sums = np.arctan2(matrix[..., 1, 0], matrix[..., 0, 0])
+    at_pole = np.hypot(matrix[..., 0, 1], matrix[..., 1, 1]) < _POLE
+    out = np.zeros_like(first)
+    previous = np.zeros_like(first[0])
+    for frame in range(len(out)):
+        previous = _nearest(first[frame], second[frame], previous)
+        pole = at_pole[frame]
+        if pole.any():
+            before = out[frame - 1] if frame else np.zeros_like(previous)
+            previous[pole] = _at_pole(before[pole], previous[pole, 1], sums[frame, pole])
+        out[frame] = previous
+    return torch.from_numpy(out).reshape(*shape, 3)
+
+
+def matrix_from_angles(angles: Tensor, axes: str) -> Tensor:
+    """`(..., n)` radians about `axes` (n letters of "xyz") to their product `(..., 3, 3)`."""
+    matrix = torch.eye(3, dtype=angles.dtype).expand(*angles.shape[:-1], 3, 3)
+    for place, axis in enumerate(axes):
+        matrix = matrix @ _about(angles[..., place], "xyz".index(axis))
+    return matrix
+
+
+def _first_triple(matrix: NDArray[Any]) -> Angles:
+    """The triple with |x| <= 90 degrees; the other one is (z + pi, pi - x, y + pi)."""
+    z = np.arctan2(-matrix[..., 0, 1], matrix[..., 1, 1])
+    x = np.arctan2(matrix[..., 2, 1], np.hypot(matrix[..., 0, 1], matrix[..., 1, 1]))
+    y = np.arctan2(-matrix[..., 2, 0], matrix[..., 2, 2])
+    return np.stack((z, x, y), -1)
+
+
+def _nearest(first: Angles, second: Angles, previous: Angles) -> Angles:
+    """Of two triples `(J, 3)` the one nearer to `previous`, unwrapped onto it."""
+    steps = np.stack((first, second)) - previous
+    steps -= 2 * math.pi * np.round(steps / (2 * math.pi))
+    better = np.abs(steps).max(-1).argmin(0)
+    return previous + steps[better, np.arange(len(previous))]
+
+
+def _at_pole(before: Angles, x: Angles, total: Angles) -> Angles:
+    """Angles `(n, 3)` at the pole: z + s y = total with s = sin x, nearest to `before`."""
+    sign = np.sign(np.sin(x))
+    gap = total - (before[:, 0] + sign * before[:, 2])
+    gap -= 2 * math.pi * np.round(gap / (2 * math.pi))
+    step = x - before[:, 1]
+    step -= 2 * math.pi * np.round(step / (2 * math.pi))
+    return np.stack((before[:, 0] + gap / 2, before[:, 1] + step, before[:, 2] + sign * gap / 2), -1)
+
+
+def _about(angle: Tensor, axis: int) -> Tensor:
+    """`(...)` radians about coordinate axis 0, 1 or 2 to `(..., 3, 3)`."""
+    c, s, o, i = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
+    flat = ((i, o, o, o, c, -s, o, s, c), (c, o, s, o, i, o, -s, o, c), (c, -s, o, s, c, o, o, o, i))
+    return torch.stack(flat[axis], -1).reshape(*angle.shape, 3, 3)

@@ -1,0 +1,97 @@
+"""Stage files: what is kept, when it is taken back, and that a broken one is only redone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from humanmotion.errors import UsageError
+from humanmotion.jobs.stage_codec import load_value, save_value
+from humanmotion.jobs.stages import StageRunner, silent
+
+
+@dataclass(frozen=True)
+class Inner:
+    numbers: torch.Tensor
+    name: str | None
+
+
+@dataclass(frozen=True)
+class Outer:
+    parts: tuple[Inner, ...]
+    notes: dict[str, float]
+    table: np.ndarray
+
+
+VALUE = Outer((Inner(torch.eye(2), "a"), Inner(torch.zeros(0, 3), None)), {"x": 1.5}, np.arange(3))
+
+
+def _runner(folder: Path, key: str = "video", redo: str | None = None) -> StageRunner:
+    return StageRunner(folder, key, redo, silent)
+
+
+def _count(runner: StageRunner, calls: list[str], stage: str, **settings: object) -> Outer:
+    def compute() -> Outer:
+        calls.append(stage)
+        return VALUE
+
+    return runner.run(stage, compute, settings=settings, classes=(Inner, Outer))
+
+
+def test_a_value_survives_the_file(tmp_path: Path) -> None:
+    save_value(tmp_path / "v.npz", VALUE, key="k")
+    back = load_value(tmp_path / "v.npz", key="k", classes=(Inner, Outer))
+    assert isinstance(back, Outer)
+    assert torch.equal(back.parts[0].numbers, torch.eye(2)) and back.parts[1].name is None
+    assert back.parts[1].numbers.shape == (0, 3) and back.notes == {"x": 1.5}
+    assert np.array_equal(back.table, VALUE.table)
+    assert load_value(tmp_path / "v.npz", key="other", classes=(Inner, Outer)) is None
+
+
+def test_same_settings_are_not_computed_twice(tmp_path: Path) -> None:
+    calls: list[str] = []
+    for _ in range(2):
+        runner = _runner(tmp_path)
+        _count(runner, calls, "people", a=1)
+        _count(runner, calls, "shots", b=2)
+    assert calls == ["people", "shots"]
+
+
+@pytest.mark.parametrize(
+    ("key", "a", "redo", "expected"),
+    [
+        ("video", 2, None, ["people", "shots"]),  # an earlier stage's settings changed
+        ("other", 1, None, ["people", "shots"]),  # another video
+        ("video", 1, "shots", ["shots"]),  # asked for
+        ("video", 1, "people", ["people", "shots"]),
+    ],
+)
+def test_what_changed_is_computed_again(
+    tmp_path: Path, key: str, a: int, redo: str | None, expected: list[str]
+) -> None:
+    first = _runner(tmp_path)
+    _count(first, [], "people", a=1)
+    _count(first, [], "shots", b=2)
+    calls: list[str] = []
+    second = _runner(tmp_path, key, redo)
+    _count(second, calls, "people", a=a)
+    _count(second, calls, "shots", b=2)
+    assert calls == expected
+
+
+def test_a_damaged_stage_file_is_redone(tmp_path: Path) -> None:
+    _count(_runner(tmp_path), [], "people")
+    file = next(tmp_path.glob("*_people.npz"))
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    calls: list[str] = []
+    _count(_runner(tmp_path), calls, "people")
+    assert calls == ["people"]
+
+
+def test_an_unknown_stage_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="people, shots"):
+        _runner(tmp_path, redo="dancing")
