@@ -55,7 +55,7 @@ _DROOP = (2.0, 4.0, 6.0)
 
 def joint_map() -> dict[str, dict[str, list[str]]]:
     """The shipped table from SMPL-X joints to rig bones and from rig bones to joints."""
-    text = resources.files("humanmotion.body").joinpath("joint_map.json").read_text("utf-8")
+    text = resources.files("humanmotion").joinpath("body/joint_map.json").read_text("utf-8")
     table: dict[str, dict[str, list[str]]] = json.loads(text)
     return table
 

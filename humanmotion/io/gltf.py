@@ -85,6 +85,7 @@ class _Writer:
         self.buffer = GlbBuffer(document)
         self.animation = gl.Animation(name="motion", channels=[], samplers=[])
         self.start = start
+        self._inputs: dict[bytes, int] = {}
 
     def person(
         self, motion: Motion, body: BodyModel, *, name: str, colour: tuple[float, float, float]
@@ -192,12 +193,12 @@ class _Writer:
 
     def _channel(self, node: int, path: str, times: Tensor, values: Tensor) -> None:
         seconds = _floats(times - self.start)
-        last = getattr(self, "_last_times", None)
-        if last is None or not np.array_equal(last[0], seconds):
-            last = self._last_times = (seconds, self.buffer.add(seconds, bounds=True))
+        key = seconds.tobytes()
+        if key not in self._inputs:
+            self._inputs[key] = self.buffer.add(seconds, bounds=True)
         output = self.buffer.add(_floats(values))
         self.animation.samplers.append(
-            gl.AnimationSampler(input=last[1], output=output, interpolation="LINEAR")
+            gl.AnimationSampler(input=self._inputs[key], output=output, interpolation="LINEAR")
         )
         target = gl.AnimationChannelTarget(node=node, path=path)
         sampler = len(self.animation.samplers) - 1

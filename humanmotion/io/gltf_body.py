@@ -67,8 +67,7 @@ def skinning_residual(motion: Motion, body: BodyModel) -> float:
     some = motion[frames]
     skin = skinned_body(motion, body)
     rotations = some.rotations
-    _, world = body.frames(rotations, betas=motion.betas, transl=some.transl)
-    positions = _chain(skin.joints, rotations, some.transl, body.parents)
+    positions, world = _chain(skin.joints, rotations, some.transl, body.parents)
     shaped = skin.vertices + torch.einsum("te,evc->tvc", skin.morph_weights[frames], skin.morphs)
     local = shaped[:, :, None] - skin.joints[skin.influences]
     turned = torch.einsum("tvkij,tvkj->tvki", world[:, skin.influences], local)
@@ -107,12 +106,17 @@ def _morphs(motion: Motion, body: BodyModel, vertices: Tensor) -> tuple[Tensor, 
     return index[moves], moved[moves]
 
 
-def _chain(joints: Tensor, rotations: Tensor, transl: Tensor, parents: tuple[int, ...]) -> Tensor:
-    """Joint positions `(T, 55, 3)` of the rest joints `(55, 3)`, which no expression moves."""
+def _chain(
+    joints: Tensor, rotations: Tensor, transl: Tensor, parents: tuple[int, ...]
+) -> tuple[Tensor, Tensor]:
+    """Positions `(T, 55, 3)` and world rotations of rest joints `(55, 3)`, as a glTF player does.
+
+    Not `body.frames`: there an expression may move the joints, here nothing does.
+    """
     places, turns = [transl + joints[0]], [rotations[:, 0]]
     for joint in range(1, len(parents)):
         above = parents[joint]
         step = (turns[above] @ (joints[joint] - joints[above])[:, None])[..., 0]
         places.append(places[above] + step)
         turns.append(turns[above] @ rotations[:, joint])
-    return torch.stack(places, 1)
+    return torch.stack(places, 1), torch.stack(turns, 1)

@@ -66,6 +66,20 @@ def openpose_files(path: str | Path) -> list[Path]:
     return files
 
 
+def openpose_summary(path: str | Path) -> dict[str, Any]:
+    """Frames, most people in one frame, and frames without anyone (under "problems")."""
+    counts = [len(_people(read_json(file), file)) for file in openpose_files(path)]
+    empty = sum(count == 0 for count in counts)
+    problems = [f"nobody is in {empty} of {len(counts)} frames"] if empty else []
+    return {
+        "frames": len(counts),
+        "people": max(counts),
+        "joint_set": "openpose_135",
+        "axes": "pixels, x right, y down; the picture's size is not stored",
+        "problems": problems,
+    }
+
+
 def write_openpose(folder: str | Path, people: list[Keypoints], *, name: str = "frame") -> None:
     """Write one `<name>_000000000000_keypoints.json` a frame, with BODY_25, hands and face 70.
 
@@ -137,10 +151,7 @@ def write_coco_wholebody(path: str | Path, people: list[Keypoints]) -> None:
 
 def _openpose_frame(file: Path, person: int) -> list[list[float]]:
     """`(135)` rows of x, y, confidence."""
-    value = read_json(file)
-    people = value.get("people") if isinstance(value, dict) else None
-    if not isinstance(people, list):
-        raise FileFormatError(f"{file} is not an OpenPose file; it has no list of people")
+    people = _people(read_json(file), file)
     if person >= len(people):
         return [[0.0, 0.0, 0.0]] * 135
     rows: list[list[float]] = []
@@ -149,6 +160,13 @@ def _openpose_frame(file: Path, person: int) -> list[list[float]]:
         # The root of OpenPose's hand is the body's wrist, which is there already.
         rows += part[1:] if key.startswith("hand") else part
     return rows
+
+
+def _people(value: Any, file: Path) -> list[Any]:
+    people = value.get("people") if isinstance(value, dict) else None
+    if not isinstance(people, list):
+        raise FileFormatError(f"{file} is not an OpenPose file; it has no list of people")
+    return people
 
 
 def _triples(person: Any, key: str, count: int, file: Path) -> list[list[float]]:

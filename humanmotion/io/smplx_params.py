@@ -12,9 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from humanmotion.body import BodyModel
 from humanmotion.errors import FileFormatError
 from humanmotion.files import read_npz, write_npz
 from humanmotion.io.fields import Arrays, naming, number, numbers
+from humanmotion.io.onto_body import onto_body
 from humanmotion.io.sampling import require_frames
 from humanmotion.motion import JOINTS, POSE_FIELDS, Motion
 
@@ -22,10 +24,11 @@ KEYS = (*POSE_FIELDS, "betas", "expression", "transl", "fps")
 DEFAULT_FPS = 30.0
 
 
-def read_smplx_params(path: str | Path) -> Motion:
+def read_smplx_params(path: str | Path, *, body: BodyModel | None = None) -> Motion:
     """The motion of a parameter file; `global_orient`, `body_pose` are needed, the rest may lack.
 
-    Pose arrays may be `(T, n)` or `(T, n/3, 3)`, betas `(10,)`, `(1, 10)` or equal rows. Raises
+    Its body is "smplx", or, with `body`, that one (shape kept when it is an SMPL-X body too, see
+    onto_body). Pose arrays may be `(T, n)` or `(T, n/3, 3)`, betas `(10,)`, `(1, 10)` or equal rows. Raises
     FileFormatError otherwise; PCA hands (fewer than 45 numbers) are named as such.
     """
     arrays = read_npz(path, keys=KEYS)
@@ -42,7 +45,7 @@ def read_smplx_params(path: str | Path) -> Motion:
     if "fps" not in arrays:
         notes.append(f"fps is not stated in the file; taken as {DEFAULT_FPS:g}")
     with naming(path):
-        return Motion.create(
+        motion = Motion.create(
             rotvec,
             _rows(arrays, "transl", frames, path, size=3),
             fps=number(arrays, "fps", path=path) if "fps" in arrays else DEFAULT_FPS,
@@ -52,6 +55,7 @@ def read_smplx_params(path: str | Path) -> Motion:
             body_id="smplx",
             meta={"source_format": "smplx_params", "notes": notes},
         )
+    return motion if body is None else onto_body(motion, body)
 
 
 def write_smplx_params(path: str | Path, motion: Motion) -> None:

@@ -1,0 +1,1 @@
+"""The `humanmotion` command: it parses, calls one job, and prints what the job hands back."""

@@ -1,0 +1,26 @@
+"""`humanmotion info` and `humanmotion info FILE`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from humanmotion.cli.options import Json
+from humanmotion.cli.output import emit_json, emit_table
+
+
+def info(
+    file: Annotated[Path | None, typer.Argument(help="A motion, body or video file.")] = None,
+    *,
+    json: Json = False,
+) -> None:
+    """Tell what a file is; without one, what is installed and how to get what is missing."""
+    from humanmotion.jobs.info import describe_file, describe_installation
+
+    found = describe_installation() if file is None else describe_file(file)
+    if json:
+        emit_json(found)
+    else:
+        emit_table(found)

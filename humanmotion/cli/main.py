@@ -1,0 +1,104 @@
+"""Entry point: the table of commands, and the way every error reaches the user as one line.
+
+Exit codes: 0 done, 1 failed, 2 wrong use, 3 part of it failed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import humanmotion
+from humanmotion.cli.bench import bench
+from humanmotion.cli.convert import convert, convert_body
+from humanmotion.cli.demo import demo
+from humanmotion.cli.info import info
+from humanmotion.cli.output import emit
+from humanmotion.cli.reconstruct import reconstruct
+from humanmotion.cli.view import view
+from humanmotion.errors import HumanMotionError
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+for command in (reconstruct, demo, view, convert, info):
+    app.command()(command)
+app.command("convert-body")(convert_body)
+app.command()(bench)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        emit(f"humanmotion {humanmotion.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def describe(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """3D human motion from video: SMPL-X motion of people in one world."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code and lets no exception out."""
+    _calm_libraries()
+    _accept_any_text()
+    try:
+        code = typer.main.get_command(app).main(
+            None if arguments is None else list(arguments),
+            prog_name="humanmotion",
+            standalone_mode=False,
+        )
+    except HumanMotionError as error:
+        return _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    except OSError as error:
+        return _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
+    except MemoryError:
+        return _fail("out of memory; a shorter or smaller input needs less", 1)
+    except Exception as error:
+        return _fail(*_translate(error))
+    if code == 130:
+        return _fail("interrupted", 130)
+    return code if isinstance(code, int) else 0
+
+
+def _translate(error: Exception) -> tuple[str, int]:
+    # typer's usage errors; their module has moved between its releases, their shape has not.
+    text = getattr(error, "format_message", None)
+    if text is not None:
+        return f"{text().rstrip('.')}; see humanmotion --help", getattr(error, "exit_code", 2)
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
+    return f"internal error, please report it: {type(error).__name__}: {error} ({place})", 1
+
+
+def _fail(text: str, code: int) -> int:
+    print("humanmotion: error:", " ".join(text.split()), file=sys.stderr)
+    return code
+
+
+def _accept_any_text() -> None:
+    # A path or a caption that the terminal cannot spell is escaped instead of ending the command.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _calm_libraries() -> None:
+    # The detector's libraries write their own log to stderr; these are read when they load.
+    os.environ.setdefault("GLOG_minloglevel", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")

@@ -1,0 +1,53 @@
+"""`humanmotion reconstruct VIDEO -o DIR`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from humanmotion.cli.options import Body, Json, Overwrite, Quiet, Seed
+from humanmotion.cli.output import emit_paths
+from humanmotion.cli.progress import StageProgress
+
+
+def reconstruct(
+    video: Annotated[Path, typer.Argument(help="Any video file that FFmpeg reads.")],
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")],
+    body: Body = None,
+    person: Annotated[
+        int | None, typer.Option(help="Which person, 0 = most prominent (the default).")
+    ] = None,
+    camera: Annotated[
+        Literal["auto", "static", "pan", "moving"], typer.Option(help="How the camera moves.")
+    ] = "auto",
+    focal: Annotated[
+        float | None, typer.Option(help="Focal length in pixels of the upright picture.")
+    ] = None,
+    from_stage: Annotated[
+        str | None, typer.Option("--from", help="Redo this stage and those after it.")
+    ] = None,
+    seed: Seed = 0,
+    json: Json = False,
+    quiet: Quiet = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Reconstruct the people in a video: motion, animated body, overlay video, report."""
+    from humanmotion.jobs.reconstruct import reconstruct as run
+
+    with StageProgress(quiet=quiet) as progress:
+        files = run(
+            video,
+            output=output,
+            body=body,
+            person=person,
+            camera=camera,
+            focal=focal,
+            from_stage=from_stage,
+            seed=seed,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    emit_paths(files, as_json=json)

@@ -1,0 +1,29 @@
+"""`humanmotion view FILE...`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from humanmotion.cli.options import Body, Overwrite
+from humanmotion.cli.output import emit
+
+
+def view(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Motion files.")],
+    *,
+    html: Annotated[
+        Path | None, typer.Option(help="Write one self-contained page and open nothing.")
+    ] = None,
+    port: Annotated[int, typer.Option(help="Port of the viewer's page.")] = 8080,
+    body: Body = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Show motions side by side in the browser: bodies, floor, cameras, timeline."""
+    from humanmotion.jobs.view import view as run
+
+    run(files, html=html, port=port, body=body, overwrite=overwrite)
+    if html is not None:
+        emit(str(html))

@@ -1,0 +1,97 @@
+"""What kind of file a path is: by its ending, and where one ending serves many, by its content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from humanmotion.errors import FileFormatError, InputError, UsageError
+from humanmotion.files import existing_file, npz_shapes, read_json
+
+Format = Literal[
+    "motion", "amass", "smplx_params", "keypoints", "body", "bvh", "glb", "trc", "csv",
+    "openpose", "coco_wholebody", "cameras", "colmap", "video",
+]  # fmt: skip
+EXTENSIONS: dict[str, str] = {
+    ".npz": "motion.npz, AMASS, SMPL-X parameters, keypoints or a body, told apart by their keys",
+    ".bvh": "skeleton and motion",
+    ".glb": "skinned, animated body (written only)",
+    ".trc": "joints as markers for OpenSim",
+    ".csv": "joint positions",
+    ".json": "OpenPose, COCO-WholeBody or cameras.json, told apart by their keys",
+    "folder": "OpenPose files (one a frame) or a COLMAP text model",
+}
+"""Endings that are understood, and what lies behind them."""
+VIDEO_ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
+_BY_ENDING: dict[str, Format] = {".bvh": "bvh", ".glb": "glb", ".trc": "trc", ".csv": "csv"}
+_NPZ_MARKS: dict[Format, tuple[frozenset[str], ...]] = {
+    "motion": (frozenset({"version", "global_orient"}),),
+    "keypoints": (frozenset({"keypoints_version"}),),
+    "body": (frozenset({"v_template"}),),
+    "amass": (frozenset({"trans", "poses"}), frozenset({"trans", "root_orient"})),
+    "smplx_params": (frozenset({"global_orient", "body_pose"}),),
+}
+"""Keys of which one set must be there in full; the first kind that fits."""
+
+
+def sniff(path: str | Path) -> Format:
+    """The format of a file or folder.
+
+    Raises UsageError for an ending that is not understood, InputError where nothing is there,
+    FileFormatError for content that fits no format, or two of them.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _sniff_folder(path)
+    ending = path.suffix.lower()
+    if ending not in EXTENSIONS and ending not in VIDEO_ENDINGS:
+        raise unknown_ending(path)
+    existing_file(path)
+    if ending == ".npz":
+        return _sniff_npz(path)
+    if ending == ".json":
+        return _sniff_json(path)
+    return _BY_ENDING.get(ending, "video")
+
+
+def unknown_ending(path: Path) -> UsageError:
+    """The error for an ending that is not understood."""
+    accepted = ", ".join(EXTENSIONS)
+    return UsageError(f"{path} has the ending {path.suffix or 'none'!r}; accepted are {accepted}")
+
+
+def _sniff_folder(path: Path) -> Format:
+    if (path / "images.txt").exists() and (path / "cameras.txt").exists():
+        return "colmap"
+    if any(path.glob("*.json")):
+        return "openpose"
+    raise InputError(f"folder {path} holds neither OpenPose files nor a COLMAP text model")
+
+
+def _sniff_npz(path: Path) -> Format:
+    keys = set(npz_shapes(path))
+    fits = [kind for kind, marks in _NPZ_MARKS.items() if any(mark <= keys for mark in marks)]
+    if "motion" in fits and "smplx_params" in fits:
+        # Our own file uses smplx's names; its version key tells it apart.
+        fits.remove("smplx_params")
+    if len(fits) > 1:
+        raise FileFormatError(f"{path} could be {' or '.join(fits)}; remove the keys of one")
+    if not fits:
+        some = ", ".join(sorted(k[:40] for k in keys)[:8]) or "none"
+        raise FileFormatError(
+            f"{path} holds the keys {some}; expected those of motion.npz, AMASS, SMPL-X "
+            "parameters, keypoints or a body"
+        )
+    return fits[0]
+
+
+def _sniff_json(path: Path) -> Format:
+    value: Any = read_json(path)
+    keys = set(value) if isinstance(value, dict) else set()
+    if "people" in keys:
+        return "openpose"
+    if {"images", "annotations"} <= keys:
+        return "coco_wholebody"
+    if {"version", "frames", "width"} <= keys:
+        return "cameras"
+    raise FileFormatError(f"{path} is JSON, but neither OpenPose, COCO-WholeBody nor cameras.json")

@@ -1,0 +1,145 @@
+"""Which pieces of track are the same person: by colour of the clothes, place and time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from humanmotion.recovery.detection import Image, PersonBox, Sighting
+
+Floats = NDArray[np.float32]
+
+BINS = (8, 4, 4)
+"""Hue, saturation and value bins of each of the two regions."""
+SAME_PLACE_COLOURS = 0.6
+"""Largest colour distance at which pieces that follow on in place and time are one person."""
+SAME_SHOT_COLOURS = 0.45
+"""The same for someone who left and came back."""
+OTHER_SHOT_COLOURS = 0.6
+"""The same over a cut, where light and side of the body change."""
+SIDES_PER_SECOND = 3.0
+"""Nobody runs faster than about three times the square around them in a second."""
+_TORSO, _THIGHS = (11, 12, 24, 23), ((23, 25), (24, 26))
+
+
+@dataclass
+class Piece:
+    """One person followed without a break: sightings by frame index, and mean colours."""
+
+    sightings: dict[int, Sighting] = field(default_factory=dict)
+    colours: Floats = field(default_factory=lambda: np.zeros(2 * int(np.prod(BINS)), np.float32))
+
+    def add(self, frame: int, sighting: Sighting, image: Image) -> None:
+        """Put in what was seen at a frame (before, after or between those already there)."""
+        self.sightings[frame] = sighting
+        self.colours += body_colours(image, sighting)
+
+    @property
+    def start(self) -> int:
+        """First frame."""
+        return min(self.sightings)
+
+    @property
+    def stop(self) -> int:
+        """Last frame."""
+        return max(self.sightings)
+
+    @property
+    def prominence(self) -> float:
+        """Area times frames."""
+        return sum(s.box.side**2 for s in self.sightings.values())
+
+
+def body_colours(image: Image, sighting: Sighting) -> Floats:
+    """HSV histogram of torso and thighs, `(2 * bins)`; zeros where they are not in the picture."""
+    xy = sighting.xy
+    side = sighting.box.side
+    low = np.floor(xy[[11, 12, 23, 24, 25, 26]].min(0) - 0.02 * side).astype(int)
+    high = np.ceil(xy[[11, 12, 23, 24, 25, 26]].max(0) + 0.02 * side).astype(int)
+    left, top = np.maximum(low, 0)
+    patch = image[top : max(high[1], top), left : max(high[0], left)]
+    if min(patch.shape[:2]) < 4:
+        return np.zeros(2 * int(np.prod(BINS)), np.float32)
+    # About 64 pixels show the colours as well as 600 do.
+    step = max(1, min(patch.shape[:2]) // 64)
+    hsv = cv2.cvtColor(np.ascontiguousarray(patch[::step, ::step]), cv2.COLOR_RGB2HSV)
+    places = (xy - [left, top]) / step
+    torso = np.zeros(hsv.shape[:2], np.uint8)
+    cv2.fillConvexPoly(torso, cv2.convexHull(places[list(_TORSO)].astype(np.int32)), 255)
+    thighs = np.zeros(hsv.shape[:2], np.uint8)
+    for start, end in _THIGHS:
+        line = places[[start, end]].astype(np.int32)
+        cv2.line(thighs, line[0].tolist(), line[1].tolist(), 255, max(1, round(0.03 * side / step)))
+    return np.concatenate([_histogram(hsv, torso), _histogram(hsv, thighs)])
+
+
+def _histogram(hsv: Image, mask: Image) -> Floats:
+    counts = cv2.calcHist([hsv], [0, 1, 2], mask, list(BINS), [0, 180, 0, 256, 0, 256]).ravel()
+    return np.asarray(counts / max(counts.sum(), 1.0), np.float32)
+
+
+def colour_distance(a: Floats, b: Floats) -> float:
+    """Hellinger distance of two summed histograms, 0 the same to 1 nothing in common."""
+    total = np.sqrt(a.sum() * b.sum())
+    if total <= 0:
+        return 0.5
+    return float(np.sqrt(max(0.0, 1 - np.sqrt(a * b).sum() / total)))
+
+
+def link(pieces: list[Piece], times: list[float], jumps: list[int]) -> list[Piece]:
+    """Pieces of the same person put together, most prominent first.
+
+    Greedy: of all pairs that share no frame and fit, the best is joined until none fits.
+    `jumps` are the frames before which the picture changed at once.
+    """
+    people = list(pieces)
+    while True:
+        costs = [
+            (cost, i, j)
+            for i, a in enumerate(people)
+            for j, b in enumerate(people)
+            if i < j and (cost := _mismatch(a, b, times, jumps)) is not None
+        ]
+        if not costs:
+            return sorted(people, key=lambda p: -p.prominence)
+        _, i, j = min(costs)
+        joined = Piece(people[i].sightings | people[j].sightings, people[i].colours + people[j].colours)
+        people = [p for k, p in enumerate(people) if k not in (i, j)] + [joined]
+
+
+def _mismatch(a: Piece, b: Piece, times: list[float], jumps: list[int]) -> float | None:
+    """How badly two pieces fit as one person, or None when they cannot be."""
+    if a.sightings.keys() & b.sightings.keys():
+        return None
+    before, after = _nearest(a, b)
+    first, second = (a, b) if before in a.sightings else (b, a)
+    gap = times[after] - times[before]
+    colours = colour_distance(a.colours, b.colours)
+    left, back = first.sightings[before].box, second.sightings[after].box
+    apart = _apart(left, back)
+    if gap < 0.5 and apart < 0.1 + 0.5 * SIDES_PER_SECOND * gap and left.near(back, reach=1.0):
+        return 0.3 * colours if colours < SAME_PLACE_COLOURS else None
+    if any(before < jump <= after for jump in jumps):
+        return 1 + colours if colours < OTHER_SHOT_COLOURS else None
+    if apart > 0.2 + SIDES_PER_SECOND * gap:
+        return None
+    return 0.6 + colours if colours < SAME_SHOT_COLOURS else None
+
+
+def _nearest(a: Piece, b: Piece) -> tuple[int, int]:
+    """The neighbouring frames, one of each, that lie closest in time, in order."""
+    order = sorted([(f, 0) for f in a.sightings] + [(f, 1) for f in b.sightings])
+    pairs = [
+        (order[i + 1][0] - order[i][0], order[i][0], order[i + 1][0])
+        for i in range(len(order) - 1)
+        if order[i][1] != order[i + 1][1]
+    ]
+    _, before, after = min(pairs)
+    return before, after
+
+
+def _apart(a: PersonBox, b: PersonBox) -> float:
+    return float(np.hypot(a.x - b.x, a.y - b.y)) / max(a.side, b.side)

@@ -1,0 +1,326 @@
+"""Points of the background followed through a shot, each against a key frame.
+
+Shi-Tomasi corners (CVPR 1994) of a key frame are followed by pyramidal Lucas-Kanade straight from
+the key frame to every later frame, and back (at most 1 px apart), so that a track does not drift
+within a key frame's reign. Where the view returns to an older key frame, that one is taken again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+Points = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+MAX_POINTS = 240
+MIN_POINTS = 12
+"""Fewer followed points than this say nothing about a camera."""
+FORWARD_BACKWARD_PX = 1.0
+SPACING_PX = 12
+WINDOW = 15
+WEAK_SHARE = 0.25
+"""With a smaller share of its points followed, a key frame has lost the picture."""
+RENEW_SHARE = 0.5
+RENEW_SHIFT = 0.2
+"""A median displacement of this share of the longest side asks for a new key frame."""
+STILL_SHARE = 0.03
+REUSE_SHIFT = 0.12
+MAX_GAP = 4
+"""So many unusable frames in a row (blur, flash, cover) end the link to what was before."""
+MAX_KEPT_IMAGES = 64
+
+
+@dataclass
+class Segment:
+    """One key frame, its points, and where they were seen."""
+
+    key_frame: int
+    points: Points
+    """Pixels in the key frame `(n, 2)`."""
+    ids: NDArray[np.int64]
+    """`(n)`; a point carried over from an earlier key frame keeps its id."""
+    parent: int
+    """The segment that saw this key frame as one of its frames, or -1."""
+    image: Image | None
+    to_first: Floats
+    """Rough homography `(3, 3)` of the key frame onto the first one, for finding it again."""
+    frames: list[int] = field(default_factory=list)
+    xy: list[Points] = field(default_factory=list)
+    seen: list[Bools] = field(default_factory=list)
+
+    def add(self, frame: int, xy: Points, seen: Bools) -> None:
+        """Note where the points `(n, 2)` lie in a frame and which were found `(n)`."""
+        self.frames.append(frame)
+        self.xy.append(xy)
+        self.seen.append(seen)
+
+    def stacked(self) -> tuple[NDArray[np.int64], Floats, Bools]:
+        """Frames `(F)`, pixels `(F, n, 2)` and found `(F, n)`."""
+        frames = np.array(self.frames, np.int64)
+        return frames, np.stack(self.xy).astype(np.float64), np.stack(self.seen)
+
+
+class BackgroundTracker:
+    """Follows the background of one shot; feed it the shot's frames in order."""
+
+    def __init__(self) -> None:
+        self.segments: list[Segment] = []
+        self.flow: list[float] = []
+        """Median displacement to the frame before, pixels; 0 where it is not known."""
+        self.current: list[int] = []
+        """Segment that saw the frame, or -1 for an unusable frame."""
+        self.closures: list[tuple[int, int, int]] = []
+        """Frames seen by two segments besides their own: (frame, segment, segment)."""
+        self._at = -1
+        self._next_id = 0
+        self._gap = 0
+        self._last: tuple[Image, Image | None] | None = None
+        self._xy = np.zeros((0, 2), np.float32)
+        self._seen = np.zeros(0, np.bool_)
+
+    def __len__(self) -> int:
+        return len(self.current)
+
+    def add(self, gray: Image, mask: Image | None = None) -> None:
+        """Follow into the next frame `(h, w)`; `mask` is 0 where a person hides the background."""
+        if self._at < 0 or len(self.segments[self._at].points) < MIN_POINTS:
+            self._start_over(gray, mask)
+        else:
+            self._follow(gray, mask)
+        self._last = gray, mask
+
+    def _follow(self, gray: Image, mask: Image | None) -> None:
+        xy, seen = self._track(gray, mask)
+        if self._weak(seen):
+            xy, seen = self._track(gray, mask, shift=self._coarse_shift(gray))
+        if self._weak(seen) and self._renew_at_last():
+            xy, seen = self._track(gray, mask, shift=self._coarse_shift(gray))
+        if self._weak(seen):
+            self._miss(gray, mask)
+            return
+        self._gap = 0
+        both = seen & self._seen
+        step = np.linalg.norm(xy[both] - self._xy[both], axis=-1)
+        # After an unusable frame the step spans more than one frame.
+        known = len(step) and self.current[-1] >= 0
+        self.flow.append(float(np.median(step)) if known else 0.0)
+        self._note(xy, seen)
+        self._maybe_renew(gray, mask)
+
+    def _note(self, xy: Points, seen: Bools) -> None:
+        self.segments[self._at].add(len(self.current), xy, seen)
+        self.current.append(self._at)
+        self._xy, self._seen = xy, seen
+
+    def _track(
+        self, gray: Image, mask: Image | None, shift: Points | None = None
+    ) -> tuple[Points, Bools]:
+        segment = self.segments[self._at]
+        guess = predict(segment.points, self._xy, self._seen)
+        if shift is not None:
+            guess = guess + shift
+        assert segment.image is not None
+        return follow(segment.image, gray, segment.points, guess=guess, mask=mask)
+
+    def _weak(self, seen: Bools) -> bool:
+        return int(seen.sum()) < max(MIN_POINTS, WEAK_SHARE * len(seen))
+
+    def _coarse_shift(self, gray: Image) -> Points:
+        """Shift of the whole picture since the last frame `(2)`, for jumps LK cannot bridge."""
+        assert self._last is not None
+        size = (160, max(16, round(160 * gray.shape[0] / gray.shape[1])))
+        before, after = (
+            cv2.resize(g, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+            for g in (self._last[0], gray)
+        )
+        window = cv2.createHanningWindow(size, cv2.CV_32F)
+        (dx, dy), _ = cv2.phaseCorrelate(before, after, window)
+        return np.array([dx, dy], np.float32) * np.float32(gray.shape[1] / size[0])
+
+    def _miss(self, gray: Image, mask: Image | None) -> None:
+        self._gap += 1
+        if self._gap > MAX_GAP:
+            self._start_over(gray, mask)
+            return
+        self.current.append(-1)
+        self.flow.append(0.0)
+
+    def _start_over(self, gray: Image, mask: Image | None) -> None:
+        """A first key frame, or one without a link to what was before."""
+        self._gap = 0
+        points = corners(gray, mask, np.zeros((0, 2), np.float32))
+        self.flow.append(0.0)
+        if len(points) < MIN_POINTS:
+            self.current.append(-1)
+            return
+        self._open(len(self.current), gray, points, self._new_ids(len(points)), parent=-1)
+        self._note(points, np.ones(len(points), np.bool_))
+
+    def _new_ids(self, count: int) -> NDArray[np.int64]:
+        self._next_id += count
+        return np.arange(self._next_id - count, self._next_id)
+
+    def _open(
+        self, frame: int, gray: Image, points: Points, ids: NDArray[np.int64], *, parent: int
+    ) -> None:
+        to_first = np.eye(3)
+        if parent >= 0:
+            old = self.segments[parent]
+            place = old.frames.index(frame)
+            to_first = old.to_first @ homography(old.xy[place], old.points, old.seen[place])
+        self.segments.append(Segment(frame, points, ids, parent, gray, to_first))
+        self._at = len(self.segments) - 1
+        kept = [s for s in self.segments if s.image is not None]
+        if len(kept) > MAX_KEPT_IMAGES:
+            kept[0].image = None
+
+    def _renew_at_last(self) -> bool:
+        """Make the last frame a key frame; False when it is one already or was unusable."""
+        last = len(self.current) - 1
+        if self._last is None or self.current[last] < 0:
+            return False
+        if self.segments[self._at].key_frame == last:
+            return False
+        self._new_key(last, *self._last)
+        return True
+
+    def _new_key(self, frame: int, gray: Image, mask: Image | None) -> None:
+        """A key frame at a frame just followed: its found points go on, new corners fill up."""
+        old, seen = self.segments[self._at], self._seen
+        kept = self._xy[seen]
+        fresh = corners(gray, mask, kept)
+        ids = np.concatenate((old.ids[seen], self._new_ids(len(fresh))))
+        points = np.concatenate((kept, fresh))
+        self._open(frame, gray, points, ids, parent=self._at)
+        self._xy, self._seen = points, np.ones(len(points), np.bool_)
+        self.segments[self._at].add(frame, points, self._seen)
+        self.current[frame] = self._at
+
+    def _maybe_renew(self, gray: Image, mask: Image | None) -> None:
+        segment = self.segments[self._at]
+        side = max(gray.shape)
+        moved = np.linalg.norm(self._xy[self._seen] - segment.points[self._seen], axis=-1)
+        shift = float(np.median(moved))
+        thin = self._seen.mean() < RENEW_SHARE and shift > STILL_SHARE * side
+        if not thin and shift < RENEW_SHIFT * side:
+            return
+        if not self._reuse(gray, mask):
+            self._new_key(len(self.current) - 1, gray, mask)
+
+    def _reuse(self, gray: Image, mask: Image | None) -> bool:
+        """Go on from an older key frame that shows the same view; False when there is none."""
+        segment = self.segments[self._at]
+        to_first = segment.to_first @ homography(self._xy, segment.points, self._seen)
+        for index in self._near(to_first, gray):
+            old = self.segments[index]
+            assert old.image is not None
+            guess = _carry(np.linalg.solve(to_first, old.to_first), old.points)
+            xy, seen = follow(old.image, gray, old.points, guess=guess, mask=mask)
+            if seen.sum() < max(MIN_POINTS, RENEW_SHARE * len(seen)):
+                continue
+            frame = len(self.current) - 1
+            self.closures.append((frame, self._at, index))
+            old.add(frame, xy, seen)
+            self._at, self._xy, self._seen = index, xy, seen
+            self.current[frame] = index
+            return True
+        return False
+
+    def _near(self, to_first: Floats, gray: Image) -> list[int]:
+        """The best two older key frames whose view is close to the present one."""
+        h, w = gray.shape
+        grid = np.array([(x * w, y * h) for x in (0.2, 0.5, 0.8) for y in (0.2, 0.5, 0.8)])
+        found = []
+        for index, segment in enumerate(self.segments):
+            if index == self._at or segment.image is None:
+                continue
+            turn = np.linalg.solve(to_first, segment.to_first)
+            turn = turn / turn[2, 2]
+            if (np.c_[grid, np.ones(9)] @ turn[2] <= 0.2).any():
+                continue
+            shift = float(np.linalg.norm(_carry(turn, grid) - grid, axis=-1).mean())
+            if shift < REUSE_SHIFT * max(h, w):
+                found.append((shift, index))
+        return [index for _, index in sorted(found)[:2]]
+
+
+def corners(gray: Image, mask: Image | None, kept: Points) -> Points:
+    """New Shi-Tomasi corners `(n, 2)` away from the kept ones `(m, 2)`, at most MAX_POINTS - m."""
+    room = MAX_POINTS - len(kept)
+    if room <= 0:
+        return np.zeros((0, 2), np.float32)
+    free = np.full(gray.shape, 255, np.uint8) if mask is None else mask.copy()
+    # Interlaced or letterboxed borders make corners that belong to the frame, not the scene.
+    margin = 4
+    free[:margin], free[-margin:], free[:, :margin], free[:, -margin:] = 0, 0, 0, 0
+    for x, y in kept.astype(int).tolist():
+        cv2.circle(free, (x, y), SPACING_PX, 0, -1)
+    found = cv2.goodFeaturesToTrack(gray, room, 0.005, SPACING_PX, mask=free)
+    if found is None:
+        return np.zeros((0, 2), np.float32)
+    return np.asarray(found, np.float32).reshape(-1, 2)
+
+
+def follow(
+    before: Image, after: Image, points: Points, *, guess: Points, mask: Image | None
+) -> tuple[Points, Bools]:
+    """Places `(n, 2)` of `points` in `after`, and which were found forth and back, off people."""
+    # A guess from the last frame is near unless the camera turns fast; then use all levels.
+    levels = 3
+    options = {
+        "winSize": (WINDOW, WINDOW),
+        "maxLevel": levels,
+        "flags": cv2.OPTFLOW_USE_INITIAL_FLOW,
+        "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.02),
+    }
+    start = np.ascontiguousarray(guess, np.float32)
+    xy, good, _ = cv2.calcOpticalFlowPyrLK(before, after, points, start.copy(), **options)
+    back, again, _ = cv2.calcOpticalFlowPyrLK(after, before, xy, points.copy(), **options)
+    gap = np.linalg.norm(back - points, axis=-1)
+    seen = (good[:, 0] == 1) & (again[:, 0] == 1) & (gap <= FORWARD_BACKWARD_PX)
+    h, w = after.shape
+    seen &= (xy >= 2).all(-1) & (xy[:, 0] < w - 2) & (xy[:, 1] < h - 2)
+    if mask is not None:
+        column = np.clip(xy[:, 0], 0, w - 1).astype(int)
+        row = np.clip(xy[:, 1], 0, h - 1).astype(int)
+        seen &= mask[row, column] > 0
+    return np.where(np.isfinite(xy), xy, start), seen
+
+
+def predict(points: Points, xy: Points, seen: Bools) -> Points:
+    """Where to look for each point `(n, 2)`: its last place, or where the others' motion takes it.
+
+    An affine map of the found points, fitted once and refitted without the worst half.
+    """
+    if seen.sum() < 6:
+        return points.copy() if not seen.any() else points + np.median((xy - points)[seen], axis=0)
+    source = np.c_[points, np.ones(len(points))].astype(np.float64)
+    keep = seen
+    for _ in range(2):
+        map_, *_ = np.linalg.lstsq(source[keep], xy[keep].astype(np.float64), rcond=None)
+        error = np.linalg.norm(source @ map_ - xy, axis=-1)
+        keep = seen & (error <= np.median(error[seen]))
+        if keep.sum() < 6:
+            break
+    return np.where(seen[:, None], xy, source @ map_).astype(np.float32)
+
+
+def homography(source: Points, target: Points, seen: Bools) -> Floats:
+    """Robust homography `(3, 3)` of `source` onto `target`, identity when there is none."""
+    if seen.sum() < MIN_POINTS:
+        return np.eye(3)
+    found, _ = cv2.findHomography(source[seen], target[seen], cv2.USAC_MAGSAC, 1.5)
+    return np.eye(3) if found is None else np.asarray(found, np.float64)
+
+
+def _carry(homography_: Floats, points: NDArray[np.floating]) -> Points:
+    mapped = np.c_[points, np.ones(len(points))] @ homography_.T
+    return (mapped[:, :2] / np.where(np.abs(mapped[:, 2:]) < 1e-9, 1e-9, mapped[:, 2:])).astype(
+        np.float32
+    )

@@ -1,0 +1,109 @@
+"""How much the whole picture changes from frame to frame: cuts, flashes and dissolves.
+
+The change is PySceneDetect's published content value with its default weights: the mean over hue,
+saturation and value of the mean absolute difference to the frame before, on pictures 160 pixels
+wide. Beside it stand two numbers that tell flashes and dissolves from cuts; both need a few frames
+more than the pair, so they are taken while the pictures pass.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from statistics import median
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from humanmotion.recovery.detection import Image
+
+WIDTH = 160
+"""Pixels of the pictures compared."""
+LEVEL = 21.0
+"""Change (of 255) above which the picture may have been cut."""
+RATIO = 3.0
+"""And this many times the median change around."""
+WINDOW = 12
+"""Frames on each side that the median is over."""
+FLASH_FRAMES = 8
+"""A picture that is back within this many frames after a change was only flashed at."""
+DISSOLVE_STEPS = (4, 8, 12)
+"""Half lengths in frames of the dissolves looked for."""
+MIXTURE = 0.25
+"""How near the middle of a dissolve is to the mean of its ends, as a share of their difference."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """Change of the whole picture at each frame, all `(T)`, all in [0, 255]."""
+
+    change: Tensor
+    """Difference to the frame before."""
+    lasting: Tensor
+    """Least difference between the frame before and any of the next frames: small for a flash."""
+    dissolve: Tensor
+    """Difference between the ends of a slow linear mixture with its middle here; else 0."""
+
+
+class ContentScorer:
+    """Takes pictures in order; keeps only a few small ones."""
+
+    def __init__(self) -> None:
+        self._change: list[float] = []
+        self._lasting: list[float] = []
+        self._dissolve: list[float] = []
+        self._small: deque[NDArray[np.int16]] = deque(maxlen=2 * max(DISSOLVE_STEPS) + 1)
+        self._hsv: NDArray[np.int16] | None = None
+        self._watched: list[tuple[int, NDArray[np.int16]]] = []
+
+    def add(self, image: Image) -> bool:
+        """Take the next picture; True when it has little to do with the one before."""
+        small = cv2.resize(image, _size(image), interpolation=cv2.INTER_AREA)
+        hsv = cv2.cvtColor(small, cv2.COLOR_RGB2HSV).astype(np.int16)
+        frame = len(self._change)
+        change = 0.0 if self._hsv is None else _difference(hsv, self._hsv)
+        jump = change > LEVEL and change > RATIO * median(self._change[-WINDOW:])
+        self._change.append(change)
+        self._lasting.append(change)
+        self._dissolve.append(0.0)
+        if change > 0.5 * LEVEL and self._hsv is not None:
+            self._watched.append((frame, self._hsv))
+        self._watched = [(f, h) for f, h in self._watched if frame <= f + FLASH_FRAMES]
+        for start, before in self._watched:
+            self._lasting[start] = min(self._lasting[start], _difference(hsv, before))
+        self._hsv = hsv
+        self._small.append(small.astype(np.int16))
+        self._score_dissolves(frame)
+        return jump
+
+    def result(self) -> Content:
+        """The scores of all pictures so far."""
+        rows = (self._change, self._lasting, self._dissolve)
+        return Content(*(torch.tensor(row, dtype=torch.float32) for row in rows))
+
+    def _score_dissolves(self, frame: int) -> None:
+        for step in DISSOLVE_STEPS:
+            if len(self._small) <= 2 * step:
+                return
+            last, middle, first = self._small[-1], self._small[-1 - step], self._small[-1 - 2 * step]
+            ends = _difference(last, first)
+            if ends < LEVEL:
+                continue
+            mixed = float(np.abs(2 * middle - last - first).mean()) / 2
+            if mixed < MIXTURE * ends:
+                place = frame - step
+                self._dissolve[place] = max(self._dissolve[place], ends)
+
+
+def _size(image: Image) -> tuple[int, int]:
+    height, width = image.shape[:2]
+    return WIDTH, max(1, round(height * WIDTH / width))
+
+
+def _difference(a: NDArray[np.int16], b: NDArray[np.int16]) -> float:
+    if a.shape != b.shape:
+        return 255.0
+    return float(np.abs(a - b).mean())

@@ -1,0 +1,127 @@
+"""The first stage of recovery: one pass over the pictures gives everybody's keypoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from humanmotion.errors import InputError, NothingFoundError, UsageError
+from humanmotion.joint_sets import JOINT_SETS
+from humanmotion.keypoints import Keypoints
+from humanmotion.recovery.content import Content, ContentScorer
+from humanmotion.recovery.detection import Detector, Image, Sighting
+from humanmotion.recovery.tracking import Tracker
+
+MIN_SHARE = 0.02
+"""Tracks less prominent than this share of the first are specks, not people."""
+
+
+@dataclass(frozen=True)
+class People:
+    """Everybody in a video, and how much its pictures change."""
+
+    tracks: tuple[Keypoints, ...]
+    """One for each person, each as long as the video, most prominent (area times frames) first."""
+    times: Tensor
+    """Seconds `(T)`."""
+    content: Content
+    """Change of the whole picture, for finding cuts."""
+    width: int
+    """Pixels the keypoints refer to."""
+    height: int
+    seconds: dict[str, float]
+    """Wall time spent in decode, boxes, keypoints and content."""
+    warnings: tuple[str, ...] = ()
+    """What was wrong with the input, one line each."""
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @property
+    def content_scores(self) -> Tensor:
+        """Mean change of hue, saturation and value to the frame before `(T)`, in [0, 255]."""
+        return self.content.change
+
+
+def find_people(
+    frames: Iterable[tuple[float, Image]],
+    detector: Detector,
+    *,
+    max_people: int = 4,
+    size: tuple[int, int] | None = None,
+) -> People:
+    """Everybody's keypoints in `frames`: `(seconds, (H, W, 3) uint8 RGB)`, all of one size.
+
+    `size` (width, height) is what the keypoints should refer to when the pictures given are a
+    smaller version of it. The pictures are looked at once and not kept.
+    Raises NothingFoundError when nobody is seen, InputError when there is no picture, UsageError
+    for `max_people` below 1.
+    """
+    if max_people < 1:
+        raise UsageError(f"max_people is {max_people}; give at least 1")
+    tracker, scorer = Tracker(detector, max_people=max_people), ContentScorer()
+    decode = content = 0.0
+    shown: tuple[int, int] | None = None
+    mark = time.perf_counter()
+    for seconds, image in frames:
+        decoded = time.perf_counter()
+        jump = scorer.add(image)
+        scored = time.perf_counter()
+        tracker.step(seconds, image, jump=jump)
+        shown = (image.shape[1], image.shape[0])
+        decode, content = decode + decoded - mark, content + scored - decoded
+        mark = time.perf_counter()
+    if shown is None:
+        raise InputError("there is no picture to look for people in; give a video with pictures")
+    times = torch.tensor(tracker.times, dtype=torch.float32)
+    tracks = _tracks(tracker, times, shown, size or shown, detector.joint_set)
+    if not tracks:
+        raise NothingFoundError(
+            f"no person was found in {len(times)} pictures; people must be in view, "
+            "upright enough to be recognised and at least about 60 pixels tall"
+        )
+    spent = {"decode": decode, **tracker.seconds, "content": content}
+    return People(tracks, times, scorer.result(), *(size or shown), seconds=spent)
+
+
+def _tracks(
+    tracker: Tracker, times: Tensor, shown: tuple[int, int], size: tuple[int, int], joint_set: str
+) -> tuple[Keypoints, ...]:
+    people = tracker.people()
+    weight = [sum(s.box.side**2 for s in sightings.values()) for sightings in people]
+    scale = (size[0] / shown[0], size[1] / shown[1])
+    return tuple(
+        _keypoints(sightings, times, size, scale, joint_set)
+        for sightings, share in zip(people, weight, strict=True)
+        if share >= MIN_SHARE * weight[0]
+    )
+
+
+def _keypoints(
+    sightings: dict[int, Sighting],
+    times: Tensor,
+    size: tuple[int, int],
+    scale: tuple[float, float],
+    joint_set: str,
+) -> Keypoints:
+    frames, joints = len(times), len(JOINT_SETS[joint_set])
+    xy = np.zeros((frames, joints, 2), np.float32)
+    confidence = np.zeros((frames, joints), np.float32)
+    xyz = np.zeros((frames, joints, 3), np.float32)
+    for frame, sighting in sightings.items():
+        xy[frame] = sighting.xy * np.array(scale, np.float32)
+        confidence[frame], xyz[frame] = sighting.confidence, sighting.xyz
+    return Keypoints(
+        xy=torch.from_numpy(xy),
+        confidence=torch.from_numpy(confidence).clamp(0, 1),
+        times=times,
+        joint_set=joint_set,
+        width=size[0],
+        height=size[1],
+        xyz=torch.from_numpy(xyz),
+    )

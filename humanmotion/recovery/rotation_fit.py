@@ -1,0 +1,95 @@
+"""Camera rotation from points seen in two pictures: robust Kabsch on viewing rays.
+
+Kabsch, Acta Cryst. A32 (1976); robust by iteratively reweighted least squares whose scale shrinks
+(graduated non-convexity, Black & Rangarajan 1996), so that a moving crowd does not capture the fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+SCALES_PX = (24.0, 12.0, 6.0, 3.0, 1.5, 1.0, 1.0)
+"""Inlier scales of the reweighting, coarse to fine."""
+BAD_PX = 1e3
+"""Residual given to a point that was not seen or that falls behind the camera."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The same points in two pictures, pixels from the principal point."""
+
+    a: Floats
+    """`(n, 2)`."""
+    b: Floats
+    """`(n, 2)`."""
+
+
+def rays(xy: Floats, focal: float) -> Floats:
+    """Unit viewing directions `(..., 3)` of pixels `(..., 2)` from the principal point."""
+    ray = np.concatenate((xy / focal, np.ones_like(xy[..., :1])), -1)
+    return ray / np.linalg.norm(ray, axis=-1, keepdims=True)
+
+
+def kabsch(a: Floats, b: Floats, weights: Floats) -> Floats:
+    """Rotations `(F, 3, 3)` with `b = R a` for rays `a` `(n, 3)`, `b` `(F, n, 3)`, weights `(F, n)`.
+
+    Without two independent directions of positive weight the result is a rotation, but arbitrary.
+    """
+    cross = np.einsum("fn,fni,nj->fij", weights, b, a)
+    u, _, vt = np.linalg.svd(cross)
+    sign = np.sign(np.linalg.det(u) * np.linalg.det(vt))
+    u[:, :, 2] *= np.where(sign == 0, 1.0, sign)[:, None]
+    return np.asarray(u @ vt)
+
+
+def turned(rotation: Floats, ray: Floats, focal: float) -> tuple[Floats, Bools]:
+    """Pixels `(F, n, 2)` from the principal point of rays `(n, 3)` turned by `(F, 3, 3)`.
+
+    The second result tells which lie before the camera.
+    """
+    point = np.einsum("fij,nj->fni", rotation, ray)
+    ahead = point[..., 2] > 0.05
+    depth = np.where(ahead, point[..., 2], 1.0)
+    return focal * point[..., :2] / depth[..., None], ahead
+
+
+def fit_rotations(
+    key: Floats, xy: Floats, seen: Bools, *, focal: float
+) -> tuple[Floats, Floats]:
+    """Rotation of the key camera to each frame's, and each point's residual in pixels.
+
+    `key` `(n, 2)` and `xy` `(F, n, 2)` are pixels from the principal point, `seen` `(F, n)`.
+    Returns `(F, 3, 3)` with `x_frame = R @ x_key` and residuals `(F, n)`, BAD_PX where not seen.
+    A frame without seen points gets the identity.
+    """
+    source, target = rays(key, focal), rays(xy, focal)
+    weights = seen.astype(np.float64)
+    rotation = np.tile(np.eye(3), (len(xy), 1, 1))
+    residual = np.full(seen.shape, BAD_PX)
+    enough = seen.sum(1) >= 3
+    if not enough.any():
+        return rotation, residual
+    for scale in SCALES_PX:
+        rotation[enough] = kabsch(source, target, weights)[enough]
+        place, ahead = turned(rotation, source, focal)
+        error = np.linalg.norm(place - xy, axis=-1)
+        residual = np.where(seen & ahead, np.minimum(error, BAD_PX), BAD_PX)
+        weights = seen * (scale**2 / (scale**2 + residual**2)) ** 2
+    return rotation, residual
+
+
+def pair_cost(pairs: Sequence[Pair], *, focal: float, sigma: float) -> float:
+    """Truncated squared residual, in units of `sigma`, of the best rotations of all pairs."""
+    cost = 0.0
+    for pair in pairs:
+        seen = np.ones((1, len(pair.a)), np.bool_)
+        _, residual = fit_rotations(pair.a, pair.b[None], seen, focal=focal)
+        cost += float(np.minimum((residual / sigma) ** 2, 9.0).sum())
+    return cost

@@ -1,0 +1,167 @@
+"""Following people from picture to picture, in one pass."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from humanmotion.recovery.appearance import Piece, link
+from humanmotion.recovery.detection import Detector, Image, PersonBox, Sighting
+
+SEARCH_SECONDS = 0.5
+"""How often the whole picture is searched while everybody is being followed."""
+KEPT_PICTURES = 16
+"""Pictures kept for following a newcomer back to where they came in."""
+MIN_SCORE = 0.5
+MIN_POINTS = 8
+"""Confident points that make a person."""
+MAX_STEP = 0.2
+"""Mean motion of the points between two pictures, in sides of the square; more is another person."""
+MAX_DRIFT = 0.06
+"""How far a second look may differ from the first before the find is taken for no person."""
+DOUBLE = 0.08
+"""Two tracks whose points lie closer than this, in sides of the square, follow one person."""
+
+
+@dataclass
+class _Live:
+    piece: Piece
+    box: PersonBox
+    last: Sighting
+
+
+class Tracker:
+    """Feed it pictures in order; then `people` gives each person's sightings, prominent first."""
+
+    def __init__(self, detector: Detector, *, max_people: int) -> None:
+        self.detector = detector
+        self.max_people = max_people
+        self.times: list[float] = []
+        self.seconds = {"boxes": 0.0, "keypoints": 0.0}
+        self._live: list[_Live] = []
+        self._pieces: list[Piece] = []
+        self._jumps: list[int] = []
+        self._kept: deque[tuple[int, Image]] = deque(maxlen=KEPT_PICTURES)
+        self._searched = float("-inf")
+
+    def step(self, seconds: float, image: Image, *, jump: bool) -> None:
+        """Take the next picture; `jump` says that it has nothing to do with the one before."""
+        frame = len(self.times)
+        self.times.append(seconds)
+        if jump:
+            self._jumps.append(frame)
+            self._live.clear()
+            self._kept.clear()
+        lost = [live for live in self._live if not self._follow(live, frame, image)]
+        self._live = [live for live in self._live if live not in lost]
+        self._drop_doubles(frame)
+        overdue = seconds - self._searched >= SEARCH_SECONDS
+        if jump or lost or overdue or not self._live:
+            self._search(frame, image, lost, thorough=bool(jump or lost or overdue))
+        self._kept.append((frame, image))
+
+    def people(self) -> list[dict[int, Sighting]]:
+        """Sightings by frame index of each person, most prominent (area times frames) first."""
+        # A find that lasts for a picture or two of many is a mistake, not a person.
+        least = min(3, max(1, len(self.times) // 3))
+        pieces = [p for p in self._pieces if len(p.sightings) >= least]
+        return [p.sightings for p in link(pieces, self.times, self._jumps)]
+
+    def _follow(self, live: _Live, frame: int, image: Image) -> bool:
+        sighting = self._look(image, live.box)
+        if sighting is None or _step(live.last, sighting) > MAX_STEP:
+            return False
+        self._take(live, frame, sighting, image)
+        return True
+
+    def _take(self, live: _Live, frame: int, sighting: Sighting, image: Image) -> None:
+        live.piece.add(frame, sighting, image)
+        live.box, live.last = sighting.box, sighting
+
+    def _look(self, image: Image, box: PersonBox) -> Sighting | None:
+        started = time.perf_counter()
+        sighting = self.detector.look(image, box)
+        self.seconds["keypoints"] += time.perf_counter() - started
+        if sighting is None or sighting.box.score < MIN_SCORE:
+            return None
+        return sighting if (sighting.confidence > 0.5).sum() >= MIN_POINTS else None
+
+    def _search(self, frame: int, image: Image, lost: list[_Live], *, thorough: bool) -> None:
+        started = time.perf_counter()
+        boxes = self.detector.find(image, thorough=thorough)
+        self.seconds["boxes"] += time.perf_counter() - started
+        if thorough:
+            self._searched = self.times[frame]
+        for live in sorted(lost, key=lambda live: -live.box.side):
+            self._regain(live, boxes, frame, image)
+        for box in sorted(boxes, key=lambda box: -box.side):
+            if len(self._live) < self.max_people and self._is_free(box):
+                self._begin(box, frame, image)
+
+    def _is_free(self, box: PersonBox) -> bool:
+        return not any(box.near(live.box) for live in self._live)
+
+    def _regain(self, live: _Live, boxes: list[PersonBox], frame: int, image: Image) -> None:
+        """Go on with a person who was lost, from a box found near the last place."""
+        for box in boxes:
+            if box.near(live.box, reach=0.5) and self._is_free(box):
+                sighting = self._confirmed(box, image)
+                if sighting is not None and not self._is_double(sighting, frame):
+                    self._take(live, frame, sighting, image)
+                    self._live.append(live)
+                    return
+
+    def _begin(self, box: PersonBox, frame: int, image: Image) -> None:
+        sighting = self._confirmed(box, image)
+        if sighting is None or self._is_double(sighting, frame):
+            return
+        live = _Live(Piece(), sighting.box, sighting)
+        self._pieces.append(live.piece)
+        self._take(live, frame, sighting, image)
+        self._trace_back(live.piece, sighting)
+        self._live.append(live)
+
+    def _trace_back(self, piece: Piece, sighting: Sighting) -> None:
+        """Follow a newcomer backwards through the pictures kept since the last search."""
+        for frame, image in reversed(self._kept):
+            earlier = self._look(image, sighting.box)
+            if earlier is None or _step(sighting, earlier) > MAX_STEP:
+                return
+            if self._is_double(earlier, frame):
+                return
+            piece.add(frame, earlier, image)
+            sighting = earlier
+
+    def _confirmed(self, box: PersonBox, image: Image) -> Sighting | None:
+        """What is in the box, if a second look from its own square sees the same."""
+        first = self._look(image, box)
+        second = self._look(image, first.box) if first is not None else None
+        if first is None or second is None or _step(first, second) > MAX_DRIFT:
+            return None
+        return second
+
+    def _is_double(self, sighting: Sighting, frame: int) -> bool:
+        others = [p.sightings[frame] for p in self._pieces if frame in p.sightings]
+        return any(_step(other, sighting) < DOUBLE for other in others)
+
+    def _drop_doubles(self, frame: int) -> None:
+        """When two tracks have run onto one person, the one that is shorter so far ends."""
+        kept: list[_Live] = []
+        for live in sorted(self._live, key=lambda live: -len(live.piece.sightings)):
+            if any(_step(other.last, live.last) < DOUBLE for other in kept):
+                live.piece.sightings.pop(frame, None)
+            else:
+                kept.append(live)
+        self._live = kept
+
+
+def _step(a: Sighting, b: Sighting) -> float:
+    """Mean distance of the body's points seen in both, in sides of the larger square."""
+    both = (a.confidence > 0.3) & (b.confidence > 0.3)
+    if not both.any():
+        return float("inf")
+    apart = np.linalg.norm(a.xy[both] - b.xy[both], axis=1).mean()
+    return float(apart) / max(a.box.side, b.box.side)
