@@ -1,0 +1,1 @@
+"""Benchmarks, one file each; every number in the docs comes from one of them."""

@@ -12,15 +12,16 @@ _RIDGE = 1e-3
 
 
 def convex_weights(
-    target: Floats, vertices: Floats, *, keep: int, candidates: int = 80
+    target: Floats, vertices: Floats, *, keep: int, candidates: int = 80, thin: int = 1
 ) -> tuple[Ints, Floats]:
     """Vertex ids (k,) and weights (k,), k <= keep, whose mean follows `target`.
 
     `target` (S, 3) is the point over S shapes, `vertices` (S, V, 3) the mesh; shape 0 is the
     template and is matched far more closely than the rest. Weights are non-negative and sum to 1
     (non-negative least squares with a small ridge, which spreads the support around the point).
+    Of the nearest vertices every `thin`-th is a candidate: deep points need far ones, too.
     """
-    near = np.argsort(np.linalg.norm(vertices[0] - target[0], axis=1), kind="stable")[:candidates]
+    near = np.argsort(np.linalg.norm(vertices[0] - target[0], axis=1), kind="stable")[: candidates * thin : thin]
     importance = np.ones(len(target))
     importance[0] = _TEMPLATE_WEIGHT
     weights = _solve(target, vertices[:, near], importance, ridge=_RIDGE)

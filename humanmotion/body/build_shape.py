@@ -12,7 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from humanmotion.body.build_skeleton import place_joints, rest_rotations, source_joints
+from humanmotion.body.build_skeleton import (
+    FINGER_ENDS,
+    place_joints,
+    rest_rotations,
+    source_joints,
+)
 from humanmotion.body.build_source import Floats, Source
 
 _PEOPLE = ("african", "asian", "caucasian")
@@ -141,7 +146,9 @@ def _hat(value: float) -> tuple[float, float, float]:
 
 
 def pose_to_rest(vertices: Floats, weights: Floats, joints: Floats) -> tuple[Floats, Floats]:
-    """A shaped source mesh (N, 3) in the T-pose, and its joints (55, 3).
+    """A shaped source mesh (N, 3) in the T-pose, and its joints and finger tips (65, 3).
+
+    `joints` (65, 3) are those of `source_joints`.
 
     Half of the move is skinning forwards, half the inverse of skinning the T-pose back: the first
     thins the flesh around turned joints, the second thickens it as much.
@@ -154,7 +161,9 @@ def pose_to_rest(vertices: Floats, weights: Floats, joints: Floats) -> tuple[Flo
     back = np.einsum("vj,jba->vab", weights, rotations)
     back_shift = weights @ (origin - np.einsum("jba,jb->ja", rotations, rest))
     inverse = np.linalg.solve(back, (vertices - back_shift)[..., None])[..., 0]
-    return (forwards + inverse) / 2, rest
+    ends = joints[len(rest) :] - origin[FINGER_ENDS]
+    tips = rest[FINGER_ENDS] + np.einsum("jab,jb->ja", rotations[FINGER_ENDS], ends)
+    return (forwards + inverse) / 2, np.concatenate([rest, tips])
 
 
 def source_pose_joints(source: Source, vertices: Floats) -> Floats:

@@ -18,6 +18,8 @@ from humanmotion.joint_sets import SMPLX_JOINTS, SMPLX_PARENTS
 
 INDEX = {name: i for i, name in enumerate(SMPLX_JOINTS)}
 FINGERS = ("index", "middle", "pinky", "ring", "thumb")
+FINGER_ENDS = [INDEX[f"{side}_{f}3"] for side in ("left", "right") for f in FINGERS]
+"""Joints of the last finger bones, in the order in which finger tips are listed."""
 
 # Direction of each bone of the left side from its parent: (x, y, z), scaled freely.
 _REST = {
@@ -61,7 +63,7 @@ def joint_map() -> dict[str, dict[str, list[str]]]:
 
 
 def source_joints(source: Source, vertices: Floats) -> Floats:
-    """Anatomical joints (60, 3) of a shaped source mesh: the 55, then finger tips.
+    """Anatomical joints (65, 3) of a shaped source mesh: the 55, then finger tips.
 
     Tips are those of left index, middle, pinky, ring, thumb, then right.
     """

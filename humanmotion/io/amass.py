@@ -55,7 +55,7 @@ def read_amass(path: str | Path, *, body: BodyModel | None = None) -> Motion:
     puts the median stance sole at 0. Raises FileFormatError: keys missing, of a wrong shape, or
     saying two different things.
     """
-    arrays = read_npz(path, keys=_numeric_or_text(path))
+    arrays = read_npz(path, keys=_readable_keys(path))
     transl = numbers(arrays, "trans", ("T", 3), path=path)
     rotvec, present = _rotations(arrays, len(transl), path)
     model = words(arrays, "surface_model_type", path=path, default=_model(present))
@@ -104,7 +104,7 @@ def write_amass(path: str | Path, motion: Motion) -> None:
     )
 
 
-def _numeric_or_text(path: str | Path) -> list[str]:
+def _readable_keys(path: str | Path) -> list[str]:
     # Some releases keep `gender` as a Python object; it is a label we can do without.
     shapes = npz_shapes(path)
     return [k for k in KEYS if k in shapes and not (k in _TEXT_KEYS and shapes[k][1] == "object")]
@@ -135,11 +135,13 @@ def _rotations(arrays: Arrays, frames: int, path: str | Path) -> tuple[Tensor, T
         rotvec[:, joints] = values.reshape(frames, -1, 3)[:, : len(joints)]
         present[joints] = True
     if "root_orient" in arrays:
-        _overlay_split(arrays, rotvec, present, path)
+        _overlay_split(arrays, rotvec, present, path=path)
     return rotvec, present
 
 
-def _overlay_split(arrays: Arrays, rotvec: Tensor, present: Tensor, path: str | Path) -> None:
+def _overlay_split(
+    arrays: Arrays, rotvec: Tensor, present: Tensor, *, path: str | Path
+) -> None:
     for key, (at, count) in _SPLIT.items():
         if key not in arrays and key not in ("root_orient", "pose_body"):
             continue

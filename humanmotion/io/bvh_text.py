@@ -78,7 +78,7 @@ def parse_bvh(path: str | Path) -> BvhFile:
     motion = next((i for i, (_, line) in enumerate(lines) if line.upper() == "MOTION"), None)
     if motion is None:
         raise FileFormatError(f"{path} has no MOTION part; the file is cut off or damaged")
-    skeleton = _parse_skeleton(path, lines[1:motion])
+    skeleton = _SkeletonParser(path).parse(lines[1:motion])
     count = sum(len(channels or ()) for channels in skeleton.channels)
     frame_time, values = _parse_motion(path, lines[motion + 1 :], count)
     return BvhFile(skeleton, frame_time, values)
@@ -97,34 +97,86 @@ def _local(part: Tensor, channels: tuple[str, ...], rest: list[float]) -> tuple[
     return offset, matrix_from_angles(part[:, turns] * (math.pi / 180), axes)
 
 
-def _parse_skeleton(path: str | Path, lines: list[tuple[int, str]]) -> BvhSkeleton:
-    skeleton = BvhSkeleton()
-    # Open braces: the joint each belongs to, -1 for an end site.
-    open_joints: list[int] = []
-    pending: int | None = None
-    for number, line in _braces_apart(lines):
+class _SkeletonParser:
+    """Reads the HIERARCHY part line by line."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = path
+        self._number = 0
+        self._skeleton = BvhSkeleton()
+        # The joint of each open brace, -1 for an end site.
+        self._open: list[int] = []
+        self._pending: int | None = None
+
+    def parse(self, lines: list[tuple[int, str]]) -> BvhSkeleton:
+        for self._number, line in _braces_apart(lines):
+            self._line(line)
+        if self._open or not self._skeleton.names:
+            raise FileFormatError(f"{self._path}: the skeleton is cut off or empty")
+        return self._skeleton
+
+    def _line(self, line: str) -> None:
         word, _, rest = line.partition(" ")
         word = word.upper()
         if line == "{":
-            if pending is None:
-                raise FileFormatError(f"{path} line {number}: a brace without a joint")
-            open_joints.append(pending)
-            pending = None
+            if self._pending is None:
+                raise self._error("a brace without a joint")
+            self._open.append(self._pending)
+            self._pending = None
         elif line == "}":
-            if not open_joints:
-                raise FileFormatError(f"{path} line {number}: one closing brace too many")
-            open_joints.pop()
+            if not self._open:
+                raise self._error("one closing brace too many")
+            self._open.pop()
         elif word in ("ROOT", "JOINT"):
-            pending = _add_joint(path, number, skeleton, rest.strip(), open_joints)
+            self._pending = self._add_joint(rest.strip())
         elif word == "END":
-            pending = -1
-        elif not open_joints:
-            raise FileFormatError(f"{path} line {number}: {line[:40]!r} stands outside a joint")
-        elif open_joints[-1] >= 0:
-            _joint_line(path, number, skeleton, word, rest.split())
-    if open_joints or not skeleton.names:
-        raise FileFormatError(f"{path}: the skeleton is cut off or empty (braces do not close)")
-    return skeleton
+            self._pending = -1
+        elif not self._open:
+            raise self._error(f"{line[:40]!r} stands outside a joint")
+        elif self._open[-1] >= 0:
+            self._joint_line(word, rest.split())
+
+    def _add_joint(self, name: str) -> int:
+        skeleton = self._skeleton
+        if not self._open and skeleton.names:
+            raise self._error("a second skeleton begins; one person a file is read")
+        if self._open and self._open[-1] < 0:
+            raise self._error("a joint inside an end site")
+        if name in skeleton.names:
+            raise self._error(f"joint {name[:40]!r} is there twice")
+        if len(skeleton.names) >= MAX_JOINTS:
+            raise self._error(f"more than {MAX_JOINTS} joints")
+        skeleton.names.append(name)
+        skeleton.parents.append(self._open[-1] if self._open else -1)
+        skeleton.offsets.append([0.0, 0.0, 0.0])
+        skeleton.channels.append(None)
+        return len(skeleton.names) - 1
+
+    def _joint_line(self, word: str, rest: list[str]) -> None:
+        joint, skeleton = self._open[-1], self._skeleton
+        name = skeleton.names[joint][:40]
+        if word == "OFFSET":
+            values = _floats(rest, f"{self._path} line {self._number}")
+            if len(values) != 3 or not all(map(math.isfinite, values)):
+                raise self._error(f"OFFSET of {name!r} needs 3 numbers")
+            skeleton.offsets[joint] = values
+        elif word == "CHANNELS":
+            names = tuple(rest[1:])
+            fits = rest[:1] == [str(len(names))] and len(names) <= MAX_CHANNELS
+            if not fits or len(set(names)) != len(names) or not set(names) <= _CHANNELS:
+                raise self._error(
+                    f"CHANNELS of {name!r} must give a count and that many different names such "
+                    "as Xposition or Zrotation"
+                )
+            if joint != len(skeleton.names) - 1:
+                # The order of the numbers would be anyone's guess.
+                raise self._error(f"CHANNELS of {name!r} stand after its children")
+            skeleton.channels[joint] = names
+        else:
+            raise self._error(f"{word[:40]!r} is not known in BVH")
+
+    def _error(self, what: str) -> FileFormatError:
+        return FileFormatError(f"{self._path} line {self._number}: {what}")
 
 
 def _braces_apart(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
@@ -135,52 +187,13 @@ def _braces_apart(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
     return out
 
 
-def _add_joint(
-    path: str | Path, number: int, skeleton: BvhSkeleton, name: str, open_joints: list[int]
-) -> int:
-    if not open_joints and skeleton.names:
-        raise FileFormatError(f"{path} line {number}: a second skeleton; one person a file is read")
-    if name in skeleton.names:
-        raise FileFormatError(f"{path} line {number}: joint {name[:40]!r} is there twice")
-    if len(skeleton.names) >= MAX_JOINTS:
-        raise FileFormatError(f"{path} has more than {MAX_JOINTS} joints")
-    skeleton.names.append(name)
-    skeleton.parents.append(open_joints[-1] if open_joints else -1)
-    skeleton.offsets.append([0.0, 0.0, 0.0])
-    skeleton.channels.append(None)
-    return len(skeleton.names) - 1
-
-
-def _joint_line(
-    path: str | Path, number: int, skeleton: BvhSkeleton, word: str, rest: list[str]
-) -> None:
-    # Offsets and channels come before children, so they belong to the joint named last.
-    name = skeleton.names[-1]
-    if word == "OFFSET":
-        values = _floats(path, number, rest)
-        if len(values) != 3 or not all(map(math.isfinite, values)):
-            raise FileFormatError(f"{path} line {number}: OFFSET of {name[:40]!r} needs 3 numbers")
-        skeleton.offsets[-1] = values
-    elif word == "CHANNELS":
-        names = tuple(rest[1:])
-        good = rest[:1] == [str(len(names))] and len(names) <= MAX_CHANNELS
-        if not good or len(set(names)) != len(names) or not set(names) <= _CHANNELS:
-            raise FileFormatError(
-                f"{path} line {number}: CHANNELS of {name[:40]!r} must give a count and that many "
-                "different names such as Xposition or Zrotation"
-            )
-        skeleton.channels[-1] = names
-    else:
-        raise FileFormatError(f"{path} line {number}: {word[:40]!r} is not known in BVH")
-
-
 def _parse_motion(
     path: str | Path, lines: list[tuple[int, str]], count: int
 ) -> tuple[float, Tensor]:
     facts: dict[str, float] = {}
     for number, line in lines[:2]:
         key, _, value = line.partition(":")
-        facts[key.strip().lower()] = (_floats(path, number, value.split()[:1]) or [math.nan])[0]
+        facts[key.strip().lower()] = (_floats(value.split()[:1], f"{path} line {number}") or [math.nan])[0]
     frames, frame_time = facts.get("frames", math.nan), facts.get("frame time", math.nan)
     if not (0 < frame_time < 1e3) or not frames >= 0:
         raise FileFormatError(f"{path}: MOTION must begin with 'Frames: n' and 'Frame Time: s'")
@@ -196,12 +209,12 @@ def _parse_motion(
             raise FileFormatError(
                 f"{path} line {number} has {len(values)} numbers, the channels need {count}"
             )
-        table[row] = _floats(path, number, values)
+        table[row] = _floats(values, f"{path} line {number}")
     return frame_time, torch.from_numpy(table)
 
 
-def _floats(path: str | Path, number: int, values: list[str]) -> list[float]:
+def _floats(values: list[str], where: str) -> list[float]:
     try:
         return [float(value) for value in values]
     except ValueError as error:
-        raise FileFormatError(f"{path} line {number}: {error}") from error
+        raise FileFormatError(f"{where}: {error}") from error

@@ -26,6 +26,7 @@ from humanmotion.files import atomic_path
 from humanmotion.io.axes import turn_up
 from humanmotion.io.gltf_body import SkinnedBody, skinned_body, skinning_residual
 from humanmotion.io.gltf_buffer import INDICES, VERTICES, GlbBuffer
+from humanmotion.io.onto_body import pelvis_path
 from humanmotion.io.sampling import require_frames
 from humanmotion.motion import Motion
 
@@ -92,7 +93,7 @@ class _Writer:
     ) -> None:
         skin = skinned_body(motion, body)
         joints = self._skeleton(skin, body, name)
-        mesh = self._mesh(skin, body, name, colour)
+        mesh = self._mesh(skin, body.faces, name=name, colour=colour)
         document = self.document
         document.skins.append(
             gl.Skin(
@@ -104,7 +105,12 @@ class _Writer:
         )
         mesh_node = self._node(gl.Node(name=name, mesh=mesh, skin=len(document.skins) - 1))
         document.scenes[0].nodes += [joints[0], mesh_node]
-        self._animate(motion, skin, joints, mesh_node)
+        self._rotate(motion, joints)
+        pelvis = turn_up(pelvis_path(motion, body), "y")
+        self._track(joints[0], "translation", times=motion.times, values=pelvis)
+        if len(skin.morphs):
+            weights = skin.morph_weights.reshape(-1)
+            self._channel(mesh_node, "weights", times=motion.times, values=weights)
 
     def camera(self, camera: Camera, motion: Motion) -> None:
         focal = camera.K[:, [0, 1], [0, 1]].median(0).values.tolist()
@@ -127,8 +133,8 @@ class _Writer:
         if len(camera) == len(motion):
             times, keep = _hold_at_cuts(motion)
             place, quaternion = place[keep], quaternion[keep]
-        self._track(node, "translation", times, place)
-        self._track(node, "rotation", times, _continuous(quaternion))
+        self._track(node, "translation", times=times, values=place)
+        self._track(node, "rotation", times=times, values=_continuous(quaternion))
 
     def _skeleton(self, skin: SkinnedBody, body: BodyModel, name: str) -> list[int]:
         """Nodes of the 55 joints in order."""
@@ -143,7 +149,7 @@ class _Writer:
         return list(range(first, first + len(body.parents)))
 
     def _mesh(
-        self, skin: SkinnedBody, body: BodyModel, name: str, colour: tuple[float, float, float]
+        self, skin: SkinnedBody, faces: Tensor, *, name: str, colour: tuple[float, float, float]
     ) -> int:
         add = self.buffer.add
         attributes = gl.Attributes(
@@ -153,7 +159,7 @@ class _Writer:
             WEIGHTS_0=add(_floats(skin.weights), target=VERTICES),
         )
         small = len(skin.vertices) < np.iinfo(np.uint16).max
-        faces = body.faces.reshape(-1).numpy().astype(np.uint16 if small else np.uint32)
+        corners = faces.reshape(-1).numpy().astype(np.uint16 if small else np.uint32)
         targets = [
             {"POSITION": add(_floats(morph), target=VERTICES, bounds=True)} for morph in skin.morphs
         ]
@@ -163,7 +169,7 @@ class _Writer:
         self.document.materials.append(gl.Material(name=name, pbrMetallicRoughness=paint))
         primitive = gl.Primitive(
             attributes=attributes,
-            indices=add(faces, target=INDICES),
+            indices=add(corners, target=INDICES),
             material=len(self.document.materials) - 1,
             targets=targets or None,
         )
@@ -171,27 +177,21 @@ class _Writer:
         self.document.meshes.append(gl.Mesh(name=name, primitives=[primitive], weights=weights))
         return len(self.document.meshes) - 1
 
-    def _animate(
-        self, motion: Motion, skin: SkinnedBody, joints: list[int], mesh_node: int
-    ) -> None:
+    def _rotate(self, motion: Motion, joints: list[int]) -> None:
         local = motion.rotations.clone()
         local[:, 0] = turn_up(local[:, 0].mT, "y").mT
-        pelvis = turn_up(motion.transl + skin.joints[0], "y")
-        self._track(joints[0], "translation", motion.times, pelvis)
         quaternions = _continuous(_quaternions_xyzw(local))
         for joint, node in enumerate(joints):
-            self._track(node, "rotation", motion.times, quaternions[:, joint])
-        if len(skin.morphs):
-            self._channel(mesh_node, "weights", motion.times, skin.morph_weights.reshape(-1))
+            self._track(node, "rotation", times=motion.times, values=quaternions[:, joint])
 
-    def _track(self, node: int, path: str, times: Tensor, values: Tensor) -> None:
+    def _track(self, node: int, path: str, *, times: Tensor, values: Tensor) -> None:
         """A channel, or where nothing moves the node's own value."""
         if len(values) > 1 and float((values - values[:1]).abs().max()) > _STILL:
-            self._channel(node, path, times, values)
+            self._channel(node, path, times=times, values=values)
         else:
             setattr(self.document.nodes[node], path, values[0].tolist())
 
-    def _channel(self, node: int, path: str, times: Tensor, values: Tensor) -> None:
+    def _channel(self, node: int, path: str, *, times: Tensor, values: Tensor) -> None:
         seconds = _floats(times - self.start)
         key = seconds.tobytes()
         if key not in self._inputs:

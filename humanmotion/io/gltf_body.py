@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from humanmotion.body import BodyModel
+from humanmotion.io.onto_body import pelvis_path
+from humanmotion.joint_sets import SMPLX_PARENTS
 from humanmotion.motion import JOINTS, Motion
 
 INFLUENCES = 4
@@ -67,7 +69,7 @@ def skinning_residual(motion: Motion, body: BodyModel) -> float:
     some = motion[frames]
     skin = skinned_body(motion, body)
     rotations = some.rotations
-    positions, world = _chain(skin.joints, rotations, some.transl, body.parents)
+    positions, world = _chain(skin.joints, rotations, pelvis_path(some, body))
     shaped = skin.vertices + torch.einsum("te,evc->tvc", skin.morph_weights[frames], skin.morphs)
     local = shaped[:, :, None] - skin.joints[skin.influences]
     turned = torch.einsum("tvkij,tvkj->tvki", world[:, skin.influences], local)
@@ -106,16 +108,14 @@ def _morphs(motion: Motion, body: BodyModel, vertices: Tensor) -> tuple[Tensor, 
     return index[moves], moved[moves]
 
 
-def _chain(
-    joints: Tensor, rotations: Tensor, transl: Tensor, parents: tuple[int, ...]
-) -> tuple[Tensor, Tensor]:
+def _chain(joints: Tensor, rotations: Tensor, pelvis: Tensor) -> tuple[Tensor, Tensor]:
     """Positions `(T, 55, 3)` and world rotations of rest joints `(55, 3)`, as a glTF player does.
 
     Not `body.frames`: there an expression may move the joints, here nothing does.
     """
-    places, turns = [transl + joints[0]], [rotations[:, 0]]
-    for joint in range(1, len(parents)):
-        above = parents[joint]
+    places, turns = [pelvis], [rotations[:, 0]]
+    for joint in range(1, JOINTS):
+        above = SMPLX_PARENTS[joint]
         step = (turns[above] @ (joints[joint] - joints[above])[:, None])[..., 0]
         places.append(places[above] + step)
         turns.append(turns[above] @ rotations[:, joint])

@@ -1,10 +1,12 @@
-"""A motion made on one body, put onto another."""
+"""A motion made on one body, put onto another; and where its pelvis is."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from humanmotion.body import BodyModel
 from humanmotion.metrics.contact import stance_sole_height
@@ -12,21 +14,20 @@ from humanmotion.motion import Motion
 
 
 def onto_body(motion: Motion, body: BodyModel) -> Motion:
-    """The same rotations on `body`; the motion itself where it is on that body already.
+    """The same rotations on `body`, with its name.
 
-    Shape values mean something on their own body only, so they become zero. One constant height
-    puts the median stance sole at 0 (architecture: motion data onto a body).
+    Shape and translation are kept where the motion was made on that body, as far as the names tell.
+    Elsewhere shape and expression values mean nothing and become zero, and one constant height puts
+    the median stance sole at 0.
     """
-    if motion.body_id == body.body_id:
-        return motion
-    meta = motion.meta | {"retargeted_from": motion.body_id}
+    named = replace(motion, body_id=body.body_id, body_sha256=body.sha256)
+    if _is_same(motion.body_id, body):
+        return named
     moved = replace(
-        motion,
+        named,
         betas=torch.zeros_like(motion.betas),
         expression=torch.zeros_like(motion.expression),
-        body_id=body.body_id,
-        body_sha256=body.sha256,
-        meta=meta,
+        meta=motion.meta | {"retargeted_from": motion.body_id},
     )
     return stand_on_floor(moved, body)
 
@@ -36,5 +37,22 @@ def stand_on_floor(motion: Motion, body: BodyModel) -> Motion:
     if not len(motion):
         return motion
     joints = body.joints_of(motion)
-    lift = float(stance_sole_height(joints, sole=body.sole_offset(), fps=motion.fps))
+    lift = float(stance_sole_height(joints, sole=body.sole_offset(motion.betas), fps=motion.fps))
     return replace(motion, transl=motion.transl - motion.transl.new_tensor((0.0, 0.0, lift)))
+
+
+def pelvis_path(motion: Motion, body: BodyModel) -> Tensor:
+    """The pelvis joint in the world, `(T, 3)`; expression may move it a little on some bodies."""
+    rest = body.rest_joints(motion.betas, motion.expression).detach()
+    return motion.transl + rest[:, 0]
+
+
+def _is_same(body_id: str, body: BodyModel) -> bool:
+    """Whether a file's "smplx_female", say, is this body: same kind, and no other gender."""
+    if body_id == body.body_id:
+        return True
+    kind, _, gender = body_id.lower().partition("_")
+    if kind != body.kind.lower().replace("-", "") or not body.body_id.startswith(body.kind):
+        return False
+    words = re.split("[^a-z]+", body.body_id.lower())
+    return not gender or gender in words

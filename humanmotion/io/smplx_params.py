@@ -32,13 +32,13 @@ def read_smplx_params(path: str | Path, *, body: BodyModel | None = None) -> Mot
     FileFormatError otherwise; PCA hands (fewer than 45 numbers) are named as such.
     """
     arrays = read_npz(path, keys=KEYS)
-    root = _pose(arrays, "global_orient", "T", path)
+    root = _pose(arrays, "global_orient", "T", path=path)
     frames = len(root)
     rotvec, present = torch.zeros(frames, JOINTS, 3), torch.zeros(JOINTS, dtype=torch.bool)
     at = 0
     for name, count in POSE_FIELDS.items():
         if name in arrays or name == "body_pose":
-            rotvec[:, at : at + count] = _pose(arrays, name, frames, path)
+            rotvec[:, at : at + count] = _pose(arrays, name, frames, path=path)
             present[at : at + count] = True
         at += count
     notes = ["axes are not stated in the file; taken as z up"]
@@ -47,10 +47,10 @@ def read_smplx_params(path: str | Path, *, body: BodyModel | None = None) -> Mot
     with naming(path):
         motion = Motion.create(
             rotvec,
-            _rows(arrays, "transl", frames, path, size=3),
+            _rows(arrays, "transl", (frames, 3), path=path),
             fps=number(arrays, "fps", path=path) if "fps" in arrays else DEFAULT_FPS,
             betas=_one_shape(arrays, path),
-            expression=_rows(arrays, "expression", frames, path, size=10),
+            expression=_rows(arrays, "expression", (frames, 10), path=path),
             joints_present=present,
             body_id="smplx",
             meta={"source_format": "smplx_params", "notes": notes},
@@ -67,7 +67,7 @@ def write_smplx_params(path: str | Path, motion: Motion) -> None:
     write_npz(path, arrays)
 
 
-def _pose(arrays: Arrays, key: str, frames: int | str, path: str | Path) -> Tensor:
+def _pose(arrays: Arrays, key: str, frames: int | str, *, path: str | Path) -> Tensor:
     count = POSE_FIELDS[key]
     given = arrays.get(key)
     if given is not None and given.ndim == 3 and given.shape[-1] == 3:
@@ -83,7 +83,8 @@ def _pose(arrays: Arrays, key: str, frames: int | str, path: str | Path) -> Tens
     return numbers(arrays, key, (frames, 3 * count), path=path).reshape(-1, count, 3)
 
 
-def _rows(arrays: Arrays, key: str, frames: int, path: str | Path, *, size: int) -> Tensor:
+def _rows(arrays: Arrays, key: str, shape: tuple[int, int], *, path: str | Path) -> Tensor:
+    frames, size = shape
     if key not in arrays:
         return torch.zeros(frames, size)
     if arrays[key].shape in ((1, size), (size,)):

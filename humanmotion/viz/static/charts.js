@@ -48,7 +48,7 @@ class Chart {
     this.keys = series.map((one) => {
       const key = element(caption, "span", { className: "key" });
       element(key, "i", { className: "swatch" }).style.background = one.colour;
-      return element(key, "span");
+      return element(key, "span", { text: one.name });
     });
     this.height = kind === "contact"
       ? PLOT.top + PLOT.bottom + PLOT.lane * series.length : PLOT.height;
@@ -147,8 +147,6 @@ class Chart {
       if (one.values[i]) svgNode(this.svg, "rect", { ...box, fill: one.colour, opacity: one.values[i] });
       i = stop;
     }
-    const place = { x: PLOT.left - 6, y: y + 10, "text-anchor": "end" };
-    svgNode(this.svg, "text", place, one.short);
   }
 
   drawCuts(one) {

@@ -1,0 +1,170 @@
+"""Landmark tables of the default body: what detectors look for, as weighted means of vertices.
+
+Face points come from the shipped table that ties MediaPipe's 468 face-mesh points to the source mesh
+(measured on renders of the average head); limb points start from the joints, shifted by offsets
+measured on renders with the pose detector.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib import resources
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanmotion.body.build_regressor import convex_weights
+from humanmotion.body.build_skeleton import FINGERS, INDEX
+from humanmotion.body.build_source import Floats, Ints
+from humanmotion.joint_sets import JOINT_SETS, SMPLX_JOINTS
+
+VERTICES_PER_LANDMARK = 8
+_SETS = {"mediapipe33": "mediapipe_33", "coco17": "coco_17"}
+# MediaPipe face-mesh points behind the landmarks of a face, left side; the right is found in `_OTHER`.
+_ON_FACE = {
+    "nose": (4,),
+    "left_eye_inner": (362,),
+    "left_eye": (386, 374),
+    "left_eye_outer": (263,),
+    "left_mouth": (291,),
+    "right_eye_inner": (133,),
+    "right_eye": (159, 145),
+    "right_eye_outer": (33,),
+    "right_mouth": (61,),
+}
+# Landmarks of the hand named in the pose sets: knuckles of little finger, index finger and thumb.
+_KNUCKLES = {"pinky": "pinky1", "index": "index1", "thumb": "thumb2"}
+_HAND_ORDER = ("thumb", "index", "middle", "ring", "pinky")
+
+
+@dataclass(frozen=True)
+class BodySamples:
+    """The template (shape 0) and sampled bodies that landmarks are followed over."""
+
+    vertices: Floats
+    """(S, V, 3) in the T-pose."""
+    joints: Floats
+    """(S, 65, 3): the 55 joints, then left and right finger tips."""
+    source_vertices: Ints
+    """(V,) source vertex of each vertex."""
+
+
+@dataclass(frozen=True)
+class FaceTable:
+    """MediaPipe face-mesh points on the body's skin."""
+
+    vertices: Ints
+    """(468, 3)."""
+    weights: Floats
+    """(468, 3)."""
+    ibug_68: tuple[int, ...]
+    """Face-mesh index of each of the 68 points of the iBUG scheme."""
+
+
+def face_table(source_vertices: Ints) -> FaceTable:
+    """The shipped face table in the numbering of a body made of `source_vertices`."""
+    text = resources.files("humanmotion").joinpath("body/face_landmarks.json").read_text("utf-8")
+    table = json.loads(text)
+    points = np.array(table["points"])
+    position = np.argsort(source_vertices, kind="stable")
+    ids = position[np.searchsorted(source_vertices[position], points[:, :3].astype(np.int64))]
+    weights = np.concatenate([points[:, 3:], 1 - points[:, 3:].sum(1, keepdims=True)], 1)
+    weights = np.maximum(weights, 0)
+    return FaceTable(ids, weights / weights.sum(1, keepdims=True), tuple(table["ibug_68"]))
+
+
+def landmark_tables(samples: BodySamples) -> dict[str, NDArray[np.int32] | NDArray[np.float32]]:
+    """The npz keys `landmark_SET_vertices` (L, k) and `landmark_SET_weights` (L, k)."""
+    face = face_table(samples.source_vertices)
+    named = _named_points(samples, face)
+    sets = {key: [named[n] for n in JOINT_SETS[name]] for key, name in _SETS.items()}
+    for side in ("left", "right"):
+        sets[f"hand21_{side}"] = [named[n] for n in _hand_names(side)]
+    sets["face"] = [(face.vertices[i], face.weights[i]) for i in face.ibug_68]
+    out: dict[str, NDArray[np.int32] | NDArray[np.float32]] = {}
+    for key, rows in sets.items():
+        width = max(len(ids) for ids, _ in rows)
+        ids = np.array([np.resize(i, width) for i, _ in rows])
+        weights = np.array([np.pad(w, (0, width - len(w))) for _, w in rows])
+        out[f"landmark_{key}_vertices"] = ids.astype(np.int32)
+        out[f"landmark_{key}_weights"] = weights.astype(np.float32)
+    out["landmark_face_mediapipe_ids"] = np.array(face.ibug_68, np.int32)
+    return out
+
+
+def smplx_face_keys(
+    samples: BodySamples, faces: Ints
+) -> dict[str, NDArray[np.int64] | NDArray[np.float32]]:
+    """The npz keys of smplx's 51 inner face landmarks and its 79 x 17 face contour."""
+    table = face_table(samples.source_vertices)
+    position = {tuple(sorted(face)): i for i, face in enumerate(faces.tolist())}
+    order = {i: face for i, face in enumerate(faces.tolist())}
+    index, bary = [], []
+    for mesh_id in table.ibug_68:
+        ids = table.vertices[mesh_id].tolist()
+        face = position[tuple(sorted(ids))]
+        index.append(face)
+        bary.append([table.weights[mesh_id][ids.index(corner)] for corner in order[face]])
+    contour = 17
+    return {
+        "lmk_faces_idx": np.array(index[contour:]),
+        "lmk_bary_coords": np.array(bary[contour:], np.float32),
+        "dynamic_lmk_faces_idx": np.tile(index[:contour], (79, 1)),
+        "dynamic_lmk_bary_coords": np.tile(np.array(bary[:contour], np.float32), (79, 1, 1)),
+    }
+
+
+def _hand_names(side: str) -> list[str]:
+    return [n for n in JOINT_SETS["mediapipe_543"] if n.startswith(f"{side}_hand_")]
+
+
+def _named_points(samples: BodySamples, face: FaceTable) -> dict[str, tuple[Ints, Floats]]:
+    out = {name: _mean_of(face, ids) for name, ids in _ON_FACE.items()}
+    for side in ("left", "right"):
+        for name, path in _limb_points(samples, side).items():
+            out[f"{side}_{name}"] = convex_weights(
+                path, samples.vertices, keep=VERTICES_PER_LANDMARK
+            )
+    return out
+
+
+def _mean_of(face: FaceTable, mesh_ids: tuple[int, ...]) -> tuple[Ints, Floats]:
+    ids = np.concatenate([face.vertices[i] for i in mesh_ids])
+    return ids, np.concatenate([face.weights[i] for i in mesh_ids]) / len(mesh_ids)
+
+
+def _limb_points(samples: BodySamples, side: str) -> dict[str, Floats]:
+    """Paths (S, 3) over the samples of the limb landmarks of one side."""
+    joint = {n: samples.joints[:, INDEX[f"{side}_{n}"]] for n in _side_joints(side)}
+    tips = len(SMPLX_JOINTS) + 5 * (side == "right") + np.arange(5)
+    tip = dict(zip(FINGERS, np.moveaxis(samples.joints[:, tips], 1, 0), strict=True))
+    out = {n: joint[n] for n in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")}
+    out |= {name: joint[source] for name, source in _KNUCKLES.items()}
+    out["hand_wrist"] = joint["wrist"]
+    for finger in _HAND_ORDER:
+        out |= {f"hand_{finger}{i}": joint[f"{finger}{i}"] for i in (1, 2, 3)}
+        out[f"hand_{finger}4"] = tip[finger]
+    return out | _extremities(samples, side)
+
+
+def _side_joints(side: str) -> list[str]:
+    return [n.removeprefix(f"{side}_") for n in SMPLX_JOINTS if n.startswith(side)]
+
+
+def _extremities(samples: BodySamples, side: str) -> dict[str, Floats]:
+    """Ear, heel and big toe: outermost skin points of the template, followed over the samples."""
+    template, joints = samples.vertices[0], samples.joints[0]
+    sign = 1 if side == "left" else -1
+    eye = joints[INDEX[f"{side}_eye_smplhf"]]
+    ankle = joints[INDEX[f"{side}_ankle"]]
+    on_side = template[:, 0] * sign > 0
+    low = on_side & (template[:, 1] < ankle[1])
+    head = on_side & (np.abs(template[:, 1] - eye[1] + 0.02) < 0.03) & (np.abs(template[:, 0]) < 0.12)
+    reach = {
+        "ear": np.where(head, template[:, 0] * sign, -9),
+        "heel": np.where(low, -template[:, 2], -9),
+        "big_toe": np.where(low & (template[:, 0] * sign < ankle[0] * sign + 0.04), template[:, 2], -9),
+    }
+    most = {name: np.argsort(-value, kind="stable")[:VERTICES_PER_LANDMARK] for name, value in reach.items()}
+    return {name: samples.vertices[:, ids].mean(1) for name, ids in most.items()}

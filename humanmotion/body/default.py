@@ -1,0 +1,166 @@
+"""Build the default body from the CC0 MakeHuman / MPFB2 files.
+
+    python -m humanmotion.body.default SOURCE -o assets/body/default.npz
+
+SOURCE is the folder of the source files (see `build_source`). The result has SMPL-X's keys and
+55-joint tree, so `smplx.SMPLX` loads it too; it holds no data of SMPL, SMPL-X or MANO. The same
+source gives the same bytes on one machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanmotion.body import build_hands, build_landmarks, build_shape, build_skeleton
+from humanmotion.body.build_regressor import convex_weights, dense_rows
+from humanmotion.body.build_source import Floats, Ints, Source, read_source
+from humanmotion.body.build_weights import skin_weights
+from humanmotion.errors import HumanMotionError
+from humanmotion.files import write_npz
+from humanmotion.joint_sets import SMPLX_JOINTS, SMPLX_PARENTS
+
+BODY_ID = "humanmotion-default-1"
+STATURE = 1.70
+SHAPES, EXPRESSIONS = 10, 10
+_SAMPLES, _SEED = 400, 20240
+_REGRESSED = 60
+_EYES = {"left_eye_smplhf": "helper-l-eye", "right_eye_smplhf": "helper-r-eye"}
+_POSE_FEATURES = 9 * (len(SMPLX_JOINTS) - 1)
+
+
+@dataclass(frozen=True)
+class _Population:
+    """Sampled bodies in the T-pose."""
+
+    vertices: Floats
+    """(S, V, 3)."""
+    joints: Floats
+    """(S, 65, 3), finger tips last."""
+
+
+def build(source_folder: str | Path) -> dict[str, NDArray[Any]]:
+    """Arrays of the default body, ready for `files.write_npz`; raises InputError, FileFormatError."""
+    source = read_source(source_folder)
+    used, quads, weights = _skin(source)
+    people = _population(source, used, weights)
+    area = _vertex_area(people.vertices.mean(0), quads)
+    mean, directions = build_shape.principal_directions(people.vertices, area, SHAPES)
+    scale = STATURE / np.ptp(mean[:, 1])
+    expressions = build_shape.expression_directions(source)[used]
+    shapes = np.concatenate([directions, expressions], -1) * scale
+    samples = build_landmarks.BodySamples(
+        np.concatenate([mean[None], people.vertices[:_REGRESSED]]) * scale,
+        np.concatenate([people.joints.mean(0)[None], people.joints[:_REGRESSED]]) * scale,
+        used,
+    )
+    return _assemble(samples, quads, weights, shapes)
+
+
+def _skin(source: Source) -> tuple[Ints, Ints, Floats]:
+    """Source vertices used (V), quads among them (F, 4), weights (V, 55)."""
+    parts = [source.faces["body"], *(source.faces[group] for group in _EYES.values())]
+    used = np.concatenate([np.unique(part) for part in parts])
+    place = np.full(len(source.vertices), -1)
+    place[used] = np.arange(len(used))
+    origin = build_shape.source_pose_joints(source, source.vertices)
+    weights = skin_weights(source, source.faces["body"], origin)
+    for joint, group in _EYES.items():
+        weights[np.unique(source.faces[group])] = np.eye(len(SMPLX_JOINTS))[
+            build_skeleton.INDEX[joint]
+        ]
+    return used, place[np.concatenate(parts)], weights[used]
+
+
+def _population(source: Source, used: Ints, weights: Floats) -> _Population:
+    rng = np.random.default_rng(_SEED)
+    morphs = build_shape.read_morphs(source)
+    vertices, joints = [], []
+    for _ in range(_SAMPLES):
+        body = build_shape.sample_body(source, morphs, rng)
+        v, j = build_shape.pose_to_rest(
+            body[used], weights, build_skeleton.source_joints(source, body)
+        )
+        vertices.append(v)
+        joints.append(j)
+    return _Population(np.array(vertices), np.array(joints))
+
+
+def _vertex_area(vertices: Floats, quads: Ints) -> Floats:
+    a, b, c, d = (vertices[quads[:, i]] for i in range(4))
+    area = np.linalg.norm(np.cross(c - a, d - b), axis=1) / 2
+    return np.bincount(quads.ravel(), np.repeat(area / 4, 4), len(vertices))
+
+
+def _assemble(
+    samples: build_landmarks.BodySamples, quads: Ints, weights: Floats, shapes: Floats
+) -> dict[str, NDArray[Any]]:
+    template = samples.vertices[0]
+    count = len(template)
+    faces = _triangles(quads)
+    rows = [_regress(samples, j) for j in range(len(SMPLX_JOINTS))]
+    regressor = dense_rows([ids for ids, _ in rows], [w for _, w in rows], count)
+    parents = np.array([SMPLX_PARENTS, range(len(SMPLX_PARENTS))], np.int64)
+    return {
+        "v_template": template.astype(np.float32),
+        "shapedirs": shapes.astype(np.float32),
+        "posedirs": np.zeros((count, 3, _POSE_FEATURES), np.int8),
+        "J_regressor": regressor.astype(np.float32),
+        "weights": weights.astype(np.float32),
+        "f": faces.astype(np.uint32),
+        "kintree_table": parents,
+        "joint_names": np.array(SMPLX_JOINTS),
+        "body_id": np.array(BODY_ID),
+        "source_vertices": samples.source_vertices.astype(np.int32),
+        **build_hands.hand_keys(),
+        **build_landmarks.smplx_face_keys(samples, faces),
+        **build_landmarks.landmark_tables(samples),
+        **_soles(samples),
+    }
+
+
+def _triangles(quads: Ints) -> Ints:
+    # The same cut as in the face table, whose points lie on these triangles.
+    return quads[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3)
+
+
+def _regress(samples: build_landmarks.BodySamples, joint: int) -> tuple[Ints, Floats]:
+    return convex_weights(samples.joints[:, joint], samples.vertices, keep=40, candidates=300, thin=5)
+
+
+def _soles(samples: build_landmarks.BodySamples) -> dict[str, NDArray[np.int32]]:
+    template = samples.vertices[0]
+    low = template[:, 1] < template[:, 1].min() + 0.012
+    return {
+        "sole_left": np.flatnonzero(low & (template[:, 0] > 0)).astype(np.int32),
+        "sole_right": np.flatnonzero(low & (template[:, 0] < 0)).astype(np.int32),
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m humanmotion.body.default", description=__doc__)
+    parser.add_argument("source", help="folder of the MakeHuman / MPFB2 files")
+    parser.add_argument("-o", "--output", default="assets/body/default.npz", help="npz to write")
+    given = parser.parse_args(arguments)
+    try:
+        arrays = build(given.source)
+        write_npz(given.output, arrays)
+    except HumanMotionError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    joints = arrays["J_regressor"] @ arrays["v_template"]
+    hip, knee, ankle = (joints[build_skeleton.INDEX[f"left_{n}"]] for n in ("hip", "knee", "ankle"))
+    leg = np.linalg.norm(hip - knee) + np.linalg.norm(knee - ankle)
+    sys.stdout.write(f"{given.output}: {len(arrays['v_template'])} vertices, leg {leg:.3f} m\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

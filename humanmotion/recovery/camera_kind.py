@@ -1,0 +1,203 @@
+"""Does the camera of a shot stand, turn or travel? Decided from followed background points.
+
+Standing: against the shot's first view, not just the last frame, so that a slow pan is seen.
+Turning or travelling: Torr's GRIC (IJCV 2002) weighs a rotation of the camera, which explains each
+point in two dimensions, against epipolar geometry, which explains more but only to a line.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from humanmotion.recovery.background import MIN_POINTS, BackgroundTracker, Segment
+from humanmotion.recovery.focal import FocalEstimate, pan_focal
+from humanmotion.recovery.rotation_fit import Pair, fit_rotations
+
+CameraKind = Literal["static", "pan", "moving"]
+Floats = NDArray[np.float64]
+
+STILL_MEDIAN = 1.0 / 640
+"""Median shift from the first view, as a share of the picture's longest side: one pixel at 640."""
+STILL_WORST = 1.6 / 640
+INLIER = 1.5 / 640
+INLIER_SHARE = 0.9
+MIN_INLIER_SHARE = 0.6
+NOISE = 0.4 / 640
+"""Tracking noise per axis."""
+MIN_PARALLAX = 0.5 / 640
+MAX_SEGMENTS = 8
+MOVING_SHARE = 0.2
+"""The camera travels when this share of the looked-at key frames says so."""
+GRIC_MARGIN = 0.1
+"""By so much per point must epipolar geometry win: a crowd that walks is not a travelling camera."""
+
+
+@dataclass(frozen=True)
+class KindEvidence:
+    """What was decided and why; lengths in pixels of the tracked picture."""
+
+    kind: CameraKind
+    confidence: float
+    """In [0, 1]."""
+    shift: Floats
+    """Median shift of the background from the first view, `(T)`."""
+    inliers: float
+    """Median share of points that agree with the decided model."""
+    pan_focal: FocalEstimate | None
+    """Focal length in tracked pixels, where the camera turned enough to tell."""
+
+
+def decide_kind(tracker: BackgroundTracker, *, width: int, height: int) -> KindEvidence:
+    """Static, pan or moving, from the background of a whole shot.
+
+    `width` and `height` are those of the tracked picture. With less than half of the frames usable
+    the answer is `static` with confidence 0.
+    """
+    side = max(width, height)
+    shift, still, known = _shifts(tracker, side)
+    if known.mean() < 0.5 or not known.any():
+        return KindEvidence("static", 0.0, shift, 0.0, None)
+    inliers = float(np.median(still[known]))
+    rests = bool(
+        np.median(shift[known]) < STILL_MEDIAN * side
+        and np.quantile(shift[known], 0.98) < STILL_WORST * side
+    )
+    if rests and inliers > INLIER_SHARE:
+        return KindEvidence("static", float(known.mean()) * inliers, shift, inliers, None)
+    centre = np.array([width / 2, height / 2])
+    focal = pan_focal(_widest_pairs(tracker, centre), diagonal=math.hypot(width, height))
+    used = focal.focal_px if focal else math.hypot(width, height)
+    votes = [_vote(s, centre, focal=used, side=side) for s in _longest(tracker)]
+    votes = [vote for vote in votes if vote is not None]
+    if rests and inliers > MIN_INLIER_SHARE and not _travels(votes, versus="still"):
+        return KindEvidence("static", 0.7 * float(known.mean()) * inliers, shift, inliers, None)
+    moving = _travels(votes, versus="turn")
+    agreed = float(np.median([v.inliers for v in votes])) if votes else 0.0
+    kind: CameraKind = "moving" if moving else "pan"
+    return KindEvidence(
+        kind, float(known.mean()) * agreed, shift, agreed, None if moving else focal
+    )
+
+
+def _shifts(tracker: BackgroundTracker, side: int) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Per frame: median shift from the first view, share of points that rest, and usable or not."""
+    frames = len(tracker)
+    shift, still = np.zeros(frames), np.zeros(frames)
+    known = np.array([s >= 0 for s in tracker.current], np.bool_)
+    offset: dict[int, Floats] = {}
+    for number, segment in enumerate(tracker.segments):
+        offset[number] = _offset(tracker, segment, offset)
+        moved = np.stack(segment.xy) - segment.points + offset[number]
+        for place, frame in enumerate(segment.frames):
+            if tracker.current[frame] != number:
+                continue
+            length = np.linalg.norm(moved[place][segment.seen[place]], axis=-1)
+            shift[frame] = np.median(length)
+            still[frame] = (length < INLIER * side).mean()
+    return shift, still, known
+
+
+def _offset(tracker: BackgroundTracker, segment: Segment, known: dict[int, Floats]) -> Floats:
+    """Median shift of a key frame from the first view, through the chain of key frames `(2)`."""
+    if segment.parent < 0:
+        return np.zeros(2)
+    parent = tracker.segments[segment.parent]
+    place = parent.frames.index(segment.key_frame)
+    seen = parent.seen[place]
+    step = np.median((parent.xy[place] - parent.points)[seen], axis=0)
+    return np.asarray(known[segment.parent] + step)
+
+
+def _longest(tracker: BackgroundTracker) -> list[Segment]:
+    ranked = sorted(tracker.segments, key=lambda s: len(s.frames), reverse=True)
+    return [s for s in ranked[:MAX_SEGMENTS] if len(s.frames) > 1]
+
+
+def _widest_pairs(tracker: BackgroundTracker, centre: Floats) -> list[Pair]:
+    """For each long key frame the frame whose view differs most from it."""
+    pairs = []
+    for segment in _longest(tracker):
+        _, xy, seen = segment.stacked()
+        length = np.linalg.norm(xy - segment.points, axis=-1)
+        typical = [np.median(d[s]) if s.any() else 0.0 for d, s in zip(length, seen, strict=True)]
+        far = int(np.argmax(typical))
+        if seen[far].sum() >= MIN_POINTS:
+            good = seen[far]
+            pairs.append(Pair(segment.points[good] - centre, xy[far][good] - centre))
+    return pairs
+
+
+@dataclass(frozen=True)
+class _Vote:
+    """GRIC per point of each model for the frame of a key frame that turns fit worst."""
+
+    still: float
+    turn: float
+    travel: float
+    parallax: float
+    """Median residual of the rotation as a share of the longest side."""
+    inliers: float
+
+
+def _vote(segment: Segment, centre: Floats, *, focal: float, side: int) -> _Vote | None:
+    _, xy, seen = segment.stacked()
+    key = segment.points - centre
+    _, residual = fit_rotations(key, xy - centre, seen, focal=focal)
+    typical = np.array([np.median(r[s]) if s.sum() >= MIN_POINTS else -1.0
+                        for r, s in zip(residual, seen, strict=True)])
+    worst = int(typical.argmax())
+    if typical[worst] < 0:
+        return None
+    good = seen[worst]
+    a, b = segment.points[good].astype(np.float64), xy[worst][good]
+    turn = residual[worst][good]
+    return _Vote(
+        still=gric(np.linalg.norm(b - a, axis=-1) / (NOISE * side), dimension=2, parameters=0),
+        turn=gric(turn / (NOISE * side), dimension=2, parameters=4),
+        travel=gric(_epipolar(a, b, side) / (NOISE * side), dimension=3, parameters=7),
+        parallax=float(typical[worst]) / side,
+        inliers=float((turn < 2 * INLIER * side).mean()),
+    )
+
+
+def gric(error: Floats, *, dimension: int, parameters: int) -> float:
+    """Torr's geometric robust information criterion per point; the lower the better.
+
+    `error` `(n)` in standard deviations of the noise, `dimension` of the model's manifold in the
+    4-space of point pairs (2 for a map, 3 for epipolar geometry), number of model `parameters`.
+    """
+    count = len(error)
+    robust = np.minimum(error**2, 2.0 * (4 - dimension)).sum()
+    return float(robust + math.log(4) * dimension * count + math.log(4 * count) * parameters) / count
+
+
+def _epipolar(a: Floats, b: Floats, side: int) -> Floats:
+    """Sampson distance `(n)` in pixels to the best fundamental matrix, large where there is none."""
+    found = None
+    if len(a) >= MIN_POINTS:
+        found, _ = cv2.findFundamentalMat(a, b, cv2.USAC_MAGSAC, 3 * NOISE * side, 0.999, 2000)
+    if found is None or found.shape != (3, 3):
+        return np.full(len(a), float(side))
+    first, second = np.c_[a, np.ones(len(a))], np.c_[b, np.ones(len(b))]
+    line, back = first @ found.T, second @ found
+    slope = (line[:, :2] ** 2).sum(1) + (back[:, :2] ** 2).sum(1)
+    value = np.abs((second * line).sum(1)) / np.sqrt(np.maximum(slope, 1e-18))
+    return np.asarray(value, np.float64)
+
+
+def _travels(votes: list[_Vote], *, versus: Literal["still", "turn"]) -> bool:
+    """Whether enough key frames see parallax that `versus` does not explain."""
+    if not votes:
+        return False
+    wins = [
+        vote.travel + GRIC_MARGIN < (vote.turn if versus == "turn" else vote.still)
+        and (vote.parallax > MIN_PARALLAX or versus == "still")
+        for vote in votes
+    ]
+    return sum(wins) >= max(1.0, MOVING_SHARE * len(wins))

@@ -1,0 +1,91 @@
+"""Moving the feet of a posed body to given places: two bones in closed form, the knee keeping its side.
+
+The hip stays, the knee stays in the plane it bent in, the foot keeps its direction in the world.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from humanmotion.rotations import between_vectors
+
+LEGS = ((1, 4, 7, 10), (2, 5, 8, 11))
+"""Hip, knee, ankle and foot joint of each leg."""
+LONGEST = 0.9995
+"""Largest share of the leg's length that a hip may be from its ankle; straighter would be unstable."""
+
+
+@dataclass(frozen=True)
+class Posed:
+    """A body's joints `(T, 55, 3)` and their world rotations `(T, 55, 3, 3)`."""
+
+    joints: Tensor
+    world: Tensor
+
+
+def reach_ankles(
+    rotations: Tensor, posed: Posed, *, ankles: Tensor, feet_world: Tensor
+) -> Tensor:
+    """Local rotations `(T, 55, 3, 3)` with the ankles at `ankles` `(T, 2, 3)` where legs reach.
+
+    `posed` is the body of `rotations`; `feet_world` `(T, 2, 3, 3)` are the wanted world rotations of
+    joints 7 and 8. A target out of reach is approached along the line from the hip.
+    """
+    out = rotations.clone()
+    for side, (hip, knee, ankle, _) in enumerate(LEGS):
+        parent = posed.world[:, 0]
+        bent = _bend(posed, LEGS[side], ankles[:, side])
+        thigh = between_vectors(posed.joints[:, knee] - posed.joints[:, hip], bent[0])
+        upper = thigh @ posed.world[:, hip]
+        # The shank follows the thigh first, so that its twist about itself is kept.
+        shank = (thigh @ (posed.joints[:, ankle] - posed.joints[:, knee])[..., None])[..., 0]
+        lower = between_vectors(shank, bent[1]) @ thigh @ posed.world[:, knee]
+        out[:, hip] = parent.mT @ upper
+        out[:, knee] = upper.mT @ lower
+        out[:, ankle] = lower.mT @ feet_world[:, side]
+    return out
+
+
+def overreach(posed: Posed, *, ankles: Tensor) -> Tensor:
+    """How far beyond its leg's length each ankle target lies, `(T, 2)` metres, 0 within reach."""
+    excess = []
+    for side, (hip, knee, ankle, _) in enumerate(LEGS):
+        length = _length(posed, hip, knee) + _length(posed, knee, ankle)
+        excess.append((ankles[:, side] - posed.joints[:, hip]).norm(dim=-1) - LONGEST * length)
+    return torch.stack(excess, -1).clamp(min=0)
+
+
+def _length(posed: Posed, a: int, b: int) -> Tensor:
+    return (posed.joints[:, b] - posed.joints[:, a]).norm(dim=-1)
+
+
+def _bend(posed: Posed, leg: tuple[int, int, int, int], target: Tensor) -> tuple[Tensor, Tensor]:
+    """Thigh and shank vectors `(T, 3)` that lead from the hip to the target, or towards it."""
+    hip, knee, ankle, _ = leg
+    upper, lower = _length(posed, hip, knee), _length(posed, knee, ankle)
+    line = target - posed.joints[:, hip]
+    distance = line.norm(dim=-1).clamp(min=1e-6)
+    reach = torch.minimum(distance, LONGEST * (upper + lower))
+    reach = torch.maximum(reach, (upper - lower).abs() + 1e-3)
+    axis = line / distance[:, None]
+    along = (upper**2 - lower**2 + reach**2) / (2 * reach)
+    out = (upper**2 - along**2).clamp(min=0).sqrt()
+    thigh = along[:, None] * axis + out[:, None] * _knee_side(posed, leg, axis)
+    return thigh, reach[:, None] * axis - thigh
+
+
+def _knee_side(posed: Posed, leg: tuple[int, int, int, int], axis: Tensor) -> Tensor:
+    """Unit vector `(T, 3)` across the leg towards which the knee bends.
+
+    A nearly straight leg has no bend to read: there the thigh's own front (its z) takes over.
+    """
+    hip, knee, _, _ = leg
+    bend = posed.joints[:, knee] - posed.joints[:, hip]
+    front = posed.world[:, hip, :, 2]
+    across = [v - (v * axis).sum(-1, keepdim=True) * axis for v in (bend, front)]
+    share = (across[0].norm(dim=-1, keepdim=True) / 0.05).clamp(max=1.0)
+    units = [torch.nn.functional.normalize(v, dim=-1) for v in across]
+    return torch.nn.functional.normalize(share * units[0] + (1 - share) * units[1], dim=-1)

@@ -1,0 +1,3 @@
+"""Pictures, pages and viewers of motion."""
+
+from __future__ import annotations
