@@ -13,7 +13,13 @@ from torch import Tensor
 from humanmotion.body.kinematics import forward_kinematics, skinning_transforms
 from humanmotion.body.landmarks import LandmarkSkin, landmark_skins
 from humanmotion.body.skeleton import ANKLES, FEET, HIPS, JOINTS, KNEES
-from humanmotion.body.skinning import Mesh, pose_mesh, skin_points
+from humanmotion.body.skinning import (
+    Block,
+    corrective_features,
+    cut_blocks,
+    pose_blocks,
+    skin_points,
+)
 from humanmotion.body.smplx_file import COMPONENTS, BodyArrays, read_body
 from humanmotion.errors import BodyError
 from humanmotion.files import asset
@@ -59,8 +65,18 @@ class BodyModel:
     """`(55)` bool: joints that the file has; the others lie on their parent and carry no skin."""
     hand_means: Tensor
     """`(2, 45)`: the left and right hand that files without flat hands measure from."""
-    mesh: Mesh
-    """Template, blend shapes and weights in the layout of the skinning code."""
+    template: Tensor
+    """Vertices of the mean shape at rest `(V, 3)`, metres, y up, facing +z."""
+    shapedirs: Tensor
+    """`(V, 3, 10)` metres per unit of `betas`."""
+    exprdirs: Tensor
+    """`(V, 3, 10)` metres per unit of `expression`."""
+    weights: Tensor
+    """Skinning weights `(V, 55)`."""
+    blocks: tuple[Block, ...]
+    """The mesh once more, in the layout of the skinning code."""
+    corrective_joints: Tensor
+    """Joints whose turning drives pose correctives, int64; none when all correctives are zero."""
     joint_template: Tensor
     """Rest joints of the mean shape `(55, 3)`."""
     joint_blendshapes: Tensor
@@ -84,19 +100,12 @@ class BodyModel:
     def from_arrays(cls, body: BodyArrays) -> BodyModel:
         """The body of arrays in the 55-joint layout."""
         template = torch.from_numpy(body.template)
-        dirs = [torch.from_numpy(d).permute(2, 1, 0) for d in (body.shapedirs, body.exprdirs)]
-        blendshapes = torch.cat(dirs).contiguous()
+        shapedirs, exprdirs = torch.from_numpy(body.shapedirs), torch.from_numpy(body.exprdirs)
+        blendshapes = torch.cat((shapedirs, exprdirs), -1)
         regressor = torch.from_numpy(body.regressor)
         weights = torch.from_numpy(body.weights)
         rows = None if body.correctives is None else torch.from_numpy(body.correctives)
-        mesh = Mesh(
-            template=template.T.reshape(-1),
-            blendshapes=blendshapes.reshape(2 * COMPONENTS, -1),
-            weights=weights.T.contiguous(),
-            correctives=None if rows is None else rows.reshape(len(rows), -1),
-            corrective_joints=torch.tensor(body.corrective_joints, dtype=torch.long),
-        )
-        moved = torch.einsum("jv,cxv->cjx", regressor, blendshapes)
+        moved = regressor @ blendshapes.reshape(len(template), 3 * 2 * COMPONENTS)
         return cls(
             body_id=body.body_id,
             sha256=body.sha256,
@@ -104,9 +113,14 @@ class BodyModel:
             faces=torch.from_numpy(body.faces),
             joints_present=torch.from_numpy(body.joints_present),
             hand_means=torch.from_numpy(body.hand_means),
-            mesh=mesh,
+            template=template,
+            shapedirs=shapedirs,
+            exprdirs=exprdirs,
+            weights=weights,
+            blocks=cut_blocks(template, blendshapes, weights, rows),
+            corrective_joints=torch.tensor(body.corrective_joints, dtype=torch.long),
             joint_template=regressor @ template,
-            joint_blendshapes=moved.reshape(2 * COMPONENTS, 3 * JOINTS),
+            joint_blendshapes=moved.reshape(3 * JOINTS, 2 * COMPONENTS).T.contiguous(),
             soles=_soles(body),
             landmark_skins=landmark_skins(body),
             face_mesh_ids=body.face_mesh_ids,
@@ -127,26 +141,6 @@ class BodyModel:
     def device(self) -> torch.device:
         """Where its tensors lie."""
         return self.joint_template.device
-
-    @property
-    def template(self) -> Tensor:
-        """Vertices of the mean shape at rest `(V, 3)`, metres, y up, facing +z."""
-        return self.mesh.template.reshape(3, -1).T
-
-    @property
-    def shapedirs(self) -> Tensor:
-        """`(V, 3, 10)` metres per unit of `betas`."""
-        return self.mesh.blendshapes[:COMPONENTS].reshape(COMPONENTS, 3, -1).permute(2, 1, 0)
-
-    @property
-    def exprdirs(self) -> Tensor:
-        """`(V, 3, 10)` metres per unit of `expression`."""
-        return self.mesh.blendshapes[COMPONENTS:].reshape(COMPONENTS, 3, -1).permute(2, 1, 0)
-
-    @property
-    def weights(self) -> Tensor:
-        """Skinning weights `(V, 55)`."""
-        return self.mesh.weights.T
 
     @property
     def landmark_sets(self) -> tuple[str, ...]:
@@ -283,12 +277,11 @@ class BodyModel:
 
     def sole_offset(self, betas: Tensor | None = None) -> Tensor:
         """Height `(..., 2)` in metres of the foot joints (10, 11) above the sole, at rest."""
-        coefficients = self._coefficients(betas, None)
+        shape = self._coefficients(betas, None)[..., :COMPONENTS]
         joints = self.rest_joints(betas)
         heights = []
         for foot, ids in zip(FEET, self.soles, strict=True):
-            rows = self.mesh.blendshapes.reshape(2 * COMPONENTS, 3, -1)[:, 1, ids]
-            height = self.mesh.template.reshape(3, -1)[1, ids] + coefficients @ rows
+            height = self.template[ids, 1] + shape @ self.shapedirs[ids, 1].T
             heights.append(joints[..., foot, 1] - height.amin(-1))
         return torch.stack(heights, -1)
 
@@ -337,17 +330,18 @@ class BodyModel:
         _check_tail("transl", shift, (3,))
         coefficients = self._coefficients(betas, expression)
         lead = torch.broadcast_shapes(positions.shape[:-2], shift.shape[:-1])
-        vertices = pose_mesh(
-            self.mesh,
+        turned = _flat(rotations.to(self.dtype), lead, (JOINTS, 3, 3), share=False)
+        carry = _flat(skinning_transforms(positions, world, rest), lead, (JOINTS, 3, 4), share=False)
+        corrected = len(self.corrective_joints) > 0
+        vertices = pose_blocks(
+            self.blocks,
             _flat(coefficients, lead, (2 * COMPONENTS,)),
-            rotations=_flat(rotations.to(self.dtype), lead, (JOINTS, 3, 3), share=False),
-            transforms=_flat(
-                skinning_transforms(positions, world, rest), lead, (JOINTS, 3, 4), share=False
-            ),
+            features=corrective_features(turned, self.corrective_joints) if corrected else None,
+            transforms=carry,
             transl=_flat(shift, lead, (3,)),
         )
         joints = (positions + shift[..., None, :]).expand(*lead, JOINTS, 3)
-        return BodyOutput(vertices.reshape(*lead, self.mesh.weights.shape[1], 3), joints)
+        return BodyOutput(vertices.reshape(*lead, len(self.template), 3), joints)
 
 
 def _flat(

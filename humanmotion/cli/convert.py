@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from humanmotion.cli.options import Body, Overwrite
-from humanmotion.cli.output import emit
+from humanmotion.cli.output import emit, warn
 
 
 def convert(
@@ -18,10 +18,11 @@ def convert(
     body: Body = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Convert motion between formats; the extensions pick them."""
+    """Convert motion between formats, by extension."""
     from humanmotion.jobs.convert import convert as run
 
-    run(source, target, body=body, overwrite=overwrite)
+    for note in run(source, target, body=body, overwrite=overwrite):
+        warn(note)
     emit(str(target))
 
 
@@ -31,7 +32,7 @@ def convert_body(
     *,
     overwrite: Overwrite = False,
 ) -> None:
-    """Convert a pickled body file to npz, in a process of its own that runs none of its code."""
+    """Convert a pickled body to npz, running none of its code."""
     from humanmotion.jobs.convert import convert_body as run
 
     run(source, target, overwrite=overwrite)

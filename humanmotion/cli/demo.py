@@ -22,7 +22,7 @@ def demo(
     quiet: Quiet = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make a two-shot clip of the default body, reconstruct it, compare with the truth."""
+    """Make a two-shot clip, reconstruct it, print the error."""
     from humanmotion.jobs.demo import run_demo
 
     with StageProgress(quiet=quiet) as progress:

@@ -7,19 +7,20 @@ from typing import Annotated
 
 import typer
 
-from humanmotion.cli.options import Json
+from humanmotion.cli.options import Body, Json
 from humanmotion.cli.output import emit_json, emit_table
 
 
 def info(
     file: Annotated[Path | None, typer.Argument(help="A motion, body or video file.")] = None,
     *,
+    body: Body = None,
     json: Json = False,
 ) -> None:
-    """Tell what a file is; without one, what is installed and how to get what is missing."""
+    """Tell what a file is; alone, what is installed."""
     from humanmotion.jobs.info import describe_file, describe_installation
 
-    found = describe_installation() if file is None else describe_file(file)
+    found = describe_installation() if file is None else describe_file(file, body=body)
     if json:
         emit_json(found)
     else:

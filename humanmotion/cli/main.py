@@ -26,10 +26,9 @@ from humanmotion.cli.view import view
 from humanmotion.errors import HumanMotionError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-for command in (reconstruct, demo, view, convert, info):
+for command in (reconstruct, view, convert, info, demo, bench):
     app.command()(command)
 app.command("convert-body")(convert_body)
-app.command()(bench)
 
 
 def _show_version(wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -9,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
+from rich.table import Table
 
 
 def emit(text: str) -> None:
@@ -18,6 +22,11 @@ def emit(text: str) -> None:
     except BrokenPipeError:
         # The reader has what it wanted; the interpreter must not complain when it flushes again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def warn(text: str) -> None:
+    """Print one line on stderr that is no result and no error."""
+    print("humanmotion: note:", text, file=sys.stderr)
 
 
 def emit_json(value: Any) -> None:
@@ -37,13 +46,28 @@ def emit_paths(files: Any, *, as_json: bool) -> None:
                 emit(str(path))
 
 
-def emit_table(rows: Mapping[str, Any], *, indent: int = 0) -> None:
+def emit_rich(table: Table) -> None:
+    """Print a table on stdout, as wide as the terminal, or wide enough for a file."""
+    console = Console(file=io.StringIO(), width=None if sys.stdout.isatty() else 200)
+    with console.capture() as written:
+        console.print(table)
+    emit(written.get().rstrip())
+
+
+def emit_table(rows: Mapping[str, Any]) -> None:
     """Print nested names and values, aligned, one line each."""
+    emit("\n".join(_lines(rows)))
+
+
+def _lines(rows: Mapping[str, Any]) -> list[str]:
     width = max((len(name) for name in rows), default=0)
+    lines = []
     for name, value in rows.items():
         if isinstance(value, Mapping):
-            emit(" " * indent + name)
-            emit_table(value, indent=indent + 2)
-            continue
-        text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-        emit(f"{' ' * indent}{name:<{width}}  {text}".rstrip())
+            lines += [name, *(f"  {line}" for line in _lines(value))]
+        elif isinstance(value, list | tuple) and any(isinstance(item, str) for item in value):
+            lines += [name, *(f"  {item}" for item in value)]
+        else:
+            text = f"{value:.6g}" if isinstance(value, float) else str(value)
+            lines.append(f"{name:<{width}}  {text}")
+    return lines

@@ -34,7 +34,7 @@ def reconstruct(
     quiet: Quiet = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Reconstruct the people in a video: motion, animated body, overlay video, report."""
+    """Turn a video into motion, animated bodies and a report."""
     from humanmotion.jobs.reconstruct import reconstruct as run
 
     with StageProgress(quiet=quiet) as progress:

@@ -21,7 +21,7 @@ def view(
     body: Body = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Show motions side by side in the browser: bodies, floor, cameras, timeline."""
+    """Show motions side by side in the browser."""
     from humanmotion.jobs.view import view as run
 
     run(files, html=html, port=port, body=body, overwrite=overwrite)

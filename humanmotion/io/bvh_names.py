@@ -17,11 +17,11 @@ _LIMBS = {
     "elbow": ("elbow", "forearm", "lowerarm", "lowarm"),
     "wrist": ("wrist", "hand"),
 }
-NEEDED = tuple(
-    f"{side}_{limb}"
-    for side in ("left", "right")
-    for limb in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")
-) + ("head",)
+NEEDED = (
+    "left_hip", "left_knee", "left_ankle", "left_shoulder", "left_elbow", "left_wrist",
+    "right_hip", "right_knee", "right_ankle", "right_shoulder", "right_elbow", "right_wrist",
+    "head",
+)  # fmt: skip
 """Joints without which a skeleton is not taken for a person."""
 
 

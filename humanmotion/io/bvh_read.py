@@ -53,7 +53,8 @@ def read_bvh(path: str | Path, *, body: BodyModel) -> Motion:
     own = shape is not None
     betas = torch.zeros(10) if shape is None else shape
     body_rest = body.rest_joints(betas).detach().cpu().double()
-    turns = torch.eye(3).double().expand(JOINTS, 3, 3) if own else rest_turns(body_rest, rest, where)
+    eye = torch.eye(3, dtype=torch.float64).expand(JOINTS, 3, 3)
+    turns = eye if own else rest_turns(body_rest, rest, where)
     scale = _UNITS[unit] if own else leg_length(body_rest, _OURS) / leg_length(rest, where)
     with naming(path):
         motion = Motion.create(

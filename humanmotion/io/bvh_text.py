@@ -46,7 +46,9 @@ class BvhFile:
 
     def posed(self) -> tuple[Tensor, Tensor]:
         """Joint positions `(T, J, 3)` and world rotations `(T, J, 3, 3)`, in the file's world."""
-        frames, positions, rotations, at = len(self.values), [], [], 0
+        frames, at = len(self.values), 0
+        positions: list[Tensor] = []
+        rotations: list[Tensor] = []
         skeleton = self.skeleton
         for joint, parent in enumerate(skeleton.parents):
             channels = skeleton.channels[joint] or ()
@@ -193,7 +195,8 @@ def _parse_motion(
     facts: dict[str, float] = {}
     for number, line in lines[:2]:
         key, _, value = line.partition(":")
-        facts[key.strip().lower()] = (_floats(value.split()[:1], f"{path} line {number}") or [math.nan])[0]
+        values = _floats(value.split()[:1], f"{path} line {number}")
+        facts[key.strip().lower()] = values[0] if values else math.nan
     frames, frame_time = facts.get("frames", math.nan), facts.get("frame time", math.nan)
     if not (0 < frame_time < 1e3) or not frames >= 0:
         raise FileFormatError(f"{path}: MOTION must begin with 'Frames: n' and 'Frame Time: s'")
@@ -204,12 +207,12 @@ def _parse_motion(
         )
     table = np.zeros((len(rows), count))
     for row, (number, line) in enumerate(rows):
-        values = line.split()
-        if len(values) != count:
+        cells = line.split()
+        if len(cells) != count:
             raise FileFormatError(
-                f"{path} line {number} has {len(values)} numbers, the channels need {count}"
+                f"{path} line {number} has {len(cells)} numbers, the channels need {count}"
             )
-        table[row] = _floats(values, f"{path} line {number}")
+        table[row] = _floats(cells, f"{path} line {number}")
     return frame_time, torch.from_numpy(table)
 
 

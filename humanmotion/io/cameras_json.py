@@ -27,13 +27,13 @@ def read_cameras_json(path: str | Path) -> tuple[Camera, Tensor]:
         raise FileFormatError(f"{path} is not a cameras.json of version {VERSION}")
     frames = value["frames"]
     try:
-        track = [torch.tensor([f[key] for f in frames]).float() for key in ("K", "R_w2c", "t_w2c")]
+        K, R, t = (torch.tensor([f[k] for f in frames]).float() for k in ("K", "R_w2c", "t_w2c"))
         times = torch.tensor([float(f["time"]) for f in frames], dtype=torch.float64)
         width, height = int(value["width"]), int(value["height"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise FileFormatError(f"{path} is a damaged cameras.json: {error!r}") from error
     with naming(path):
-        return Camera(*track, width=width, height=height), times
+        return Camera(K=K, R_w2c=R, t_w2c=t, width=width, height=height), times
 
 
 def write_cameras_json(

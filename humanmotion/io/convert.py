@@ -137,7 +137,7 @@ def _read_keypoints(path: Path, kind: Format, size: tuple[int, int] | None) -> l
     if kind == "coco_wholebody":
         return read_coco_wholebody(path)
     if size is None:
-        raise UsageError(f"{path}: OpenPose files lack the picture's size; give --size WIDTHxHEIGHT")
+        raise UsageError(f"{path}: OpenPose files lack the picture's size; give it as WIDTHxHEIGHT")
     return [read_openpose(path, width=size[0], height=size[1])]
 
 
@@ -173,7 +173,7 @@ def _write_camera(target: Path, camera: Camera, times: Tensor | None) -> tuple[s
     if target.suffix.lower() == ".json":
         steps = torch.arange(len(camera), dtype=torch.float64) / 30
         write_cameras_json(target, camera, times=steps if times is None else times)
-        return ("the source has no times; 30 pictures a second are assumed",) if times is None else ()
+        return () if times is not None else ("no times in the source; 30 frames a second assumed",)
     if target.suffix and not target.is_dir():
         raise unknown_ending(target)
     write_colmap(target, camera)

@@ -16,7 +16,7 @@ _POLE = 1e-5
 
 
 def continuous_zxy(rotations: Tensor) -> Tensor:
-    """Angles `(T, ..., 3)` (z, x, y) in radians with `Rz(z) Rx(x) Ry(y)` = `rotations` `(T, ..., 3, 3)`.
+    """Angles `(T, ..., 3)` z, x, y in radians: `Rz(z) Rx(x) Ry(y)` = `rotations` `(T, ..., 3, 3)`.
 
     Of the two triples of angles that mean a rotation, and all their full turns, each frame takes
     the one whose largest step from the frame before is smallest; at the pole (x = +-90 degrees),
@@ -63,7 +63,8 @@ def _nearest(first: Angles, second: Angles, previous: Angles) -> Angles:
     steps = np.stack((first, second)) - previous
     steps -= 2 * math.pi * np.round(steps / (2 * math.pi))
     better = np.abs(steps).max(-1).argmin(0)
-    return previous + steps[better, np.arange(len(previous))]
+    nearest: Angles = previous + steps[better, np.arange(len(previous))]
+    return nearest
 
 
 def _at_pole(before: Angles, x: Angles, total: Angles) -> Angles:
@@ -73,11 +74,16 @@ def _at_pole(before: Angles, x: Angles, total: Angles) -> Angles:
     gap -= 2 * math.pi * np.round(gap / (2 * math.pi))
     step = x - before[:, 1]
     step -= 2 * math.pi * np.round(step / (2 * math.pi))
-    return np.stack((before[:, 0] + gap / 2, before[:, 1] + step, before[:, 2] + sign * gap / 2), -1)
+    steps = np.stack((gap / 2, step, sign * gap / 2), -1)
+    return before + steps
 
 
 def _about(angle: Tensor, axis: int) -> Tensor:
     """`(...)` radians about coordinate axis 0, 1 or 2 to `(..., 3, 3)`."""
     c, s, o, i = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
-    flat = ((i, o, o, o, c, -s, o, s, c), (c, o, s, o, i, o, -s, o, c), (c, -s, o, s, c, o, o, o, i))
-    return torch.stack(flat[axis], -1).reshape(*angle.shape, 3, 3)
+    flat = (
+        (i, o, o, o, c, -s, o, s, c),
+        (c, o, s, o, i, o, -s, o, c),
+        (c, -s, o, s, c, o, o, o, i),
+    )[axis]
+    return torch.stack(flat, -1).reshape(*angle.shape, 3, 3)

@@ -62,8 +62,8 @@ def glb_bytes(
     """The same as bytes.
 
     A camera has one frame, or one for each frame of the first motion; its principal point is taken
-    as the centre and its median focal length as the one, which is all glTF knows. Raises UsageError:
-    no motion, one without frames, or counts that do not agree.
+    as the centre and its median focal length as the one, which is all glTF knows.
+    Raises UsageError: no motion, one without frames, or counts that do not agree.
     """
     names = _checked_names(motions, camera, names)
     document = gl.GLTF2(asset=gl.Asset(version="2.0", generator="humanmotion"))
@@ -251,7 +251,8 @@ def _hold_at_cuts(motion: Motion) -> tuple[Tensor, Tensor]:
 
 def _quaternions_xyzw(rotations: Tensor) -> Tensor:
     """`(..., 3, 3)` to unit quaternions in glTF's order `(..., 4)`."""
-    return roma.rotmat_to_unitquat(rotations.double())
+    quaternions: Tensor = roma.rotmat_to_unitquat(rotations.double())
+    return quaternions
 
 
 def _continuous(quaternions: Tensor) -> Tensor:

@@ -193,10 +193,12 @@ def _openpose_person(row: Tensor) -> dict[str, Any]:
 
 
 def _coco_lists(path: str | Path, value: Any) -> tuple[list[Any], list[Any]]:
-    found = [value.get(k) if isinstance(value, dict) else None for k in ("images", "annotations")]
-    if not all(isinstance(part, list) for part in found) or not found[0]:
+    images, annotations = (
+        value.get(key) if isinstance(value, dict) else None for key in ("images", "annotations")
+    )
+    if not isinstance(images, list) or not isinstance(annotations, list) or not images:
         raise FileFormatError(f"{path} is no COCO file; it needs lists of images and annotations")
-    return found[0], found[1]
+    return images, annotations
 
 
 def _coco_rows(annotations: list[Any], place: dict[Any, int]) -> list[tuple[int, Any, Tensor]]:

@@ -73,16 +73,16 @@ def read_camera(path: str | Path) -> Camera | None:
         return None
     frames = len(numbers(arrays, "times", ("T",), path=path))
     meta = _meta(arrays, path)
-    size = [meta.get(key) for key in ("width", "height")]
-    if not all(isinstance(value, int) for value in size):
+    width, height = meta.get("width"), meta.get("height")
+    if not isinstance(width, int) or not isinstance(height, int):
         raise FileFormatError(f"{path} has cameras, but no picture width and height in meta")
     with naming(path):
         return Camera(
             K=numbers(arrays, "K", (frames, 3, 3), path=path),
             R_w2c=numbers(arrays, "R_w2c", (frames, 3, 3), path=path),
             t_w2c=numbers(arrays, "t_w2c", (frames, 3), path=path),
-            width=size[0],
-            height=size[1],
+            width=width,
+            height=height,
         )
 
 

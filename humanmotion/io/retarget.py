@@ -1,9 +1,9 @@
 """A posed skeleton of another program onto the body's joints, by rest-pose bone directions.
 
 Per joint, world rotations follow `G = G_file A`, where `A` turns the body's rest pose onto the
-file's: one turn of the whole body for trunk, collars and feet (how a spine curves or a collar slopes is
-anatomy, not pose), and for thighs, shins, upper arms and forearms the smallest turn that makes the
-bone directions equal. So those bones point exactly where the file's do, in every frame.
+file's: one turn of the whole body for trunk, collars and feet (how a spine curves or a collar
+slopes is anatomy, not pose), and for thighs, shins, upper arms and forearms the smallest turn that
+makes the bone directions equal. So those bones point exactly where the file's do, in every frame.
 """
 
 from __future__ import annotations

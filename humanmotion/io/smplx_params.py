@@ -28,8 +28,8 @@ def read_smplx_params(path: str | Path, *, body: BodyModel | None = None) -> Mot
     """The motion of a parameter file; `global_orient`, `body_pose` are needed, the rest may lack.
 
     Its body is "smplx", or, with `body`, that one (shape kept when it is an SMPL-X body too, see
-    onto_body). Pose arrays may be `(T, n)` or `(T, n/3, 3)`, betas `(10,)`, `(1, 10)` or equal rows. Raises
-    FileFormatError otherwise; PCA hands (fewer than 45 numbers) are named as such.
+    onto_body). Pose arrays may be `(T, n)` or `(T, n/3, 3)`, betas `(10,)`, `(1, 10)` or equal
+    rows. Raises FileFormatError otherwise; PCA hands (fewer than 45 numbers) are named as such.
     """
     arrays = read_npz(path, keys=KEYS)
     root = _pose(arrays, "global_orient", "T", path=path)

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 
 import humanmotion
+from humanmotion.body import BodyModel
 from humanmotion.errors import HumanMotionError
 from humanmotion.files import asset, cache_dir
-from humanmotion.io.convert import describe
+from humanmotion.io.describe import describe
 
 LIBRARIES = ("torch", "numpy", "scipy", "roma", "mediapipe", "av", "moderngl", "viser")
 SHIPPED = {"default body": "body/default.npz"}
@@ -22,12 +23,13 @@ SHIPPED = {"default body": "body/default.npz"}
 CV2_PREFIX = "opencv-"
 
 
-def describe_file(path: str | Path) -> dict[str, Any]:
+def describe_file(path: str | Path, *, body: str | Path | None = None) -> dict[str, Any]:
     """What a file is: format, shapes, fps, axes, body, problems found.
 
-    Raises InputError when it is not there or is none of the formats known.
+    `body` is the one its feet are measured with. Raises InputError when the file is not there or is
+    none of the formats known.
     """
-    return describe(path)
+    return describe(path, body=BodyModel.load(body) if body is not None else None)
 
 
 def describe_installation() -> dict[str, Any]:

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from humanmotion.rotations import wrap_angle
-
 WINDOW_FRAMES = 7
 """Frames on each side of a cut that the fit looks at."""
 DECAY_FRAMES = 4.0
@@ -193,9 +191,8 @@ def _sigma(a: Tensor, b: Tensor, weight: Tensor) -> float:
     return math.sqrt(1 / max(float(information), 1e-9) + 2 * HEADING_BIAS**2)
 
 
-def mixture_sigma(turn: Turn, *, other: Turn, doubt: float) -> float:
-    """Standard deviation of the yaw when `other` is right with probability `doubt`; at most pi."""
+def mixture_sigma(turn: Turn, *, doubt: float) -> float:
+    """Standard deviation of the yaw when with probability `doubt` it could be anything; at most pi."""
     if not math.isfinite(turn.sigma_rad):
         return math.pi
-    apart = float(wrap_angle(torch.tensor(turn.yaw_rad - other.yaw_rad)))
-    return min(math.sqrt(turn.sigma_rad**2 + doubt * apart**2), math.pi)
+    return min(math.sqrt(turn.sigma_rad**2 + doubt * math.pi**2 / 3), math.pi)

@@ -7,35 +7,38 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
+from humanmotion.recovery.body_rows import BodyRows
 from humanmotion.recovery.detection import Image, PersonBox, Sighting
 
 Floats = NDArray[np.float32]
 
 BINS = (8, 4, 4)
 """Hue, saturation and value bins of each of the two regions."""
-SAME_PLACE_COLOURS = 0.6
+SOFTENING = 0.8
+"""Bins by which the histograms are blurred: light differs from view to view."""
+SAME_PLACE_COLOURS = 0.5
 """Largest colour distance at which pieces that follow on in place and time are one person."""
-SAME_SHOT_COLOURS = 0.45
+SAME_SHOT_COLOURS = 0.32
 """The same for someone who left and came back."""
-OTHER_SHOT_COLOURS = 0.6
+OTHER_SHOT_COLOURS = 0.4
 """The same over a cut, where light and side of the body change."""
 SIDES_PER_SECOND = 3.0
 """Nobody runs faster than about three times the square around them in a second."""
-_TORSO, _THIGHS = (11, 12, 24, 23), ((23, 25), (24, 26))
 
 
-@dataclass
+@dataclass(eq=False)
 class Piece:
     """One person followed without a break: sightings by frame index, and mean colours."""
 
     sightings: dict[int, Sighting] = field(default_factory=dict)
     colours: Floats = field(default_factory=lambda: np.zeros(2 * int(np.prod(BINS)), np.float32))
 
-    def add(self, frame: int, sighting: Sighting, image: Image) -> None:
+    def add(self, frame: int, sighting: Sighting, colours: Floats) -> None:
         """Put in what was seen at a frame (before, after or between those already there)."""
         self.sightings[frame] = sighting
-        self.colours += body_colours(image, sighting)
+        self.colours += colours
 
     @property
     def start(self) -> int:
@@ -53,12 +56,13 @@ class Piece:
         return sum(s.box.side**2 for s in self.sightings.values())
 
 
-def body_colours(image: Image, sighting: Sighting) -> Floats:
+def body_colours(image: Image, sighting: Sighting, rows: BodyRows) -> Floats:
     """HSV histogram of torso and thighs, `(2 * bins)`; zeros where they are not in the picture."""
     xy = sighting.xy
     side = sighting.box.side
-    low = np.floor(xy[[11, 12, 23, 24, 25, 26]].min(0) - 0.02 * side).astype(int)
-    high = np.ceil(xy[[11, 12, 23, 24, 25, 26]].max(0) + 0.02 * side).astype(int)
+    dressed = xy[np.concatenate((rows.torso, *rows.thighs))]
+    low = np.floor(dressed.min(0) - 0.02 * side).astype(int)
+    high = np.ceil(dressed.max(0) + 0.02 * side).astype(int)
     left, top = np.maximum(low, 0)
     patch = image[top : max(high[1], top), left : max(high[0], left)]
     if min(patch.shape[:2]) < 4:
@@ -68,10 +72,10 @@ def body_colours(image: Image, sighting: Sighting) -> Floats:
     hsv = cv2.cvtColor(np.ascontiguousarray(patch[::step, ::step]), cv2.COLOR_RGB2HSV)
     places = (xy - [left, top]) / step
     torso = np.zeros(hsv.shape[:2], np.uint8)
-    cv2.fillConvexPoly(torso, cv2.convexHull(places[list(_TORSO)].astype(np.int32)), 255)
+    cv2.fillConvexPoly(torso, cv2.convexHull(places[rows.torso].astype(np.int32)), 255)
     thighs = np.zeros(hsv.shape[:2], np.uint8)
-    for start, end in _THIGHS:
-        line = places[[start, end]].astype(np.int32)
+    for thigh in rows.thighs:
+        line = places[thigh].astype(np.int32)
         cv2.line(thighs, line[0].tolist(), line[1].tolist(), 255, max(1, round(0.03 * side / step)))
     return np.concatenate([_histogram(hsv, torso), _histogram(hsv, thighs)])
 
@@ -85,8 +89,18 @@ def colour_distance(a: Floats, b: Floats) -> float:
     """Hellinger distance of two summed histograms, 0 the same to 1 nothing in common."""
     total = np.sqrt(a.sum() * b.sum())
     if total <= 0:
-        return 0.5
-    return float(np.sqrt(max(0.0, 1 - np.sqrt(a * b).sum() / total)))
+        # Clothes never seen: neither for nor against.
+        return 0.5 * SAME_SHOT_COLOURS
+    common = np.sqrt(_softened(a) * _softened(b)).sum() / total
+    return float(np.sqrt(max(0.0, 1 - common)))
+
+
+def _softened(histogram: Floats) -> Floats:
+    regions = histogram.reshape(2, *BINS).astype(np.float64)
+    # Hue is a circle; saturation and value end.
+    modes = ["constant", "wrap", "nearest", "nearest"]
+    widths = (0, SOFTENING, SOFTENING, SOFTENING)
+    return np.asarray(gaussian_filter(regions, widths, mode=modes).ravel(), np.float32)
 
 
 def link(pieces: list[Piece], times: list[float], jumps: list[int]) -> list[Piece]:
@@ -120,7 +134,7 @@ def _mismatch(a: Piece, b: Piece, times: list[float], jumps: list[int]) -> float
     colours = colour_distance(a.colours, b.colours)
     left, back = first.sightings[before].box, second.sightings[after].box
     apart = _apart(left, back)
-    if gap < 0.5 and apart < 0.1 + 0.5 * SIDES_PER_SECOND * gap and left.near(back, reach=1.0):
+    if gap < 0.5 and apart < 0.1 + 0.5 * SIDES_PER_SECOND * gap:
         return 0.3 * colours if colours < SAME_PLACE_COLOURS else None
     if any(before < jump <= after for jump in jumps):
         return 1 + colours if colours < OTHER_SHOT_COLOURS else None

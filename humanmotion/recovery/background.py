@@ -95,6 +95,12 @@ class BackgroundTracker:
             self._follow(gray, mask)
         self._last = gray, mask
 
+    def finish(self) -> None:
+        """Let go of the pictures; no frame can be added afterwards."""
+        self._last = None
+        for segment in self.segments:
+            segment.image = None
+
     def _follow(self, gray: Image, mask: Image | None) -> None:
         xy, seen = self._track(gray, mask)
         if self._weak(seen):

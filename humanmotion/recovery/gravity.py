@@ -29,7 +29,7 @@ BODY_SPREAD = 6 * DEGREE
 GROUND_SIGMA = 0.05
 """Height error of a standing sole in metres, about the same over ten frames."""
 CORRELATED_FRAMES = 10.0
-MIN_UPRIGHT = 0.3
+ROUNDS = 6
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Gravity:
     """Uncertainty along the view."""
     roll_sigma_rad: float
     """Uncertainty across the view, in the picture."""
-    upright_share: float
-    """Share of the frames in which somebody stood upright."""
+    cost: float
+    """Half the squared disagreement of the witnesses in sigmas: high when they contradict."""
 
 
 @dataclass(frozen=True)
@@ -62,26 +62,20 @@ class Witness:
 
 def shot_gravity(witnesses: Sequence[Witness]) -> Gravity:
     """Up of one shot from the people in it; with nobody in it, the prior alone."""
-    angles = torch.tensor((PRIOR_PITCH, 0.0), dtype=torch.float64)
-    covariance = torch.eye(2, dtype=torch.float64)
-    for _ in range(6):
-        normal = torch.diag(torch.tensor((PRIOR_PITCH_SIGMA, PRIOR_ROLL_SIGMA)).double() ** -2)
-        right = normal @ (torch.tensor((PRIOR_PITCH, 0.0)).double() - angles)
+    start = torch.tensor((PRIOR_PITCH, 0.0), dtype=torch.float64)
+    trust = torch.tensor((PRIOR_PITCH_SIGMA, PRIOR_ROLL_SIGMA), dtype=torch.float64) ** -2
+    angles = start
+    for _ in range(ROUNDS):
+        says = [_Say(torch.diag(trust), trust * (start - angles), 0.0)]
         for witness in witnesses:
-            for part in (_standing(witness, angles), _ground(witness, angles)):
-                normal, right = normal + part[0], right + part[1]
-        step = torch.linalg.solve(normal, right)
+            says += [_standing(witness, angles), _ground(witness, angles)]
+        normal = torch.stack([s.normal for s in says]).sum(0)
+        step = torch.linalg.solve(normal, torch.stack([s.right for s in says]).sum(0))
         # A body lying down must not drag the start out of reach of the robust weights at once.
         angles = angles + step.clamp(-0.35, 0.35)
-        covariance = torch.linalg.inv(normal)
-    sigma = covariance.diagonal().sqrt()
-    share = [float((_upright(w.joints) * w.weight > MIN_UPRIGHT).double().mean()) for w in witnesses]
-    return Gravity(
-        up=_up(angles).float(),
-        pitch_sigma_rad=float(sigma[0]),
-        roll_sigma_rad=float(sigma[1]),
-        upright_share=max(share, default=0.0),
-    )
+    sigma = torch.linalg.inv(normal).diagonal().sqrt()
+    cost = sum(s.cost for s in says) + 0.5 * float((trust * (start - angles) ** 2).sum())
+    return Gravity(_up(angles).float(), float(sigma[0]), float(sigma[1]), cost)
 
 
 def gravity_view(up: Tensor) -> Tensor:
@@ -152,7 +146,19 @@ def _upright(joints: Tensor) -> Tensor:
     return straight * ((line - 0.75) / 0.2).clamp(0, 1)
 
 
-def _standing(witness: Witness, angles: Tensor) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True)
+class _Say:
+    """One witness's normal equations in pitch and roll, and half its squared residual."""
+
+    normal: Tensor
+    right: Tensor
+    cost: float
+
+
+_NOTHING = _Say(torch.zeros(2, 2).double(), torch.zeros(2).double(), 0.0)
+
+
+def _standing(witness: Witness, angles: Tensor) -> _Say:
     """Normal equations of the upright bodies: one observation of pitch and one of roll."""
     body = _body_up(witness.joints).double()
     slopes = _slopes(angles)
@@ -164,23 +170,23 @@ def _standing(witness: Witness, angles: Tensor) -> tuple[Tensor, Tensor]:
     w = w / (1 + (size / (3 * BODY_SPREAD)) ** 2) ** 2
     total = w.sum()
     if float(total) < 1e-3:
-        return torch.zeros(2, 2).double(), torch.zeros(2).double()
+        return _NOTHING
     mean = (w[:, None] * residual).sum(0) / total
     seconds = total / CORRELATED_FRAMES
     limits = torch.tensor((BODY_PITCH_SIGMA, BODY_ROLL_SIGMA), dtype=torch.float64)
     information = 1 / (limits**2 + BODY_SPREAD**2 / seconds)
-    return torch.diag(information), information * mean
+    cost = 0.5 * float((information * mean**2).sum())
+    return _Say(torch.diag(information), information * mean, cost)
 
 
-def _ground(witness: Witness, angles: Tensor) -> tuple[Tensor, Tensor]:
+def _ground(witness: Witness, angles: Tensor) -> _Say:
     """Normal equations of standing soles in one level plane of unknown height."""
-    none = torch.zeros(2, 2).double(), torch.zeros(2).double()
     if not witness.ground or len(witness.joints) < 3:
-        return none
+        return _NOTHING
     up, slopes = _up(angles), _slopes(angles)
     points, w = _standing_points(witness, up)
     if float(w.sum()) < CORRELATED_FRAMES:
-        return none
+        return _NOTHING
     for _ in range(3):
         height = points @ up
         level = (w * height).sum() / w.sum()
@@ -191,8 +197,9 @@ def _ground(witness: Witness, angles: Tensor) -> tuple[Tensor, Tensor]:
     # Depth errors grow with distance and tilt the plane most where the ground is seen from afar.
     distance = points.norm(dim=-1)
     information = w / (GROUND_SIGMA**2 + (0.01 * distance) ** 2) / CORRELATED_FRAMES
+    error = (points - middle) @ up
     normal = rows.T @ (information[:, None] * rows)
-    return normal, -rows.T @ (information * ((points - middle) @ up))
+    return _Say(normal, -rows.T @ (information * error), 0.5 * float((information * error**2).sum()))
 
 
 def _standing_points(witness: Witness, up: Tensor) -> tuple[Tensor, Tensor]:

@@ -32,9 +32,11 @@ METRE_SIGMA = 0.012
 ACCELERATION_SIGMA = 25.0
 WRIST_SIGMA = 0.5
 """Radians the palm may turn the wrist away from what the body fit says."""
-ITERATIONS = 8
+ITERATIONS = 6
 MIN_FRAMES = 3
 """A hand seen in fewer frames of the video than this is taken for a false detection."""
+FADE_FRAMES = 8
+"""Frames over which the fingers go back to rest when the hand is lost, and come from it."""
 
 
 def fit_hand(
@@ -46,12 +48,37 @@ def fit_hand(
     seen = keypoints.confidence[:, rows].amin(-1)
     if keypoints.xyz is None or int((seen > 0).sum()) < MIN_FRAMES:
         return track
-    target = keypoints.xyz[:, rows] - keypoints.xyz[:, rows][:, :1]
+    share = _fade(seen > 0, shot_id)
+    near = share.nonzero()[:, 0]
+    target = keypoints.xyz[near][:, rows]
     joints = _hand_joints(side)
-    rotations = _solve(track, target, seen, body=body, side=side, shot_id=shot_id)
+    fitted = _solve(
+        track[near], target - target[:, :1], seen[near], body=body, side=side, shot_id=shot_id[near]
+    )
+    rotations = track.rotations.clone()
+    rotations[near[:, None], joints] = _blend(
+        rotations[near][:, joints], fitted[:, joints], share[near]
+    )
     confidence = track.confidence.clone()
     confidence[:, joints[1:]] = seen[:, None]
     return replace(track, rotations=rotations, confidence=confidence)
+
+
+def _fade(seen: Tensor, shot_id: Tensor) -> Tensor:
+    """Share of the fitted hand to show `(T)`: 1 where seen, falling to 0 within FADE_FRAMES of it."""
+    share = seen.float()
+    for distance in range(1, FADE_FRAMES):
+        level = 1 - distance / FADE_FRAMES
+        for step in (distance, -distance):
+            moved, shot = torch.roll(seen, step), torch.roll(shot_id, step)
+            share = torch.maximum(share, level * (moved & (shot == shot_id)).float())
+    return share
+
+
+def _blend(rest: Tensor, fitted: Tensor, share: Tensor) -> Tensor:
+    """From `rest` a `share` `(T)` of the way to `fitted`, both `(T, J, 3, 3)`."""
+    turn = matrix_to_rotvec(rest.transpose(-1, -2) @ fitted)
+    return rest @ rotvec_to_matrix(turn * share[:, None, None])
 
 
 def _hand_joints(side: Side) -> list[int]:
@@ -63,26 +90,28 @@ def _hand_joints(side: Side) -> list[int]:
 def _solve(
     track: PoseTrack, target: Tensor, seen: Tensor, *, body: BodyModel, side: Side, shot_id: Tensor
 ) -> Tensor:
+    """Local rotations `(T, 55, 3, 3)` whose hand follows `target` `(T, 21, 3)` about the wrist."""
     joints = _hand_joints(side)
     marks = landmarks_of(body, f"hand21_{side}", joints=tuple(joints), betas=track.betas)
     statistics = PoseStatistics.load(f"{side}_hand_pose")
     pelvis = track.transl + marks.rest[0]
-    joined = (shot_id[2:] == shot_id[:-2]).numpy()
-    fps = float(1 / track.times.diff().median()) if len(track.times) > 1 else 30.0
-    weight = np.full(3 * len(joints), fps**2 / ACCELERATION_SIGMA, np.float32)
-    # Fingers start at their mean; a frame without a hand follows its neighbours by smoothness.
+    step_seconds = float(track.times.diff().min()) if len(track) > 1 else 1 / 30
+    even = (track.times[2:] - track.times[:-2]) < 3 * step_seconds
+    joined = ((shot_id[2:] == shot_id[:-2]) & even).numpy()
+    weight = np.full(3 * len(joints), step_seconds**-2 / ACCELERATION_SIGMA, np.float32)
     rotations = track.rotations.clone()
-    start = rotvec_to_matrix(statistics.mean.reshape(15, 3))
-    rotations[:, joints[1:]] = start
-    size = _palm_scale(target, seen, marks_rest=marks.gather @ _rest_places(marks))
+    rotations[:, joints[1:]] = rotvec_to_matrix(statistics.mean.reshape(15, 3))
+    rest = marks.gather @ (marks.rest[marks.pair_joint] + marks.pair_offset)
+    target = target * _palm_scale(target, seen, rest)
     for _ in range(ITERATIONS):
         points, jacobian = positions_and_jacobian(marks, rotations, pelvis)
-        residual = points - points[:, :1] - target * size
-        rows = (jacobian - jacobian[:, :1]).flatten(-2).flatten(1, 2)
+        residual = points - points[:, :1] - target
         scale = _robust_weight(residual, seen)
-        rows = rows * scale.repeat_interleave(3, -1)[..., None]
-        right = -(rows.transpose(-1, -2) @ (residual * scale[..., None]).flatten(1)[..., None])
-        blocks, right = rows.transpose(-1, -2) @ rows, right[..., 0]
+        rows = (jacobian - jacobian[:, :1]).flatten(-2) * scale[..., None, None]
+        rows = rows.flatten(1, 2)
+        residual = (residual * scale[..., None]).flatten(1)
+        blocks = rows.transpose(-1, -2) @ rows
+        right = -(rows.transpose(-1, -2) @ residual[..., None])[..., 0]
         _add_priors(blocks, right, rotations, track=track, joints=joints, statistics=statistics)
         pull = _pull(rotations[:, joints], joined, weight)
         step = solve_clip(blocks.numpy(), right.numpy() + pull, smooth=weight, joined=joined)
@@ -91,17 +120,10 @@ def _solve(
     return rotations
 
 
-def _rest_places(marks: object) -> Tensor:
-    from humanmotion.recovery.kinematic_jacobian import Landmarks
-
-    assert isinstance(marks, Landmarks)
-    return marks.rest[marks.pair_joint] + marks.pair_offset
-
-
-def _palm_scale(target: Tensor, seen: Tensor, *, marks_rest: Tensor) -> float:
+def _palm_scale(target: Tensor, seen: Tensor, rest: Tensor) -> float:
     """Ratio of this body's palm to the detector's: wrist to the four knuckles, median over time."""
     knuckles = [5, 9, 13, 17]
-    ours = (marks_rest[knuckles] - marks_rest[0]).norm(dim=-1).mean()
+    ours = (rest[knuckles] - rest[0]).norm(dim=-1).mean()
     theirs = target[seen > 0][:, knuckles].norm(dim=-1).mean(-1).median()
     return float(ours / theirs.clamp(min=1e-3))
 

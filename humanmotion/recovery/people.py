@@ -17,7 +17,7 @@ from humanmotion.recovery.content import Content, ContentScorer
 from humanmotion.recovery.detection import Detector, Image, Sighting
 from humanmotion.recovery.tracking import Tracker
 
-MIN_SHARE = 0.02
+MIN_SHARE = 0.05
 """Tracks less prominent than this share of the first are specks, not people."""
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from humanmotion.recovery.appearance import Piece, link
-from humanmotion.recovery.detection import Detector, Image, PersonBox, Sighting
+from humanmotion.recovery.appearance import Piece, body_colours, link
+from humanmotion.recovery.body_rows import body_rows
+from humanmotion.recovery.detection import Detector, Floats, Image, PersonBox, Sighting
 
 SEARCH_SECONDS = 0.5
 """How often the whole picture is searched while everybody is being followed."""
@@ -22,11 +23,13 @@ MAX_STEP = 0.2
 """Mean motion of the points between two pictures, in sides of the square; more is another person."""
 MAX_DRIFT = 0.06
 """How far a second look may differ from the first before the find is taken for no person."""
+WITHIN = 0.7
+"""Share of a newcomer's box inside another person's that makes it a part of that person."""
 DOUBLE = 0.08
 """Two tracks whose points lie closer than this, in sides of the square, follow one person."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Live:
     piece: Piece
     box: PersonBox
@@ -46,6 +49,7 @@ class Tracker:
         self._jumps: list[int] = []
         self._kept: deque[tuple[int, Image]] = deque(maxlen=KEPT_PICTURES)
         self._searched = float("-inf")
+        self._rows = body_rows(detector.joint_set)
 
     def step(self, seconds: float, image: Image, *, jump: bool) -> None:
         """Take the next picture; `jump` says that it has nothing to do with the one before."""
@@ -72,13 +76,13 @@ class Tracker:
 
     def _follow(self, live: _Live, frame: int, image: Image) -> bool:
         sighting = self._look(image, live.box)
-        if sighting is None or _step(live.last, sighting) > MAX_STEP:
+        if sighting is None or self._step(live.last, sighting) > MAX_STEP:
             return False
         self._take(live, frame, sighting, image)
         return True
 
     def _take(self, live: _Live, frame: int, sighting: Sighting, image: Image) -> None:
-        live.piece.add(frame, sighting, image)
+        live.piece.add(frame, sighting, body_colours(image, sighting, self._rows))
         live.box, live.last = sighting.box, sighting
 
     def _look(self, image: Image, box: PersonBox) -> Sighting | None:
@@ -97,7 +101,7 @@ class Tracker:
             self._searched = self.times[frame]
         for live in sorted(lost, key=lambda live: -live.box.side):
             self._regain(live, boxes, frame, image)
-        for box in sorted(boxes, key=lambda box: -box.side):
+        for box in sorted(boxes, key=lambda box: -box.side * box.score):
             if len(self._live) < self.max_people and self._is_free(box):
                 self._begin(box, frame, image)
 
@@ -116,7 +120,7 @@ class Tracker:
 
     def _begin(self, box: PersonBox, frame: int, image: Image) -> None:
         sighting = self._confirmed(box, image)
-        if sighting is None or self._is_double(sighting, frame):
+        if sighting is None or self._is_double(sighting, frame) or self._is_within(sighting):
             return
         live = _Live(Piece(), sighting.box, sighting)
         self._pieces.append(live.piece)
@@ -128,40 +132,60 @@ class Tracker:
         """Follow a newcomer backwards through the pictures kept since the last search."""
         for frame, image in reversed(self._kept):
             earlier = self._look(image, sighting.box)
-            if earlier is None or _step(sighting, earlier) > MAX_STEP:
+            if earlier is None or self._step(sighting, earlier) > MAX_STEP:
                 return
             if self._is_double(earlier, frame):
                 return
-            piece.add(frame, earlier, image)
+            piece.add(frame, earlier, body_colours(image, earlier, self._rows))
             sighting = earlier
 
     def _confirmed(self, box: PersonBox, image: Image) -> Sighting | None:
         """What is in the box, if a second look from its own square sees the same."""
         first = self._look(image, box)
         second = self._look(image, first.box) if first is not None else None
-        if first is None or second is None or _step(first, second) > MAX_DRIFT:
+        if first is None or second is None or self._step(first, second) > MAX_DRIFT:
             return None
         return second
 
     def _is_double(self, sighting: Sighting, frame: int) -> bool:
         others = [p.sightings[frame] for p in self._pieces if frame in p.sightings]
-        return any(_step(other, sighting) < DOUBLE for other in others)
+        return any(self._step(other, sighting) < DOUBLE for other in others)
+
+    def _is_within(self, sighting: Sighting) -> bool:
+        """Whether a find lies on somebody who is followed already: limbs are taken for people."""
+        low, high = _extent(sighting)
+        for live in self._live:
+            least, most = _extent(live.last)
+            common = np.prod(np.maximum(np.minimum(high, most) - np.maximum(low, least), 0))
+            if common > WITHIN * np.prod(high - low):
+                return True
+        return False
 
     def _drop_doubles(self, frame: int) -> None:
         """When two tracks have run onto one person, the one that is shorter so far ends."""
         kept: list[_Live] = []
         for live in sorted(self._live, key=lambda live: -len(live.piece.sightings)):
-            if any(_step(other.last, live.last) < DOUBLE for other in kept):
+            if any(self._step(other.last, live.last) < DOUBLE for other in kept):
                 live.piece.sightings.pop(frame, None)
             else:
                 kept.append(live)
         self._live = kept
 
+    def _step(self, a: Sighting, b: Sighting) -> float:
+        """Mean distance of the body's points, in sides of the larger square.
 
-def _step(a: Sighting, b: Sighting) -> float:
-    """Mean distance of the body's points seen in both, in sides of the larger square."""
-    both = (a.confidence > 0.3) & (b.confidence > 0.3)
-    if not both.any():
-        return float("inf")
-    apart = np.linalg.norm(a.xy[both] - b.xy[both], axis=1).mean()
-    return float(apart) / max(a.box.side, b.box.side)
+        The detector sometimes takes left for right; that is no motion, so the smaller of both counts.
+        """
+        rows = self._rows
+        distances = []
+        for other in (rows.body, rows.mirrored):
+            both = (a.confidence[rows.body] > 0.3) & (b.confidence[other] > 0.3)
+            if both.any():
+                apart = a.xy[rows.body][both] - b.xy[other][both]
+                distances.append(float(np.linalg.norm(apart, axis=1).mean()))
+        return min(distances, default=float("inf")) / max(a.box.side, b.box.side)
+
+
+def _extent(sighting: Sighting) -> tuple[Floats, Floats]:
+    points = sighting.xy[sighting.confidence > 0.5]
+    return points.min(0), points.max(0)

@@ -9,7 +9,7 @@ they did, which is what joins the shots. All axes are already the world's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,12 @@ class PersonPath:
     """How surely each foot stands, in [0, 1], `(T, 2)`."""
     lowest: Floats
     """Height of the lowest body point minus the pelvis's `(T)`."""
+    feet_seen: Floats
+    """How far the feet were observed `(T, 2)`, above 0."""
+
+    def standing(self, stands: Floats) -> PersonPath:
+        """The same with other contacts `(T, 2)`, believed as far as the feet were seen."""
+        return replace(self, contact=stands * self.feet_seen)
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,6 @@ def solve_paths(
     """
     layout = _Layout(len(people), len(shot_id))
     lift = np.zeros((len(people), len(shot_id)))
-    paths = lift
     for _ in range(2):
         rows = BandedRows(layout.size * layout.frames, 3 * layout.size - 1)
         _camera_rows(rows, layout, still=still, shot_id=shot_id, fps=fps)

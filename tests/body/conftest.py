@@ -134,7 +134,9 @@ def default(default_path: Path) -> BodyModel:
 def parameters() -> Callable[..., dict[str, torch.Tensor]]:
     """Random smplx-like parameters of any leading shape."""
 
-    def make(*lead: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
+    def make(
+        *lead: int, seed: int = 0, dtype: torch.dtype = torch.float32
+    ) -> dict[str, torch.Tensor]:
         generator = torch.Generator().manual_seed(seed)
         widths = {"global_orient": 3, "body_pose": 63, "jaw_pose": 3, "leye_pose": 3}
         widths |= {"reye_pose": 3, "left_hand_pose": 45, "right_hand_pose": 45}

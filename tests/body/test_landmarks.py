@@ -90,7 +90,9 @@ def test_bodies_without_tables_get_places_that_make_sense(
                 assert point[0] > 0, name
         assert place["nose"][2] > joints[15, 2]
         assert place["left_ear"][0] > 0.02 and place["right_ear"][0] < -0.02
-    place = dict(zip(JOINT_SETS["mediapipe_33"], body.landmark_skin("mediapipe_33").template, strict=True))
+    place = dict(
+        zip(JOINT_SETS["mediapipe_33"], body.landmark_skin("mediapipe_33").template, strict=True)
+    )
     assert place["left_big_toe"][2] > joints[10, 2] > place["left_heel"][2]
     assert place["left_index"][2] > place["left_pinky"][2]
     assert place["left_index"][0] > joints[20, 0]

@@ -122,17 +122,22 @@ def test_arguments_broadcast(small: BodyModel, parameters) -> None:
     assert torch.allclose(only_moved[2] - many["transl"][2], small.template, atol=1e-6)
 
 
-def test_chunks_do_not_show(small: BodyModel, parameters, monkeypatch) -> None:
+def test_blocks_and_chunks_do_not_show(small, small_file, parameters, monkeypatch) -> None:
     given = parameters(7)
     whole = small(**given).vertices
-    monkeypatch.setattr("humanmotion.body.skinning.CACHE_NUMBERS", 2 * 12 * len(small.template))
-    assert torch.allclose(small(**given).vertices, whole, atol=1e-6)
+    monkeypatch.setattr("humanmotion.body.skinning.BLOCK_VERTICES", 64)
+    monkeypatch.setattr("humanmotion.body.skinning.CACHE_NUMBERS", 2 * 12 * 64)
+    cut = BodyModel.load(small_file)
+    assert len(cut.blocks) == 4
+    assert torch.allclose(cut(**given).vertices, whole, atol=1e-6)
 
 
 def test_root_turns_about_the_pelvis_and_translation_adds(small: BodyModel, parameters) -> None:
     given = parameters(3)
     rotations, where = rotations_of(given), placing(given)
-    pelvis = small.rest_joints(where["betas"], where["expression"])[:, :1] + where["transl"][:, None]
+    pelvis = (
+        small.rest_joints(where["betas"], where["expression"])[:, :1] + where["transl"][:, None]
+    )
     turn = rotvec_to_matrix(torch.tensor((0.3, -1.1, 2.0)))
     turned = rotations.clone()
     turned[:, 0] = turn @ rotations[:, 0]

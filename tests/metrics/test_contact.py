@@ -60,7 +60,9 @@ def test_contact_twin() -> None:
 
 
 @pytest.mark.parametrize("lead", [(), (3,), (2, 2)])
-def test_numbers_do_not_change_when_the_world_turns_about_the_vertical(lead: tuple[int, ...]) -> None:
+def test_numbers_do_not_change_when_the_world_turns_about_the_vertical(
+    lead: tuple[int, ...],
+) -> None:
     g = torch.Generator().manual_seed(0)
     joints = _stepping().expand(*lead, 120, 22, 3) + 0.01 * torch.randn(
         *lead, 120, 22, 3, generator=g

@@ -35,7 +35,9 @@ def _moved(x: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
 
 @pytest.mark.parametrize("error", [w_mpjpe, wa_mpjpe])
 def test_chunked_errors_are_blind_to_one_similarity(error) -> None:  # type: ignore[no-untyped-def]
-    assert torch.allclose(error(_moved(PREDICTION, 1.3), TRUTH), error(PREDICTION, TRUTH), atol=1e-9)
+    assert torch.allclose(
+        error(_moved(PREDICTION, 1.3), TRUTH), error(PREDICTION, TRUTH), atol=1e-9
+    )
     assert torch.allclose(error(_moved(TRUTH, 0.7), TRUTH), torch.zeros(230).double(), atol=1e-9)
     rigid = error(_moved(PREDICTION), TRUTH, chunk=None, scale=False)
     assert torch.allclose(rigid, error(PREDICTION, TRUTH, chunk=None, scale=False), atol=1e-9)
@@ -48,7 +50,9 @@ def test_chunked_twin_and_batch() -> None:
         p, t = PREDICTION[start : start + 100], TRUTH[start : start + 100]
         fit = procrustes(p[:2].reshape(-1, 3), t[:2].reshape(-1, 3))
         for i in range(len(p)):
-            moved = np.stack([(fit.scale * (fit.rotation @ x) + fit.translation).numpy() for x in p[i]])
+            moved = np.stack(
+                [(fit.scale * (fit.rotation @ x) + fit.translation).numpy() for x in p[i]]
+            )
             slow.append(np.linalg.norm(moved - t[i].numpy(), axis=-1).mean())
     np.testing.assert_allclose(w_mpjpe(PREDICTION, TRUTH).numpy(), slow, atol=1e-9)
     batch = torch.stack((PREDICTION, TRUTH))
@@ -78,7 +82,9 @@ def test_rte_of_a_path_bent_at_half_grows_after_the_bend() -> None:
 
 
 def test_rte_sees_scale() -> None:
-    assert rte(1.5 * PREDICTION[:, 0], TRUTH[:, 0]).mean() > rte(PREDICTION[:, 0], TRUTH[:, 0]).mean()
+    assert (
+        rte(1.5 * PREDICTION[:, 0], TRUTH[:, 0]).mean() > rte(PREDICTION[:, 0], TRUTH[:, 0]).mean()
+    )
 
 
 def _roots(frames: int = 60) -> torch.Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from humanmotion.motion import MIRROR_JOINTS
+from humanmotion.recovery.focal import FocalEstimate
 from humanmotion.recovery.odometry import CameraMotion
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.shots import Shot
@@ -82,8 +83,9 @@ def make_scene(
         R_w2c, t_w2c = _camera(path, azimuth, kind=kind, rng=rng)
         turn = R_w2c[0] @ R_w2c.transpose(-1, -2)
         cameras.append(
-            CameraMotion(kind=kind, R_c2c0=turn, t_c2c0=None,
-                         flow_px=torch.zeros(len(path)), inlier_share=1.0)
+            CameraMotion(kind=kind, R_c2c0=turn, t_c2c0=torch.zeros(len(path), 3),
+                         flow_px=torch.zeros(len(path)), confidence=1.0,
+                         focal=FocalEstimate(1000.0, 0.1, "given"), warnings=())
         )  # fmt: skip
         R.append(R_w2c)
         t.append(t_w2c)

@@ -35,7 +35,12 @@ def test_limbs_point_where_the_landmarks_do() -> None:
         rotations[:, SMPLX_JOINTS.index(name)] = rotvec_to_matrix(0.7 * torch.randn(30, 3))
     seen = _landmarks(rotations)
     again = _landmarks(initial_rotations(seen, BODY))
-    for start, end in (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle")):
+    for start, end in (
+        ("shoulder", "elbow"),
+        ("elbow", "wrist"),
+        ("hip", "knee"),
+        ("knee", "ankle"),
+    ):
         for side in ("left", "right"):
             a, b = mark(f"{side}_{start}"), mark(f"{side}_{end}")
             one, two = seen[:, b] - seen[:, a], again[:, b] - again[:, a]

@@ -96,12 +96,17 @@ def test_an_unseen_arm_and_absent_frames_stay_human() -> None:
     keypoints = _keypoints(points)
     confidence = keypoints.confidence.clone()
     confidence[20:30] = 0.0
-    hidden = [i for i, n in enumerate(JOINT_SETS["mediapipe_33"]) if n.startswith("left_") and
-              any(part in n for part in ("elbow", "wrist", "pinky", "index", "thumb"))]
+    hidden = [
+        i
+        for i, n in enumerate(JOINT_SETS["mediapipe_33"])
+        if n.startswith("left_")
+        and any(part in n for part in ("elbow", "wrist", "pinky", "index", "thumb"))
+    ]
     confidence[:, hidden] = 0.0
     xy = keypoints.xy * (confidence > 0)[..., None]
-    lifted = _lift(Keypoints(xy, confidence, keypoints.times, "mediapipe_33", WIDTH, HEIGHT,
-                             keypoints.xyz))
+    lifted = _lift(
+        Keypoints(xy, confidence, keypoints.times, "mediapipe_33", WIDTH, HEIGHT, keypoints.xyz)
+    )
     assert torch.isfinite(lifted.track.rotations).all()
     assert (lifted.track.confidence[20:30] == 0).all()
     assert (lifted.track.transl.diff(dim=0).norm(dim=-1) < 0.2).all()
@@ -125,7 +130,9 @@ def test_very_short_clips_are_fitted_too(frames: int) -> None:
     assert len(_lift(_keypoints(points[:frames])).track) == frames
 
 
-def test_a_long_clip_fitted_in_windows_agrees_with_one_solve(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_clip_fitted_in_windows_agrees_with_one_solve(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     _, points = _walk()
     keypoints = _keypoints(points, noise=0.005)
     whole = _joints(_lift(keypoints))

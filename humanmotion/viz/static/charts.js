@@ -3,7 +3,7 @@
 
 const SERIES_COLOURS = ["#3f7fe8", "#e0683c", "#2f9e6e", "#a05bd0", "#c7962b", "#2aa3b8"];
 const SHOT_COLOURS = ["#5b8def", "#e3a13c", "#4fb286", "#c06bb5", "#d3695a", "#57a9c4"];
-const PLOT = { left: 46, right: 10, top: 6, bottom: 20, height: 150, lane: 20 };
+const PLOT = { left: 46, right: 10, top: 6, bottom: 20, height: 150 };
 
 function svgNode(parent, name, attributes, text) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -50,8 +50,7 @@ class Chart {
       element(key, "i", { className: "swatch" }).style.background = one.colour;
       return element(key, "span", { text: one.name });
     });
-    this.height = kind === "contact"
-      ? PLOT.top + PLOT.bottom + PLOT.lane * series.length : PLOT.height;
+    this.height = PLOT.height;
     this.svg = svgNode(this.figure, "svg", { height: this.height, role: "img", "aria-label": title });
     const pick = (event) => {
       const x = event.clientX - this.svg.getBoundingClientRect().left;
@@ -138,12 +137,13 @@ class Chart {
   }
 
   drawContact(one, lane) {
-    const { times, end } = this.axis, y = PLOT.top + lane * PLOT.lane + 4;
+    const { times, end } = this.axis, tall = this.tall / this.series.length;
+    const y = PLOT.top + lane * tall + tall * 0.2;
     for (let i = 0; i < one.values.length;) {
       let stop = i + 1;
       while (stop < one.values.length && one.values[stop] === one.values[i]) stop++;
       const from = this.x(times[i]), to = this.x(stop < times.length ? times[stop] : end);
-      const box = { x: from, y, width: Math.max(to - from, 1), height: PLOT.lane - 8, rx: 2 };
+      const box = { x: from, y, width: Math.max(to - from, 1), height: tall * 0.6, rx: 2 };
       if (one.values[i]) svgNode(this.svg, "rect", { ...box, fill: one.colour, opacity: one.values[i] });
       i = stop;
     }

@@ -126,7 +126,7 @@
     }
     $("beside-label").hidden = stage.motions.length < 2;
     $("frusta-label").hidden = !stage.cameras.length;
-    if (stage.cameras.length) element($("view"), "option", { value: "camera", text: "through the camera" });
+    if (stage.cameras.length) element($("view"), "option", { value: "camera", text: "camera" });
   }
 
   function onKey(event) {

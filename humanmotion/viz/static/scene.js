@@ -4,6 +4,25 @@
 const BESIDE_METRES = 1.4;
 const PATH_SAMPLES = 240;
 const FRUSTUM_METRES = 0.45;
+const FLOOR_METRES = 60;
+
+// One line a metre, as wide as a pixel however far away, gone where it would shimmer.
+const GRID_VERTEX = `
+  varying vec2 place; varying float range;
+  void main() {
+    vec4 world = modelMatrix * vec4(position, 1.0);
+    place = world.xz; range = distance(world.xyz, cameraPosition);
+    gl_Position = projectionMatrix * viewMatrix * world;
+  }`;
+const GRID_FRAGMENT = `
+  uniform vec3 colour; varying vec2 place; varying float range;
+  void main() {
+    vec2 wide = fwidth(place), off = abs(fract(place - 0.5) - 0.5) / wide;
+    float line = 1.0 - min(min(off.x, off.y), 1.0);
+    float fade = (1.0 - smoothstep(4.0, 26.0, range)) * (1.0 - smoothstep(0.2, 0.7, max(wide.x, wide.y)));
+    gl_FragColor = vec4(colour, line * fade);
+    #include <colorspace_fragment>
+  }`;
 
 function decodeBase64(text) {
   const binary = atob(text.trim()), bytes = new Uint8Array(binary.length);
@@ -14,6 +33,12 @@ function decodeBase64(text) {
 function givenName(node) {
   // The loader keeps a node's name from the file here when it had to change it.
   return node.userData.name || node.name;
+}
+
+// A person's colour, dark and strong enough for a thin line on either theme.
+function inkOf(colour) {
+  const { h, s, l } = colour.getHSL({}, THREE.SRGBColorSpace);
+  return new THREE.Color().setHSL(h, Math.max(s, 0.55), Math.min(l, 0.55), THREE.SRGBColorSpace);
 }
 
 class Stage {
@@ -45,20 +70,20 @@ class Stage {
     Object.assign(this.sun.shadow.camera, { left: -3, right: 3, top: 3, bottom: -3, near: 0.5, far: 14 });
     this.sun.shadow.normalBias = 0.02;
     this.scene.add(this.sun, this.sun.target);
-    const shade = new THREE.ShadowMaterial({ opacity: 0.28 });
-    this.floor = new THREE.Mesh(new THREE.PlaneGeometry(60, 60), shade);
-    this.floor.rotation.x = -Math.PI / 2;
+    const square = new THREE.PlaneGeometry(FLOOR_METRES, FLOOR_METRES).rotateX(-Math.PI / 2);
+    this.floor = new THREE.Mesh(square, new THREE.ShadowMaterial({ opacity: 0.28 }));
     this.floor.receiveShadow = true;
-    this.scene.add(this.floor);
+    this.grid = new THREE.Mesh(square, new THREE.ShaderMaterial({
+      uniforms: { colour: { value: new THREE.Color() } }, vertexShader: GRID_VERTEX,
+      fragmentShader: GRID_FRAGMENT, transparent: true, depthWrite: false, side: THREE.DoubleSide,
+    }));
+    this.scene.add(this.floor, this.grid);
     this.setTheme("#e6eaf0", "#b4bcc8");
   }
 
   setTheme(sky, lines) {
     this.scene.background = new THREE.Color(sky);
-    this.scene.fog = new THREE.Fog(sky, 9, 32);
-    if (this.grid) { this.scene.remove(this.grid); this.grid.dispose(); }
-    this.grid = new THREE.GridHelper(60, 60, lines, lines);
-    this.scene.add(this.grid);
+    this.grid.material.uniforms.colour.value.set(lines);
     this.dirty = true;
   }
 
@@ -92,7 +117,7 @@ class Stage {
       const bones = mesh.skeleton.bones, top = bones[0];
       let motion = groups.get(top);
       if (!motion) {
-        const group = new THREE.Group(), colour = mesh.material.color;
+        const group = new THREE.Group(), colour = inkOf(mesh.material.color);
         motion = { name: givenName(mesh), group, bones, meshes: [], root: top, colour };
         groups.set(top, motion);
         this.root.add(group);
@@ -131,12 +156,10 @@ class Stage {
 
   addPaths() {
     const place = new THREE.Vector3(), tracks = this.motions.map(() => []);
-    this.bounds = new THREE.Box3();
     for (let i = 0; i <= PATH_SAMPLES; i++) {
       this.pose(this.duration * i / PATH_SAMPLES);
       this.motions.forEach((motion, m) => {
         motion.root.getWorldPosition(place);
-        this.bounds.expandByPoint(place);
         tracks[m].push(place.x, 0.006, place.z);
       });
     }
@@ -150,7 +173,6 @@ class Stage {
   placeEye() {
     this.pose(0);
     const target = this.focus(), away = new THREE.Vector3(0.45, 0, 1);
-    const size = this.bounds.getSize(new THREE.Vector3());
     if (this.cameras.length) {
       this.cameras[0].getWorldPosition(away).sub(target);
     } else if (this.motions.length) {
@@ -159,8 +181,7 @@ class Stage {
     }
     away.y = 0;
     if (away.lengthSq() < 1e-6) away.set(0.45, 0, 1);
-    const spread = Math.hypot(size.x, size.z) + BESIDE_METRES * (this.motions.length - 1);
-    away.normalize().multiplyScalar(Math.min(3.8 + 0.35 * spread, 9));
+    away.normalize().multiplyScalar(Math.min(3.3 + 0.9 * this.spread(target), 9));
     this.orbit.target.copy(target);
     this.eye.position.copy(target).add(away);
     this.eye.position.y = target.y + 0.55;
@@ -172,6 +193,12 @@ class Stage {
     const shown = this.motions.filter((motion) => motion.group.visible);
     for (const motion of shown) mean.add(motion.root.getWorldPosition(place));
     return shown.length ? mean.divideScalar(shown.length) : this.orbit.target.clone();
+  }
+
+  // How far the people stand from a point, at most, in metres.
+  spread(point) {
+    const place = new THREE.Vector3();
+    return Math.max(0, ...this.motions.map((one) => one.root.getWorldPosition(place).distanceTo(point)));
   }
 
   pose(t) {

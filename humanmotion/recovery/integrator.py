@@ -1,0 +1,109 @@
+"""From shots that agree on up and on heading to one motion on one floor.
+
+Contacts and paths are found in turns: a first guess of which feet stand gives paths, paths give better
+contacts. Then the legs are bent so that standing feet stay exactly where they stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from humanmotion.body import BodyModel
+from humanmotion.recovery.contacts import lower_foot, standing_feet
+from humanmotion.recovery.floor import FootShape, foot_shape, lowest_point
+from humanmotion.recovery.planting import plant_feet
+from humanmotion.recovery.trajectory import Paths, PersonPath, solve_paths
+
+FIRST_GUESS = 0.3
+"""How much the first guess of contact is believed."""
+ROUNDS = 3
+LEAST_FOOT_CONFIDENCE = 0.1
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One person's body in world axes, not yet at a place in the world; `T` frames of the video."""
+
+    rotations: Tensor
+    """Local `(T, 55, 3, 3)`, the root's in the world."""
+    betas: Tensor
+    """`(10)`."""
+    offset: Tensor
+    """Pelvis minus camera centre in world axes `(T, 3)`."""
+    seen: Tensor
+    """`(T)` in [0, 1]; 0 where absent."""
+    feet_seen: Tensor
+    """Confidence of both feet `(T, 2)`."""
+
+
+@dataclass(frozen=True)
+class WorldPerson:
+    """One person in the world: z up, floor at z = 0, metres."""
+
+    rotations: Tensor
+    """Local `(T, 55, 3, 3)`, the root's in the world."""
+    transl: Tensor
+    """`(T, 3)`; `pelvis = transl + J0(betas)`."""
+    contact: Tensor
+    """Left, right foot standing, `(T, 2)` in [0, 1]."""
+
+
+def integrate(
+    people: Sequence[Placed],
+    *,
+    still: NDArray[np.bool_],
+    shot_id: NDArray[np.int64],
+    fps: float,
+    body: BodyModel,
+) -> tuple[tuple[WorldPerson, ...], Tensor]:
+    """Everybody in the world, and the camera's centre `(T, 3)`.
+
+    `still` `(T)` says where the camera's centre keeps its place, `shot_id` `(T)` where it may jump.
+    """
+    shapes = [foot_shape(body, p.betas) for p in people]
+    bodies = [body.joints(p.rotations, betas=p.betas) for p in people]
+    known = [_person_path(p, j, s) for p, j, s in zip(people, bodies, shapes, strict=True)]
+    for _ in range(ROUNDS):
+        paths = solve_paths(known, still=still, shot_id=shot_id, fps=fps)
+        known = [_with_contact(p, path, fps) for p, path in zip(known, paths.pelvis, strict=True)]
+    paths = solve_paths(known, still=still, shot_id=shot_id, fps=fps)
+    known = [_with_contact(p, path, fps) for p, path in zip(known, paths.pelvis, strict=True)]
+    out = []
+    for k, person in enumerate(people):
+        rest = body.rest_joints(person.betas)[0]
+        transl = torch.from_numpy(paths.pelvis[k]).to(rest.dtype) - rest
+        contact = torch.from_numpy(known[k].contact > 0)
+        planted = plant_feet(person.rotations, transl, contact=contact, betas=person.betas,
+                             shape=shapes[k], body=body)  # fmt: skip
+        out.append(WorldPerson(*planted))
+    return tuple(out), torch.from_numpy(paths.centre)
+
+
+def _person_path(person: Placed, joints: Tensor, shape: FootShape) -> PersonPath:
+    pelvis = joints[:, :1]
+    feet = (joints[:, [10, 11]] - pelvis).double().numpy()
+    sole = shape.sole.double().numpy()
+    believed = person.feet_seen.clamp(min=LEAST_FOOT_CONFIDENCE).double().numpy()
+    return PersonPath(
+        offset=person.offset.double().numpy(),
+        seen=person.seen.double().numpy(),
+        feet=feet,
+        sole=sole,
+        feet_seen=believed,
+        contact=FIRST_GUESS * believed * lower_foot(feet, sole=sole),
+        lowest=lowest_point(joints - pelvis).double().numpy(),
+    )
+
+
+def _with_contact(person: PersonPath, path: NDArray[np.float64], fps: float) -> PersonPath:
+    stands = standing_feet(person.feet + path[:, None], sole=person.sole, fps=fps)
+    return person.standing(stands)
+
+
+__all__ = ["Paths", "Placed", "WorldPerson", "integrate"]

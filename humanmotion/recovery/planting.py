@@ -1,0 +1,142 @@
+"""Standing feet stay exactly where they stand, and no sole sinks: targets for the feet, then leg IK."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from humanmotion.body import BodyModel
+from humanmotion.recovery.contacts import segments
+from humanmotion.recovery.floor import ANKLES, FEET, FootShape
+from humanmotion.recovery.leg_ik import Posed, overreach, reach_ankles
+from humanmotion.rotations import rotvec_to_matrix
+
+WANDER = 0.08
+"""A foot that strays further than this from one place, in metres, does not stand there."""
+SHORTEST = 3
+"""Frames; anything shorter is no stand."""
+BLEND_FRAMES = 6
+"""A correction fades out over this many frames outside of a stand."""
+LONGEST_SHIFT = 0.25
+"""A foot is never moved further than this, metres: the contact must be wrong then."""
+
+
+def plant_feet(
+    rotations: Tensor,
+    transl: Tensor,
+    *,
+    contact: Tensor,
+    betas: Tensor,
+    shape: FootShape,
+    body: BodyModel,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Rotations `(T, 55, 3, 3)`, translation `(T, 3)` and contact `(T, 2)` with planted feet.
+
+    `contact` `(T, 2)` bool is the wish; the contact returned is what was kept.
+    """
+    posed = Posed(*body.frames(rotations, betas=betas, transl=transl))
+    balls = posed.joints[:, list(FEET)]
+    shift, kept = _shifts(balls, contact, sole=shape.sole)
+    target = balls + shift
+    feet_world = _heels_up(posed.world[:, list(ANKLES)], target[..., 2], shape)
+    target = target + _lift(target, feet_world, shape)
+    ankles = target - (feet_world @ shape.ball[..., None])[..., 0]
+    drop = _smooth_drop(overreach(posed, ankles=ankles).amax(-1))
+    down = torch.stack((drop * 0, drop * 0, -drop), -1)
+    posed = Posed(posed.joints + down[:, None], posed.world)
+    moved = reach_ankles(rotations, posed, ankles=ankles, feet_world=feet_world)
+    moved = _toes_up(moved, feet_world, target[..., 2], shape)
+    return moved, transl + down, kept.to(transl.dtype)
+
+
+def _shifts(balls: Tensor, contact: Tensor, *, sole: Tensor) -> tuple[Tensor, Tensor]:
+    """How far each foot joint `(T, 2, 3)` must move, and the stands kept `(T, 2)` bool."""
+    shift, kept = torch.zeros_like(balls), torch.zeros_like(contact)
+    for side in range(2):
+        path = balls[:, side].double().numpy()
+        total, wished = np.zeros((len(path), 1)), np.zeros_like(path)
+        for start, stop in _stands(path, contact[:, side].numpy()):
+            place = np.median(path[start:stop], axis=0)
+            place[2] = float(sole[side])
+            kept[start:stop, side] = True
+            share, gap = _fade(len(path), start, stop), place - path
+            # Beyond the stand the correction of its nearest frame fades out.
+            gap[:start], gap[stop:] = gap[start], gap[stop - 1]
+            total += share[:, None]
+            wished += share[:, None] * gap
+        shift[:, side] = torch.from_numpy(wished / np.maximum(total, 1.0)).to(balls.dtype)
+    return shift, kept
+
+
+def _fade(frames: int, start: int, stop: int) -> NDArray[np.float64]:
+    """1 inside [start, stop), a smooth step down to 0 over BLEND_FRAMES on either side, `(T)`."""
+    index = np.arange(frames)
+    away = np.maximum(np.maximum(start - index, index - (stop - 1)), 0) / BLEND_FRAMES
+    x = np.clip(1 - away, 0, 1)
+    return np.asarray(x * x * (3 - 2 * x))
+
+
+def _stands(path: NDArray[np.float64], on: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Ranges in which the foot `(T, 3)` keeps to one place; long ones that stray are divided."""
+    todo, out = segments(on), []
+    while todo:
+        start, stop = todo.pop()
+        if stop - start < SHORTEST:
+            continue
+        away = np.linalg.norm(path[start:stop] - np.median(path[start:stop], axis=0), axis=-1)
+        if away.max() <= WANDER:
+            out.append((start, stop))
+            continue
+        # The fastest step is where the foot left one place for another.
+        fastest = start + 1 + int(np.linalg.norm(np.diff(path[start:stop], axis=0), axis=-1).argmax())
+        todo += [(start, fastest), (fastest, stop)]
+    return sorted(out)
+
+
+def _raise(vector: Tensor, height: Tensor) -> Tensor:
+    """Rotations `(..., 3, 3)` that turn vectors `(..., 3)` upwards to reach at least `height`."""
+    length = vector.norm(dim=-1).clamp(min=1e-6)
+    now = torch.asin((vector[..., 2] / length).clamp(-1, 1))
+    wanted = torch.asin((height / length).clamp(-1, 1))
+    up = torch.zeros_like(vector)
+    up[..., 2] = 1.0
+    axis = torch.nn.functional.normalize(torch.linalg.cross(vector, up), dim=-1)
+    return rotvec_to_matrix(axis * (wanted - now).clamp(min=0)[..., None])
+
+
+def _heels_up(feet_world: Tensor, ball_height: Tensor, shape: FootShape) -> Tensor:
+    """Feet `(T, 2, 3, 3)` turned about the ball so that no heel is below the floor."""
+    heel = (feet_world @ (shape.heel - shape.ball)[..., None])[..., 0]
+    low = torch.maximum(ball_height, shape.sole)
+    return _raise(heel, -low) @ feet_world
+
+
+def _toes_up(rotations: Tensor, feet_world: Tensor, ball_height: Tensor, shape: FootShape) -> Tensor:
+    """Toes bent up about the ball so that none is below the floor."""
+    out = rotations.clone()
+    for side, foot in enumerate(FEET):
+        world = feet_world[:, side] @ rotations[:, foot]
+        toe = (world @ shape.toe[side][:, None])[..., 0]
+        low = torch.maximum(ball_height[:, side], shape.sole[side])
+        out[:, foot] = feet_world[:, side].mT @ _raise(toe, -low) @ world
+    return out
+
+
+def _lift(target: Tensor, feet_world: Tensor, shape: FootShape) -> Tensor:
+    """What is still missing for balls `(T, 2, 3)` and heels to be above the floor, `(T, 2, 3)`."""
+    heel = (feet_world @ (shape.heel - shape.ball)[..., None])[..., 0][..., 2] + target[..., 2]
+    lowest = torch.minimum(heel, target[..., 2] - shape.sole)
+    up = torch.zeros_like(target)
+    up[..., 2] = (-lowest).clamp(min=0)
+    return up
+
+
+def _smooth_drop(excess: Tensor) -> Tensor:
+    """A smooth curve `(T)` that lies on or above `excess` `(T)`, metres."""
+    if len(excess) < 2:
+        return excess
+    wide = torch.nn.functional.max_pool1d(excess[None, None], 7, stride=1, padding=3)
+    padded = torch.nn.functional.pad(wide, (3, 3), mode="replicate")
+    return torch.nn.functional.avg_pool1d(padded, 7, stride=1)[0, 0]

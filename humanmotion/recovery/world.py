@@ -1,0 +1,275 @@
+"""Camera-space people in shots to one world: z up, the floor at z = 0, one motion over all cuts.
+
+In order: which shots show a person's back as their front; up in every shot; yaw at every cut; contacts,
+paths and planted feet for everybody at once. After HumanMM's chain of alignment and integration, with
+gravity known, people's 3D bodies instead of an essential matrix, and an uncertainty at each cut.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from humanmotion.body import BodyModel
+from humanmotion.errors import MotionError
+from humanmotion.recovery.alignment import (
+    WINDOW_FRAMES,
+    CutAlignment,
+    Turn,
+    align_sides,
+    mixture_sigma,
+)
+from humanmotion.recovery.flip_choice import FlipChoice, choose_flips, shot_cost
+from humanmotion.recovery.integrator import Placed, WorldPerson, integrate
+from humanmotion.recovery.pose_track import PoseTrack
+from humanmotion.recovery.seams import blend_seams
+from humanmotion.recovery.shot_view import (
+    JAW,
+    Seen,
+    ShotFrame,
+    ShotView,
+    flipped,
+    observe,
+    shot_frame,
+    shot_view,
+    side_of,
+)
+from humanmotion.rotations import rotation_about_z
+
+if TYPE_CHECKING:
+    from humanmotion.recovery.odometry import CameraMotion
+    from humanmotion.recovery.shots import Shot
+
+
+@dataclass(frozen=True)
+class WorldResult:
+    """Everybody and the camera in one world: z up, floor at z = 0, metres, radians.
+
+    The first person seen starts above the origin, the first camera looks along y.
+    """
+
+    people: tuple[WorldPerson, ...]
+    """In the order given."""
+    R_w2c: Tensor
+    """`(T, 3, 3)`."""
+    t_w2c: Tensor
+    """`(T, 3)`."""
+    cuts: tuple[CutAlignment, ...]
+    """One fewer than shots."""
+    flipped: tuple[tuple[bool, ...], ...]
+    """Per person and shot: whether front and back were exchanged."""
+    gravity_sigma_rad: tuple[float, ...]
+    """Per shot: uncertainty of up along the view."""
+
+
+def to_world(
+    tracks: Sequence[PoseTrack],
+    *,
+    shots: Sequence[Shot],
+    cameras: Sequence[CameraMotion],
+    body: BodyModel,
+) -> WorldResult:
+    """One world from `tracks`, one per person over the whole video, and one camera per shot.
+
+    Shots follow each other without a gap. Raises MotionError when numbers of frames do not fit.
+    """
+    _check(tracks, shots=shots, cameras=cameras)
+    fps = _rate(tracks[0].times)
+    choices = []
+    people = [observe(track, body) for track in tracks]
+    for k in range(len(people)):
+        turned = flipped(people[k], body)
+        choices.append(
+            _flips(people, k, turned=turned, shots=shots, cameras=cameras, body=body, fps=fps)
+        )
+        people[k] = observe(_merged(people[k], turned, shots=shots, choice=choices[k]), body)
+    frames = [_frame(people, shot, camera) for shot, camera in zip(shots, cameras, strict=True)]
+    views = [_views(people, frame, body=body, fps=fps) for frame in frames]
+    turns = [_align(*pair) for pair in zip(views[:-1], views[1:], strict=True)]
+    R_c2w, placed = _placed(people, frames, views=views, turns=turns)
+    shot_id = np.repeat(np.arange(len(shots)), [s.stop - s.start for s in shots])
+    still = np.repeat([f.still for f in frames], [s.stop - s.start for s in shots])
+    placed = [blend_seams(p, starts=[s.start for s in shots[1:]]) for p in placed]
+    world, centre = integrate(placed, still=still, shot_id=shot_id, fps=fps, body=body)
+    world, centre = _centred(world, centre, people)
+    return WorldResult(
+        people=world,
+        R_w2c=R_c2w.mT.contiguous(),
+        t_w2c=-(R_c2w.mT @ centre[..., None])[..., 0],
+        cuts=_cuts(turns, choices, centre=centre, shots=shots),
+        flipped=tuple(c.flipped for c in choices),
+        gravity_sigma_rad=tuple(f.gravity.pitch_sigma_rad for f in frames),
+    )
+
+
+def _check(
+    tracks: Sequence[PoseTrack], *, shots: Sequence[Shot], cameras: Sequence[CameraMotion]
+) -> None:
+    if not tracks or not shots or not len(tracks[0]):
+        raise MotionError("no person or no shot given to to_world; it needs one of each and frames")
+    frames = len(tracks[0])
+    edges = [0, *(s.stop for s in shots)]
+    if [s.start for s in shots] != edges[:-1] or edges[-1] != frames:
+        raise MotionError(f"shots must follow each other from 0 to {frames}; they do not")
+    if len(cameras) != len(shots):
+        raise MotionError(f"{len(cameras)} cameras given for {len(shots)} shots")
+    for number, track in enumerate(tracks):
+        if len(track) != frames:
+            raise MotionError(f"person {number} has {len(track)} frames, the first {frames}")
+    for shot, camera in zip(shots, cameras, strict=True):
+        if len(camera.R_c2c0) != shot.stop - shot.start:
+            raise MotionError(
+                f"the camera of frames {shot.start} to {shot.stop} has {len(camera.R_c2c0)} frames"
+            )
+
+
+def _rate(times: Tensor) -> float:
+    return float(1 / times.diff().median()) if len(times) > 1 else 30.0
+
+
+def _frame(people: Sequence[Seen], shot: Shot, camera: CameraMotion) -> ShotFrame:
+    turn = camera.R_c2c0.to(people[0].joints.dtype)
+    still = camera.kind != "moving"
+    return shot_frame(people, start=shot.start, stop=shot.stop, still=still, R_c2c0=turn)
+
+
+def _views(
+    people: Sequence[Seen], frame: ShotFrame, *, body: BodyModel, fps: float
+) -> list[ShotView]:
+    return [
+        shot_view(p, frame, sole=body.sole_offset(p.track.betas), fps=fps) for p in people
+    ]
+
+
+def _flips(
+    people: Sequence[Seen],
+    k: int,
+    *,
+    turned: Seen,
+    shots: Sequence[Shot],
+    cameras: Sequence[CameraMotion],
+    body: BodyModel,
+    fps: float,
+) -> FlipChoice:
+    """In which shots person `k` is shown back to front; `turned` is that reading of them."""
+    costs, hypotheses = [], []
+    for shot, camera in zip(shots, cameras, strict=True):
+        pair, cost = [], []
+        for flip, reading in enumerate((people[k], turned)):
+            others = [*people[:k], reading, *people[k + 1 :]]
+            frame = _frame(others, shot, camera)
+            view = shot_view(reading, frame, sole=body.sole_offset(reading.track.betas), fps=fps)
+            face = float(reading.track.confidence[shot.start : shot.stop, JAW].mean())
+            cost.append(
+                frame.gravity.cost
+                + shot_cost(view.motion, facing=view.facing, weight=view.weight, fps=fps,
+                            flipped=bool(flip), face=face)
+            )  # fmt: skip
+            pair.append(view)
+        costs.append((cost[0], cost[1]))
+        hypotheses.append(pair)
+    joins = []
+    for before, after in zip(hypotheses[:-1], hypotheses[1:], strict=True):
+        joins.append(np.array([[_align([b], [a])[0].cost for a in after] for b in before]))
+    return choose_flips(costs, joins)
+
+
+def _merged(
+    true: Seen, turned: Seen, *, shots: Sequence[Shot], choice: FlipChoice
+) -> PoseTrack:
+    rotations, confidence = true.track.rotations.clone(), true.track.confidence.clone()
+    for shot, flip in zip(shots, choice.flipped, strict=True):
+        if flip:
+            part = slice(shot.start, shot.stop)
+            rotations[part] = turned.track.rotations[part]
+            confidence[part] = turned.track.confidence[part]
+    return replace(true.track, rotations=rotations, confidence=confidence)
+
+
+def _align(before: Sequence[ShotView], after: Sequence[ShotView]) -> tuple[Turn, int]:
+    """The turn over one cut, and how many people it rests on."""
+    at = float(before[0].times[-1] + after[0].times[0]) / 2
+    left = [side_of(v, at=at, last=True, frames=WINDOW_FRAMES) for v in before]
+    right = [side_of(v, at=at, last=False, frames=WINDOW_FRAMES) for v in after]
+    common = sum(
+        bool((a.confidence * b.confidence).amax() > 0) for a, b in zip(left, right, strict=True)
+    )
+    return align_sides(left, right), common
+
+
+def _placed(
+    people: Sequence[Seen],
+    frames: Sequence[ShotFrame],
+    *,
+    views: Sequence[Sequence[ShotView]],
+    turns: Sequence[tuple[Turn, int]],
+) -> tuple[Tensor, list[Placed]]:
+    """Camera-to-world rotations `(T, 3, 3)`, and everybody turned into the world's axes."""
+    heading, turned, upright = 0.0, [], [[] for _ in people]  # type: ignore[var-annotated]
+    for s, frame in enumerate(frames):
+        heading += turns[s - 1][0].yaw_rad if s else 0.0
+        yaw = rotation_about_z(torch.tensor(heading, dtype=frame.turn.dtype))
+        turned.append(yaw @ frame.turn)
+        for k, view in enumerate(views[s]):
+            upright[k].append((yaw @ view.upright @ frame.turn))
+    R_c2w = torch.cat(turned)
+    placed = []
+    for k, person in enumerate(people):
+        track = person.track
+        rotations = track.rotations.clone()
+        rotations[:, 0] = torch.cat(upright[k]) @ track.rotations[:, 0]
+        placed.append(
+            Placed(
+                rotations=rotations,
+                betas=track.betas,
+                offset=(R_c2w @ person.joints[:, 0, :, None])[..., 0],
+                seen=person.weight,
+                feet_seen=track.confidence[:, [7, 10, 8, 11]].reshape(-1, 2, 2).mean(-1),
+            )
+        )
+    return R_c2w, placed
+
+
+def _centred(
+    world: Sequence[WorldPerson], centre: Tensor, people: Sequence[Seen]
+) -> tuple[tuple[WorldPerson, ...], Tensor]:
+    """The world shifted so that the first person is first seen above its origin."""
+    seen = people[0].weight > 0
+    first = int(seen.nonzero()[0]) if bool(seen.any()) else 0
+    shift = world[0].transl[first].clone()
+    shift[2] = 0.0
+    moved = tuple(replace(p, transl=p.transl - shift) for p in world)
+    return moved, centre.to(shift.dtype) - shift
+
+
+def _cuts(
+    turns: Sequence[tuple[Turn, int]],
+    choices: Sequence[FlipChoice],
+    *,
+    centre: Tensor,
+    shots: Sequence[Shot],
+) -> tuple[CutAlignment, ...]:
+    cuts = []
+    for i, (turn, common) in enumerate(turns):
+        frame = shots[i + 1].start
+        known = math.isfinite(turn.sigma_rad)
+        doubt = choices[0].doubt[i]
+        cuts.append(
+            CutAlignment(
+                frame=frame,
+                yaw_rad=turn.yaw_rad,
+                sigma_rad=mixture_sigma(turn, doubt=doubt) if known else math.pi,
+                flipped=choices[0].flipped[i] != choices[0].flipped[i + 1],
+                flip_doubt=doubt,
+                translation=tuple((centre[frame] - centre[frame - 1]).tolist()),
+                residual_m=turn.residual_m,
+                people=common,
+            )
+        )
+    return tuple(cuts)
