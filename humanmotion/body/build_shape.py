@@ -124,7 +124,7 @@ def sample_body(source: Source, morphs: Morphs, rng: np.random.Generator) -> Flo
     female = rng.uniform()
     ancestry = rng.dirichlet(np.ones(len(_PEOPLE)))
     old = rng.uniform(0, 0.6)
-    muscle, weight = np.clip(rng.normal(0, 0.45, 2), -1, 1)
+    muscle, weight = np.clip(rng.normal(0, (0.5, 0.8)), -1, 1.4)
     height, proportions = rng.normal(0, 0.13), rng.normal(0, 0.35)
     out = source.vertices.copy()
     for gender, share in (("female", female), ("male", 1 - female)):

@@ -53,6 +53,7 @@ _TOE_OUT = np.radians(14)
 # Left finger directions in the flat hand: degrees towards the thumb's side.
 _SPLAY = {"index": 5.0, "middle": 0.0, "ring": -5.0, "pinky": -11.0}
 _DROOP = (2.0, 4.0, 6.0)
+_THUMB_RAISE = np.radians(22)
 
 
 def joint_map() -> dict[str, dict[str, list[str]]]:
@@ -115,7 +116,8 @@ def _arm(joints: Floats, side: str) -> dict[str, Floats]:
 
 
 def _fingers(joints: Floats, side: str, hand: Floats) -> dict[str, Floats]:
-    out = {f"{side}_thumb{i}": hand for i in (1, 2, 3)}
+    thumb = Rotation.from_rotvec([-_THUMB_RAISE, 0, 0]).as_matrix() @ hand
+    out = {f"{side}_thumb{i}": thumb for i in (1, 2, 3)}
     for finger, splay in _SPLAY.items():
         tip = joints[len(SMPLX_JOINTS) + FINGERS.index(finger) + 5 * (side == "right")]
         chain = [*(joints[INDEX[f"{side}_{finger}{i}"]] for i in (1, 2, 3)), tip]

@@ -20,7 +20,7 @@ _TRUNK_BONES = ("root", "pelvis.", "spine0", "breast")
 _TRUNK_BLEND = {"spine1": 0.09, "spine2": 0.08, "spine3": 0.08}
 # Joints whose weights are diffused together, and how often.
 _SMOOTHING: tuple[tuple[tuple[str, ...], int], ...] = (
-    (("collar", "shoulder", "spine3", "spine2", "neck"), 12),
+    (("collar", "shoulder", "spine3", "spine2", "neck"), 6),
     (("pelvis", "hip", "spine1"), 10),
     (("elbow", "wrist"), 14),
     (("shoulder", "elbow"), 4),

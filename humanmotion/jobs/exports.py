@@ -1,23 +1,28 @@
-"""The files of one reconstruction: motion, GLB, BVH, cameras, overlay video, report."""
+"""The files of one reconstruction: motions, GLB, BVH, cameras, overlay video, report."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TypeVar
 
 from humanmotion.body import BodyModel
-from humanmotion.camera import Camera
-from humanmotion.files import write_json
+from humanmotion.errors import OutputError
+from humanmotion.files import atomic_path, write_json
 from humanmotion.io.bvh import write_bvh
-from humanmotion.io.gltf import glb_bytes, write_glb
+from humanmotion.io.cameras_json import write_cameras_json
+from humanmotion.io.gltf import glb_bytes
 from humanmotion.io.npz import write_motion
-from humanmotion.io.video import read_frames, write_video
+from humanmotion.jobs.overlay import write_overlay
+from humanmotion.jobs.report import page_report, report_values
+from humanmotion.jobs.stages import StageRunner
 from humanmotion.recovery.result import Reconstruction
-from humanmotion.viz.overlay import overlay_frames
+from humanmotion.viz.page import write_page
+
+Value = TypeVar("Value")
+NAMES = ("motion.glb", "motion.bvh", "cameras.json", "overlay.mp4", "report.html", "report.json")
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class ReconstructionFiles:
 
     folder: Path
     motions: tuple[Path, ...]
+    """`motion.npz` of the chosen person, then `motion_p2.npz` ... of the others."""
     glb: Path
     bvh: Path
     cameras: Path
@@ -34,22 +40,66 @@ class ReconstructionFiles:
     report_json: Path
 
 
-def write_cameras(path: Path, camera: Camera, *, times: Tensor, shot_id: Tensor) -> None:
-    """`cameras.json`: one entry a frame, OpenCV convention, world z up in metres."""
-    frames = [
-        {
-            "time": float(times[i]),
-            "shot": int(shot_id[i]),
-            "K": camera.K[i].tolist(),
-            "R_w2c": camera.R_w2c[i].tolist(),
-            "t_w2c": camera.t_w2c[i].tolist(),
-        }
-        for i in range(len(camera))
-    ]
-    head: dict[str, Any] = {
-        "convention": "OpenCV: x right, y down, z forward; x_cam = R_w2c x_world + t_w2c; "
-        "metres, world z up, floor at z = 0; K in pixels of the upright image",
-        "width": camera.width,
-        "height": camera.height,
-    }
-    write_json(path, head | {"frames": frames})
+def check_targets(folder: Path, *, overwrite: bool) -> None:
+    """Raise OutputError when a finished reconstruction lies in the folder and must be kept."""
+    done = folder / "report.json"
+    if done.exists() and not overwrite:
+        raise OutputError(
+            f"{done} exists already; pass --overwrite to redo the results, or name another folder"
+        )
+
+
+def export(
+    result: Reconstruction, body: BodyModel, *, video: Path, folder: Path, runner: StageRunner
+) -> ReconstructionFiles:
+    """Write every file; `report.json` comes last, so its presence says that all are there."""
+    progress = runner.progress
+    progress("export", 0.0)
+    spent: dict[str, float] = {}
+    (folder / "report.json").unlink(missing_ok=True)
+    motions = motion_paths(folder, len(result.people))
+    pairs = [(motion, body) for motion in result.people]
+    glb = _timed(spent, "glb", lambda: glb_bytes(pairs, camera=result.camera))
+    files = ReconstructionFiles(folder, tuple(motions), *(folder / name for name in NAMES))
+
+    def small_files() -> None:
+        for path, motion in zip(motions, result.people, strict=True):
+            write_motion(path, motion, camera=result.camera)
+        _write_bytes(files.glb, glb)
+        write_bvh(files.bvh, result.people[0], body)
+        write_cameras_json(files.cameras, result.camera, times=result.people[0].times)
+
+    _timed(spent, "motion files", small_files)
+    progress("export", 0.1)
+    spent |= write_overlay(
+        files.overlay, result, body, video=video,
+        progress=lambda share: progress("export", 0.1 + 0.8 * share),
+    )  # fmt: skip
+    _timed(
+        spent,
+        "report page",
+        lambda: write_page(files.report_html, title=video.name, glb=glb,
+                           report=page_report(result, body)),
+    )  # fmt: skip
+    runner.seconds["export"] = sum(spent.values())
+    values = report_values(result, body, seconds=runner.seconds | spent, source=video.name)
+    write_json(files.report_json, values)
+    progress("export", 1.0)
+    return files
+
+
+def motion_paths(folder: Path, people: int) -> list[Path]:
+    """`motion.npz`, then `motion_p2.npz`, `motion_p3.npz` ..."""
+    return [folder / ("motion.npz" if i == 0 else f"motion_p{i + 1}.npz") for i in range(people)]
+
+
+def _timed(spent: dict[str, float], name: str, work: Callable[[], Value]) -> Value:
+    started = time.perf_counter()
+    value = work()
+    spent[name] = time.perf_counter() - started
+    return value
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)

@@ -6,9 +6,11 @@ people -> shots -> camera -> pose -> world -> export. Each stage's result is a v
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import torch
@@ -16,17 +18,20 @@ from torch import Tensor
 
 from humanmotion.body import BodyModel
 from humanmotion.camera import Camera, intrinsics
-from humanmotion.errors import NothingFoundError, UsageError
+from humanmotion.errors import UsageError
 from humanmotion.files import sha256, writable_folder
 from humanmotion.io.video import VideoInfo, probe, read_frames
-from humanmotion.jobs.exports import ReconstructionFiles, export
+from humanmotion.jobs.exports import ReconstructionFiles, check_targets, export
 from humanmotion.jobs.stages import Progress, StageRunner, silent
+from humanmotion.keypoints import Keypoints
 from humanmotion.motion import Motion
 from humanmotion.recovery.alignment import CutAlignment
-from humanmotion.recovery.detection import MediaPipeDetector
+from humanmotion.recovery.content import Content
+from humanmotion.recovery.detection import Image, MediaPipeDetector
 from humanmotion.recovery.face import fit_face
-from humanmotion.recovery.focal import FocalEstimate, choose_focal
+from humanmotion.recovery.focal import FocalEstimate
 from humanmotion.recovery.hands import fit_hand
+from humanmotion.recovery.integrator import WorldPerson
 from humanmotion.recovery.lifting import Lifted, lift
 from humanmotion.recovery.odometry import CameraMotion, estimate_motions
 from humanmotion.recovery.people import People, find_people
@@ -35,12 +40,19 @@ from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.result import Reconstruction
 from humanmotion.recovery.shots import Shot, find_shots
 from humanmotion.recovery.world import WorldResult, to_world
+from humanmotion.rotations import matrix_to_rotvec
 
 CameraKind = Literal["auto", "static", "pan", "moving"]
-MAX_PEOPLE = 6
-MIN_SEEN_SHARE = 0.15
-"""A track seen in a smaller share of the video than this is a passer-by and is not fitted,
-unless it is the chosen person."""
+DETECTION_SIDE = 1920
+"""Longer side in pixels of the pictures people are looked for in."""
+MIN_SEEN_SHARE = 0.2
+"""Somebody seen in a smaller share of the video is a passer-by and is left out, unless chosen."""
+MAX_PEOPLE = 4
+_KEPT = (
+    Keypoints, People, Content, Shot, CameraMotion, FocalEstimate, Lifted, PoseTrack, WorldPerson,
+    WorldResult, CutAlignment,
+)  # fmt: skip
+"""What stage files may hold."""
 
 
 def reconstruct(
@@ -60,15 +72,191 @@ def reconstruct(
 
     `person` counts from 0 in order of prominence (default: the most prominent); `focal` is in
     pixels of the upright image; `from_stage` redoes that stage and those after it. Raises
-    InputError for a bad video or body, NothingFoundError without a person, OutputError when the
-    folder holds results already (without `overwrite`) or cannot be written.
+    InputError for a bad video or body, NothingFoundError without a person, UsageError for a person
+    or stage that does not exist, OutputError when results are there already (without `overwrite`)
+    or cannot be written.
     """
     info = probe(video)
     folder = writable_folder(output)
+    check_targets(folder, overwrite=overwrite or from_stage is not None)
     cv2.setRNGSeed(seed)
     model = BodyModel.load(body)
     runner = StageRunner(folder / "stages", f"{sha256(video)}-{seed}", from_stage, progress)
-    result = _recover(Path(video), info, runner, model=model, person=person, camera=camera,
-                      focal=focal)
-    return export(result, model, video=Path(video), folder=folder, runner=runner,
-                  overwrite=overwrite)
+    recovery = _Recovery(Path(video), info, runner, model)
+    result = recovery.run(person=person, camera=camera, focal=focal)
+    return export(result, model, video=Path(video), folder=folder, runner=runner)
+
+
+class _Recovery:
+    """The stages of one video; each method is one stage."""
+
+    def __init__(self, video: Path, info: VideoInfo, runner: StageRunner, body: BodyModel) -> None:
+        self._video, self._info, self._runner, self._body = video, info, runner, body
+
+    def run(self, *, person: int | None, camera: CameraKind, focal: float | None) -> Reconstruction:
+        people = self._people()
+        chosen = _chosen(people, person)
+        shots = self._runner.run(
+            "shots",
+            lambda: find_shots(people.content, people.tracks, times=people.times),
+            settings={},
+            classes=_KEPT,
+        )
+        cameras = self._cameras(people, shots, camera=camera, focal=focal)
+        lifted = self._poses([people.tracks[i] for i in chosen], shots, cameras, chosen)
+        world = self._runner.run(
+            "world",
+            lambda: to_world([f.track for f in lifted], shots=shots, cameras=cameras,
+                             body=self._body),
+            settings={},
+            classes=_KEPT,
+        )  # fmt: skip
+        motions = tuple(
+            self._motion(w, f.track, shots, index)
+            for w, f, index in zip(world.people, lifted, chosen, strict=True)
+        )
+        return Reconstruction(
+            people=motions,
+            camera=self._camera(world, cameras, shots),
+            shots=shots,
+            camera_kinds=tuple(c.kind for c in cameras),
+            cuts=world.cuts,
+            reprojection=lifted[0].reprojection / lifted[0].size_px,
+            warnings=(*people.warnings, *_camera_warnings(cameras, shots)),
+        )
+
+    def _people(self) -> People:
+        def compute() -> People:
+            frames = max(self._info.frames_estimate, 1)
+            with (
+                closing(read_frames(self._video, max_side=DETECTION_SIDE)) as reader,
+                closing(MediaPipeDetector()) as detector,
+            ):
+                watched = self._watched(reader, "people", frames)
+                size = (self._info.width, self._info.height)
+                found = find_people(watched, detector, max_people=MAX_PEOPLE, size=size)
+                return replace(found, warnings=(*found.warnings, *reader.warnings))
+
+        return self._runner.run("people", compute, settings={}, classes=_KEPT)
+
+    def _watched(
+        self, frames: Iterable[tuple[float, Image]], stage: str, total: int
+    ) -> Iterator[tuple[float, Image]]:
+        """The same frames, telling the progress of `stage` as they pass."""
+        for number, frame in enumerate(frames):
+            self._runner.progress(stage, min(number / max(total, 1), 0.99))
+            yield frame
+
+    def _cameras(
+        self,
+        people: People,
+        shots: tuple[Shot, ...],
+        *,
+        camera: CameraKind,
+        focal: float | None,
+    ) -> tuple[CameraMotion, ...]:
+        def compute() -> tuple[CameraMotion, ...]:
+            with closing(read_frames(self._video, max_side=640)) as reader:
+                frames = self._watched(reader, "camera", len(people))
+                return estimate_motions(
+                    frames, tracks=people.tracks, shots=shots, focal=focal, kind=camera
+                )
+
+        settings = {"camera": camera, "focal": focal}
+        return self._runner.run("camera", compute, settings=settings, classes=_KEPT)
+
+    def _poses(
+        self,
+        tracks: Sequence[Keypoints],
+        shots: tuple[Shot, ...],
+        cameras: tuple[CameraMotion, ...],
+        chosen: Sequence[int],
+    ) -> tuple[Lifted, ...]:
+        shot_id = _shot_id(shots)
+        K = self._intrinsics(cameras, shots)
+
+        def compute() -> tuple[Lifted, ...]:
+            fitted = []
+            for number, track in enumerate(tracks):
+                self._runner.progress("pose", number / len(tracks))
+                fitted.append(_fit_person(track, self._body, K=K, shot_id=shot_id))
+            return tuple(fitted)
+
+        settings = {"chosen": list(chosen), "body": self._body.sha256}
+        return self._runner.run("pose", compute, settings=settings, classes=_KEPT)
+
+    def _intrinsics(self, cameras: tuple[CameraMotion, ...], shots: tuple[Shot, ...]) -> Tensor:
+        """`(T, 3, 3)` in pixels of the upright full-size image."""
+        focal = [c.focal.focal_px for c in cameras]
+        per_frame = torch.tensor(focal)[_shot_id(shots)]
+        return intrinsics(per_frame, width=self._info.width, height=self._info.height)
+
+    def _camera(
+        self, world: WorldResult, cameras: tuple[CameraMotion, ...], shots: tuple[Shot, ...]
+    ) -> Camera:
+        K = self._intrinsics(cameras, shots)
+        return Camera(
+            K=K,
+            R_w2c=world.R_w2c.to(K.dtype),
+            t_w2c=world.t_w2c.to(K.dtype),
+            width=self._info.width,
+            height=self._info.height,
+        )
+
+    def _motion(
+        self, placed: WorldPerson, track: PoseTrack, shots: tuple[Shot, ...], number: int
+    ) -> Motion:
+        times = track.times.double()
+        steps = times.diff()
+        return Motion.create(
+            matrix_to_rotvec(placed.rotations.float()),
+            placed.transl.float(),
+            fps=float(1 / steps.median()) if len(steps) else self._info.fps or 30.0,
+            betas=track.betas,
+            expression=track.expression,
+            times=times,
+            confidence=track.confidence,
+            contact=placed.contact.float(),
+            shot_id=_shot_id(shots),
+            joints_present=torch.ones(55, dtype=torch.bool),
+            body_id=self._body.body_id,
+            body_sha256=self._body.sha256,
+            meta={"source": self._video.name, "person": number},
+        )
+
+
+def _fit_person(track: Keypoints, body: BodyModel, *, K: Tensor, shot_id: Tensor) -> Lifted:
+    """Body, then both hands, then the face of one person."""
+    statistics = PoseStatistics.load("body_pose")
+    lifted = lift(track, body, K=K, shot_id=shot_id, statistics=statistics)
+    fitted = lifted.track
+    if "hand21_left" in body.landmark_sets:
+        fitted = fit_hand(fitted, track, body, side="left", shot_id=shot_id)
+        fitted = fit_hand(fitted, track, body, side="right", shot_id=shot_id)
+    return replace(lifted, track=fit_face(fitted, track, body))
+
+
+def _chosen(people: People, person: int | None) -> list[int]:
+    """Tracks to reconstruct, the one asked for first; raises UsageError when it is not there."""
+    first = 0 if person is None else person
+    if not 0 <= first < len(people.tracks):
+        raise UsageError(
+            f"person {person} given; {len(people.tracks)} found, numbered from 0 by prominence"
+        )
+    seen = [float(t.seen.float().mean()) for t in people.tracks]
+    others = [i for i, s in enumerate(seen) if i != first and s >= MIN_SEEN_SHARE]
+    return [first, *others]
+
+
+def _shot_id(shots: Sequence[Shot]) -> Tensor:
+    lengths = torch.tensor([s.stop - s.start for s in shots])
+    return torch.repeat_interleave(torch.arange(len(shots)), lengths)
+
+
+def _camera_warnings(cameras: Sequence[CameraMotion], shots: Sequence[Shot]) -> list[str]:
+    many = len(shots) > 1
+    return [
+        f"shot {number + 1}: {text}" if many else text
+        for number, camera in enumerate(cameras)
+        for text in camera.warnings
+    ]

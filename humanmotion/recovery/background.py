@@ -24,6 +24,15 @@ MIN_POINTS = 12
 FORWARD_BACKWARD_PX = 1.0
 SPACING_PX = 12
 WINDOW = 15
+ALL_LEVELS = 3
+FEW_LEVELS = 1
+"""Pyramid levels above the picture itself; few do where the guess is good."""
+SLOW_PX = 1.5
+"""Up to this median step from frame to frame the last place is a good guess."""
+STILL_PX = 0.25
+STILL_RUN = 8
+STILL_STRIDE = 3
+"""After a run of frames slower than STILL_PX only every third point is looked at."""
 WEAK_SHARE = 0.25
 """With a smaller share of its points followed, a key frame has lost the picture."""
 RENEW_SHARE = 0.5
@@ -102,7 +111,7 @@ class BackgroundTracker:
             segment.image = None
 
     def _follow(self, gray: Image, mask: Image | None) -> None:
-        xy, seen = self._track(gray, mask)
+        xy, seen = self._quick(gray, mask)
         if self._weak(seen):
             xy, seen = self._track(gray, mask, shift=self._coarse_shift(gray))
         if self._weak(seen) and self._renew_at_last():
@@ -111,13 +120,45 @@ class BackgroundTracker:
             self._miss(gray, mask)
             return
         self._gap = 0
-        both = seen & self._seen
-        step = np.linalg.norm(xy[both] - self._xy[both], axis=-1)
         # After an unusable frame the step spans more than one frame.
-        known = len(step) and self.current[-1] >= 0
-        self.flow.append(float(np.median(step)) if known else 0.0)
+        self.flow.append(self._step(xy, seen) if self.current[-1] >= 0 else 0.0)
         self._note(xy, seen)
         self._maybe_renew(gray, mask)
+
+    def _quick(self, gray: Image, mask: Image | None) -> tuple[Points, Bools]:
+        """Follow with as little work as the last frames' motion allows, in full if that fails."""
+        recent = self.flow[-STILL_RUN:]
+        rests = len(recent) == STILL_RUN and max(recent) < STILL_PX
+        if rests and len(self._seen) >= 2 * STILL_STRIDE * MIN_POINTS:
+            xy, seen = self._track_some(gray, mask)
+            known = int(self._seen[::STILL_STRIDE].sum())
+            if seen.sum() >= max(MIN_POINTS, 0.8 * known) and self._step(xy, seen) < STILL_PX:
+                return xy, seen
+        slow = recent[-1] < SLOW_PX and self.current[-1] >= 0
+        return self._track(gray, mask, levels=FEW_LEVELS if slow else ALL_LEVELS)
+
+    def _track_some(self, gray: Image, mask: Image | None) -> tuple[Points, Bools]:
+        segment = self.segments[self._at]
+        assert segment.image is not None
+        some = slice(None, None, STILL_STRIDE)
+        found, good = follow(
+            segment.image,
+            gray,
+            np.ascontiguousarray(segment.points[some]),
+            guess=self._xy[some],
+            mask=mask,
+            levels=FEW_LEVELS,
+        )
+        xy, seen = self._xy.copy(), np.zeros_like(self._seen)
+        xy[some], seen[some] = found, good
+        return xy, seen
+
+    def _step(self, xy: Points, seen: Bools) -> float:
+        """Median motion since the frame before, pixels, of the points seen in both."""
+        both = seen & self._seen
+        if not both.any():
+            return 0.0
+        return float(np.median(np.linalg.norm(xy[both] - self._xy[both], axis=-1)))
 
     def _note(self, xy: Points, seen: Bools) -> None:
         self.segments[self._at].add(len(self.current), xy, seen)
@@ -125,14 +166,19 @@ class BackgroundTracker:
         self._xy, self._seen = xy, seen
 
     def _track(
-        self, gray: Image, mask: Image | None, shift: Points | None = None
+        self,
+        gray: Image,
+        mask: Image | None,
+        *,
+        shift: Points | None = None,
+        levels: int = ALL_LEVELS,
     ) -> tuple[Points, Bools]:
         segment = self.segments[self._at]
+        assert segment.image is not None
         guess = predict(segment.points, self._xy, self._seen)
         if shift is not None:
             guess = guess + shift
-        assert segment.image is not None
-        return follow(segment.image, gray, segment.points, guess=guess, mask=mask)
+        return follow(segment.image, gray, segment.points, guess=guess, mask=mask, levels=levels)
 
     def _weak(self, seen: Bools) -> bool:
         return int(seen.sum()) < max(MIN_POINTS, WEAK_SHARE * len(seen))
@@ -274,29 +320,45 @@ def corners(gray: Image, mask: Image | None, kept: Points) -> Points:
 
 
 def follow(
-    before: Image, after: Image, points: Points, *, guess: Points, mask: Image | None
+    before: Image,
+    after: Image,
+    points: Points,
+    *,
+    guess: Points,
+    mask: Image | None,
+    levels: int = ALL_LEVELS,
 ) -> tuple[Points, Bools]:
     """Places `(n, 2)` of `points` in `after`, and which were found forth and back, off people."""
-    # A guess from the last frame is near unless the camera turns fast; then use all levels.
-    levels = 3
-    options = {
-        "winSize": (WINDOW, WINDOW),
-        "maxLevel": levels,
-        "flags": cv2.OPTFLOW_USE_INITIAL_FLOW,
-        "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.02),
-    }
     start = np.ascontiguousarray(guess, np.float32)
-    xy, good, _ = cv2.calcOpticalFlowPyrLK(before, after, points, start.copy(), **options)
-    back, again, _ = cv2.calcOpticalFlowPyrLK(after, before, xy, points.copy(), **options)
+    xy, good = _lucas_kanade(before, after, points, start, levels)
+    back, again = _lucas_kanade(after, before, xy, points, levels)
     gap = np.linalg.norm(back - points, axis=-1)
-    seen = (good[:, 0] == 1) & (again[:, 0] == 1) & (gap <= FORWARD_BACKWARD_PX)
+    seen = good & again & (gap <= FORWARD_BACKWARD_PX)
     h, w = after.shape
     seen &= (xy >= 2).all(-1) & (xy[:, 0] < w - 2) & (xy[:, 1] < h - 2)
+    xy = np.where(seen[:, None], xy, start)
     if mask is not None:
         column = np.clip(xy[:, 0], 0, w - 1).astype(int)
         row = np.clip(xy[:, 1], 0, h - 1).astype(int)
         seen &= mask[row, column] > 0
-    return np.where(np.isfinite(xy), xy, start), seen
+    return xy, seen
+
+
+def _lucas_kanade(
+    before: Image, after: Image, points: Points, guess: Points, levels: int
+) -> tuple[Points, Bools]:
+    xy, good, _ = cv2.calcOpticalFlowPyrLK(
+        before,
+        after,
+        points,
+        guess.copy(),
+        winSize=(WINDOW, WINDOW),
+        maxLevel=levels,
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+        criteria=(cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.02),
+    )
+    found = np.asarray(xy, np.float32)
+    return found, (np.asarray(good)[:, 0] == 1) & np.isfinite(found).all(-1)
 
 
 def predict(points: Points, xy: Points, seen: Bools) -> Points:

@@ -12,7 +12,7 @@ import torch
 
 from humanmotion.body import BodyModel
 from humanmotion.camera import Camera, intrinsics
-from humanmotion.joint_sets import SMPLX_JOINTS, SMPLX_PARENTS
+from humanmotion.joint_sets import SMPLX_PARENTS
 from humanmotion.keypoints import JOINT_SETS, Keypoints
 from humanmotion.motion import Motion
 from humanmotion.rotations import matrix_to_rotvec, rotvec_to_matrix
@@ -110,6 +110,24 @@ def camera() -> Camera:
     return Camera(K=K, R_w2c=rows, t_w2c=t, width=640, height=480)
 
 
+@pytest.fixture(scope="session")
+def make_motion():
+    """`smooth_motion`."""
+    return smooth_motion
+
+
+@pytest.fixture(scope="session")
+def make_keypoints():
+    """`some_keypoints`."""
+    return some_keypoints
+
+
+@pytest.fixture(scope="session")
+def assert_same():
+    """`same_motion`."""
+    return same_motion
+
+
 def some_keypoints(joint_set: str, *, seed: int = 0, frames: int = 6) -> Keypoints:
     rng = torch.Generator().manual_seed(seed)
     joints = len(JOINT_SETS[joint_set])
@@ -152,7 +170,3 @@ def same_motion(a: Motion, b: Motion, *, atol: float = 0.0) -> None:
             torch.testing.assert_close(left, right, atol=atol, rtol=0, msg=name)
         else:
             assert left == right, name
-
-
-def joint_index(name: str) -> int:
-    return SMPLX_JOINTS.index(name)

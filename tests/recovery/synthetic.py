@@ -30,12 +30,12 @@ class Noise:
     tilt_deg: float = 4.6  # uniform +-8 degrees has this spread
     roll_deg: float = 2.0
     heading_deg: float = 5.0
-    joint_deg: float = 6.0
-    root_deg: float = 4.0
+    joint_deg: float = 3.0
+    root_deg: float = 2.5
     depth_scale: float = 0.05
     depth: float = 0.03
     across: float = 0.015
-    rho: float = 0.85
+    rho: float = 0.9
 
     def scaled(self, k: float) -> Noise:
         names = ("tilt_deg", "roll_deg", "heading_deg", "joint_deg", "root_deg",
@@ -141,7 +141,11 @@ def _ar(shape: tuple[int, ...], rho: float, rng: np.random.Generator) -> Tensor:
     out = rng.normal(size=shape)
     for i in range(1, shape[0]):
         out[i] = rho * out[i - 1] + math.sqrt(1 - rho**2) * out[i]
-    return torch.from_numpy(out).float()
+    # What is left after a fit that is smooth over time: no step between frames.
+    kernel = np.array((1.0, 2.0, 3.0, 2.0, 1.0)) / 9
+    flat = np.pad(out.reshape(shape[0], -1), ((2, 2), (0, 0)), mode="edge")
+    smooth = np.stack([np.convolve(c, kernel, mode="valid") for c in flat.T], -1)
+    return torch.from_numpy(smooth.reshape(shape)).float()
 
 
 def _fit(
@@ -174,9 +178,13 @@ def _fit(
         pelvis[s] = pelvis[s] * stretch + noise.across * _ar((n, 3), noise.rho, rng)
         if flip:
             turned[s] = reversed_in_depth(turned[s], pelvis[s])
+    confidence = torch.full((frames, 55), 0.9)
+    # A face is found where it is seen: the true head's front towards the camera.
+    facing = (R_w2c @ body.frames(rotations)[1][:, 15])[:, 2, 2]
+    confidence[:, 22:25] *= (facing < -0.3)[:, None]
     return PoseTrack(
         rotations=turned, transl=pelvis - j0, betas=torch.zeros(10),
-        expression=torch.zeros(frames, 10), confidence=torch.full((frames, 55), 0.9),
+        expression=torch.zeros(frames, 10), confidence=confidence,
         times=torch.arange(frames, dtype=torch.float64) / FPS,
     )  # fmt: skip
 

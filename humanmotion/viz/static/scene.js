@@ -8,32 +8,21 @@ const FLOOR_METRES = 60;
 
 // One line a metre, as wide as a pixel however far away, gone where it would shimmer.
 const GRID_VERTEX = `
-  varying vec2 place; varying float range;
+  varying vec3 world;
   void main() {
-    vec4 world = modelMatrix * vec4(position, 1.0);
-    place = world.xz; range = distance(world.xyz, cameraPosition);
-    gl_Position = projectionMatrix * viewMatrix * world;
+    world = (modelMatrix * vec4(position, 1.0)).xyz;
+    gl_Position = projectionMatrix * viewMatrix * vec4(world, 1.0);
   }`;
 const GRID_FRAGMENT = `
-  uniform vec3 colour; varying vec2 place; varying float range;
+  uniform vec3 colour; varying vec3 world;
   void main() {
-    vec2 wide = fwidth(place), off = abs(fract(place - 0.5) - 0.5) / wide;
-    float line = 1.0 - min(min(off.x, off.y), 1.0);
-    float fade = (1.0 - smoothstep(4.0, 26.0, range)) * (1.0 - smoothstep(0.2, 0.7, max(wide.x, wide.y)));
-    gl_FragColor = vec4(colour, line * fade);
+    vec2 wide = fwidth(world.xz), off = abs(fract(world.xz - 0.5) - 0.5) / wide;
+    float line = 1.0 - min(min(off.x, off.y) / 1.2, 1.0);
+    float far = smoothstep(5.0, 26.0, distance(world, cameraPosition));
+    float dense = smoothstep(0.2, 0.7, max(wide.x, wide.y));
+    gl_FragColor = vec4(colour, line * (1.0 - far) * (1.0 - dense));
     #include <colorspace_fragment>
   }`;
-
-function decodeBase64(text) {
-  const binary = atob(text.trim()), bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
-  return bytes.buffer;
-}
-
-function givenName(node) {
-  // The loader keeps a node's name from the file here when it had to change it.
-  return node.userData.name || node.name;
-}
 
 // A person's colour, dark and strong enough for a thin line on either theme.
 function inkOf(colour) {
