@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from rich.markup import escape
 from rich.table import Table
 
 Direction = Literal[">=", "<="]
@@ -132,13 +133,13 @@ def table(report: BenchReport) -> Table:
     """The rows as a table for the terminal, the peer's figure beside ours."""
     size = " (quick: a smaller run of the same definitions)" if report.quick else ""
     title = f"bench {report.bench}{size}\n{report.machine}; {report.threads} threads"
-    out = Table(title=title, title_justify="left")
+    out = Table(title=escape(title), title_justify="left")
     for heading in ("id", "what", "value", "bar", "", "baseline"):
         out.add_column(heading, justify="right" if heading in ("value", "bar") else "left")
     for row in report.rows:
-        value = "not run" if row.value is None else f"{row.value:.4g} {row.unit}"
+        value = "not run" if row.value is None else escape(f"{row.value:.4g} {row.unit}")
         bar = "" if row.bar is None else f"{row.direction} {row.bar:g}"
         mark = {True: "[green]ok[/]", False: "[bold red]MISSED[/]", None: ""}[row.passed]
-        peer = "" if row.baseline is None else f"{row.baseline.name}: {row.baseline.value:.4g}"
-        out.add_row(row.id, row.what, value, bar, mark, peer)
+        peer = "" if row.baseline is None else escape(f"{row.baseline.name}: {row.baseline.value:.4g}")
+        out.add_row(escape(row.id), escape(row.what), value, bar, mark, peer)
     return out

@@ -35,6 +35,8 @@ _ON_FACE = {
 }
 # Landmarks of the hand named in the pose sets: knuckles of little finger, index finger and thumb.
 _KNUCKLES = {"pinky": "pinky1", "index": "index1", "thumb": "thumb2"}
+# How many of the outermost vertices make up a landmark: an ear is wide, a toe is not.
+_OUTERMOST = {"ear": 40, "heel": 8, "big_toe": 8}
 _HAND_ORDER = ("thumb", "index", "middle", "ring", "pinky")
 
 
@@ -48,6 +50,15 @@ class BodySamples:
     """(S, 65, 3): the 55 joints, then left and right finger tips."""
     source_vertices: Ints
     """(V,) source vertex of each vertex."""
+    source_mirror: Ints
+    """(N,) the other side of each source vertex."""
+
+    @property
+    def mirror(self) -> Ints:
+        """(V,) the vertex on the other side of each vertex."""
+        position = np.zeros(len(self.source_mirror), np.int64)
+        position[self.source_vertices] = np.arange(len(self.source_vertices))
+        return position[self.source_mirror[self.source_vertices]]
 
 
 @dataclass(frozen=True)
@@ -91,28 +102,6 @@ def landmark_tables(samples: BodySamples) -> dict[str, NDArray[np.int32] | NDArr
         out[f"landmark_{key}_weights"] = weights.astype(np.float32)
     out["landmark_face_mediapipe_ids"] = np.array(face.ibug_68, np.int32)
     return out
-
-
-def smplx_face_keys(
-    samples: BodySamples, faces: Ints
-) -> dict[str, NDArray[np.int64] | NDArray[np.float32]]:
-    """The npz keys of smplx's 51 inner face landmarks and its 79 x 17 face contour."""
-    table = face_table(samples.source_vertices)
-    position = {tuple(sorted(face)): i for i, face in enumerate(faces.tolist())}
-    order = {i: face for i, face in enumerate(faces.tolist())}
-    index, bary = [], []
-    for mesh_id in table.ibug_68:
-        ids = table.vertices[mesh_id].tolist()
-        face = position[tuple(sorted(ids))]
-        index.append(face)
-        bary.append([table.weights[mesh_id][ids.index(corner)] for corner in order[face]])
-    contour = 17
-    return {
-        "lmk_faces_idx": np.array(index[contour:]),
-        "lmk_bary_coords": np.array(bary[contour:], np.float32),
-        "dynamic_lmk_faces_idx": np.tile(index[:contour], (79, 1)),
-        "dynamic_lmk_bary_coords": np.tile(np.array(bary[:contour], np.float32), (79, 1, 1)),
-    }
 
 
 def _hand_names(side: str) -> list[str]:
@@ -166,5 +155,5 @@ def _extremities(samples: BodySamples, side: str) -> dict[str, Floats]:
         "heel": np.where(low, -template[:, 2], -9),
         "big_toe": np.where(low & (template[:, 0] * sign < ankle[0] * sign + 0.04), template[:, 2], -9),
     }
-    most = {name: np.argsort(-value, kind="stable")[:VERTICES_PER_LANDMARK] for name, value in reach.items()}
+    most = {n: np.argsort(-reach[n], kind="stable")[:count] for n, count in _OUTERMOST.items()}
     return {name: samples.vertices[:, ids].mean(1) for name, ids in most.items()}

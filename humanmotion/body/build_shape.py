@@ -18,7 +18,7 @@ from humanmotion.body.build_skeleton import (
     rest_rotations,
     source_joints,
 )
-from humanmotion.body.build_source import Floats, Source
+from humanmotion.body.build_source import Floats, Ints, Source
 
 _PEOPLE = ("african", "asian", "caucasian")
 _LEVELS = ("min", "average", "max")
@@ -172,28 +172,37 @@ def source_pose_joints(source: Source, vertices: Floats) -> Floats:
     return place_joints(joints, rest_rotations(joints))[1]
 
 
-def principal_directions(samples: Floats, area: Floats, count: int) -> tuple[Floats, Floats]:
+def principal_directions(samples: Floats, quads: Ints, count: int) -> tuple[Floats, Floats]:
     """Mean (V, 3) and scaled directions (V, 3, count) of samples (S, V, 3).
 
-    Vertices count by the skin `area` (V) they stand for, so that dense faces and fingers do not
-    outweigh the trunk. Direction 0 grows the body; the sign of the others makes the
-    largest movement a positive one.
+    Vertices count by the skin area they stand for, so that dense faces and fingers do not outweigh
+    the trunk. Positive coefficients mean a taller body in direction 0, a stouter one in the others.
     """
     mean = samples.mean(0)
-    scale = np.repeat(np.sqrt(area), 3)
+    scale = np.repeat(np.sqrt(_vertex_area(mean, quads)), 3)
     centred = (samples - mean).reshape(len(samples), -1)
     gram = (centred * scale) @ (centred * scale).T
     values, vectors = np.linalg.eigh(gram)
     # A unit vector u of the Gram matrix mixes the samples into direction u.X; the coefficients of
     # the samples along it have deviation sqrt(value / S).
     top = vectors[:, ::-1][:, :count]
-    directions = (top.T @ centred) / np.sqrt(len(samples))
+    directions = (top.T @ centred / np.sqrt(len(samples))).reshape(count, *mean.shape)
     for i, direction in enumerate(directions):
-        grown = np.ptp((mean.ravel() + direction).reshape(mean.shape)[:, 1])
-        strongest = direction[np.argmax(np.abs(direction))]
-        sign = grown - np.ptp(mean[:, 1]) if i == 0 else strongest
-        directions[i] *= np.sign(sign)
-    return mean, np.moveaxis(directions.reshape(count, *mean.shape), 0, -1)
+        taller = np.ptp((mean + direction)[:, 1]) - np.ptp(mean[:, 1])
+        stouter = _volume(mean + direction, quads) - _volume(mean, quads)
+        directions[i] *= np.sign(taller if i == 0 else stouter)
+    return mean, np.moveaxis(directions, 0, -1)
+
+
+def _volume(vertices: Floats, quads: Ints) -> float:
+    a, b, c, d = (vertices[quads[:, i]] for i in range(4))
+    return float(np.einsum("fa,fa->", a, np.cross(b, c) + np.cross(c, d)) / 6)
+
+
+def _vertex_area(vertices: Floats, quads: Ints) -> Floats:
+    a, b, c, d = (vertices[quads[:, i]] for i in range(4))
+    area = np.linalg.norm(np.cross(c - a, d - b), axis=1) / 2
+    return np.bincount(quads.ravel(), np.repeat(area / 4, 4), len(vertices))
 
 
 def expression_directions(source: Source) -> Floats:

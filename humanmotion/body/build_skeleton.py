@@ -18,6 +18,11 @@ from humanmotion.joint_sets import SMPLX_JOINTS, SMPLX_PARENTS
 
 INDEX = {name: i for i, name in enumerate(SMPLX_JOINTS)}
 FINGERS = ("index", "middle", "pinky", "ring", "thumb")
+OTHER_SIDE = [
+    INDEX[name.replace("left", "*").replace("right", "left").replace("*", "right")]
+    for name in SMPLX_JOINTS
+]
+"""The joint on the other side of each joint; middle joints are their own."""
 FINGER_ENDS = [INDEX[f"{side}_{f}3"] for side in ("left", "right") for f in FINGERS]
 """Joints of the last finger bones, in the order in which finger tips are listed."""
 

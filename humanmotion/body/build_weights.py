@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from humanmotion.body.build_skeleton import INDEX, joint_map
+from humanmotion.body.build_skeleton import INDEX, OTHER_SIDE, joint_map
 from humanmotion.body.build_source import Floats, Ints, Source
 from humanmotion.joint_sets import SMPLX_JOINTS
 
@@ -95,11 +95,7 @@ def _diffuse(
 
 
 def _mirrored(weights: Floats, mirror: Ints) -> Floats:
-    swap = [
-        INDEX[n.replace("left", "R").replace("right", "left").replace("R", "right")]
-        for n in SMPLX_JOINTS
-    ]
-    return weights[mirror][:, swap]
+    return weights[mirror][:, OTHER_SIDE]
 
 
 def _strongest(weights: Floats) -> Floats:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanmotion.body import build_hands, build_landmarks, build_shape, build_skeleton
+from humanmotion.body.build_contour import smplx_face_keys
 from humanmotion.body.build_regressor import convex_weights, dense_rows
 from humanmotion.body.build_source import Floats, Ints, Source, read_source
 from humanmotion.body.build_weights import skin_weights
@@ -32,6 +34,14 @@ SHAPES, EXPRESSIONS = 10, 10
 _SAMPLES, _SEED = 400, 20240
 _REGRESSED = 60
 _EYES = {"left_eye_smplhf": "helper-l-eye", "right_eye_smplhf": "helper-r-eye"}
+# Source vertices put where smplx looks for its 21 extra joints (its own vertex numbers), so that
+# nose, eyes, ears, finger tips, toes and heels come out right there. smplx number: source vertex.
+_SMPLX_EXTRA = {
+    9120: 294, 9929: 14679, 9448: 14607, 616: 5439, 6: 12038,
+    8079: 2680, 7669: 1927, 7794: 2119, 7905: 2314, 8022: 2503,
+    5361: 9348, 4933: 8595, 5058: 8787, 5169: 8982, 5286: 9171,
+    5770: 11551, 5780: 12624, 8846: 12453, 8463: 4933, 8474: 6027, 8635: 5856,
+}  # fmt: skip
 _POSE_FEATURES = 9 * (len(SMPLX_JOINTS) - 1)
 
 
@@ -50,8 +60,7 @@ def build(source_folder: str | Path) -> dict[str, NDArray[Any]]:
     source = read_source(source_folder)
     used, quads, weights = _skin(source)
     people = _population(source, used, weights)
-    area = _vertex_area(people.vertices.mean(0), quads)
-    mean, directions = build_shape.principal_directions(people.vertices, area, SHAPES)
+    mean, directions = build_shape.principal_directions(people.vertices, quads, SHAPES)
     scale = STATURE / np.ptp(mean[:, 1])
     expressions = build_shape.expression_directions(source)[used]
     shapes = np.concatenate([directions, expressions], -1) * scale
@@ -59,6 +68,7 @@ def build(source_folder: str | Path) -> dict[str, NDArray[Any]]:
         np.concatenate([mean[None], people.vertices[:_REGRESSED]]) * scale,
         np.concatenate([people.joints.mean(0)[None], people.joints[:_REGRESSED]]) * scale,
         used,
+        source.mirror,
     )
     return _assemble(samples, quads, weights, shapes)
 
@@ -66,7 +76,7 @@ def build(source_folder: str | Path) -> dict[str, NDArray[Any]]:
 def _skin(source: Source) -> tuple[Ints, Ints, Floats]:
     """Source vertices used (V), quads among them (F, 4), weights (V, 55)."""
     parts = [source.faces["body"], *(source.faces[group] for group in _EYES.values())]
-    used = np.concatenate([np.unique(part) for part in parts])
+    used = _smplx_order(np.concatenate([np.unique(part) for part in parts]))
     place = np.full(len(source.vertices), -1)
     place[used] = np.arange(len(used))
     origin = build_shape.source_pose_joints(source, source.vertices)
@@ -76,6 +86,14 @@ def _skin(source: Source) -> tuple[Ints, Ints, Floats]:
             build_skeleton.INDEX[joint]
         ]
     return used, place[np.concatenate(parts)], weights[used]
+
+
+def _smplx_order(used: Ints) -> Ints:
+    out = used.copy()
+    for slot, vertex in _SMPLX_EXTRA.items():
+        at = int(np.flatnonzero(out == vertex)[0])
+        out[[slot, at]] = out[[at, slot]]
+    return out
 
 
 def _population(source: Source, used: Ints, weights: Floats) -> _Population:
@@ -92,20 +110,13 @@ def _population(source: Source, used: Ints, weights: Floats) -> _Population:
     return _Population(np.array(vertices), np.array(joints))
 
 
-def _vertex_area(vertices: Floats, quads: Ints) -> Floats:
-    a, b, c, d = (vertices[quads[:, i]] for i in range(4))
-    area = np.linalg.norm(np.cross(c - a, d - b), axis=1) / 2
-    return np.bincount(quads.ravel(), np.repeat(area / 4, 4), len(vertices))
-
-
 def _assemble(
     samples: build_landmarks.BodySamples, quads: Ints, weights: Floats, shapes: Floats
 ) -> dict[str, NDArray[Any]]:
     template = samples.vertices[0]
     count = len(template)
     faces = _triangles(quads)
-    rows = [_regress(samples, j) for j in range(len(SMPLX_JOINTS))]
-    regressor = dense_rows([ids for ids, _ in rows], [w for _, w in rows], count)
+    regressor = _joint_regressor(samples)
     parents = np.array([SMPLX_PARENTS, range(len(SMPLX_PARENTS))], np.int64)
     return {
         "v_template": template.astype(np.float32),
@@ -119,7 +130,7 @@ def _assemble(
         "body_id": np.array(BODY_ID),
         "source_vertices": samples.source_vertices.astype(np.int32),
         **build_hands.hand_keys(),
-        **build_landmarks.smplx_face_keys(samples, faces),
+        **smplx_face_keys(samples, faces),
         **build_landmarks.landmark_tables(samples),
         **_soles(samples),
     }
@@ -130,8 +141,13 @@ def _triangles(quads: Ints) -> Ints:
     return quads[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3)
 
 
-def _regress(samples: build_landmarks.BodySamples, joint: int) -> tuple[Ints, Floats]:
-    return convex_weights(samples.joints[:, joint], samples.vertices, keep=40, candidates=300, thin=5)
+def _joint_regressor(samples: build_landmarks.BodySamples) -> Floats:
+    """(55, V), left and right mirror images of each other."""
+    follow = partial(convex_weights, vertices=samples.vertices, keep=40, candidates=300, thin=5)
+    rows = [follow(samples.joints[:, j]) for j in range(len(SMPLX_JOINTS))]
+    out = dense_rows([ids for ids, _ in rows], [w for _, w in rows], len(samples.mirror))
+    mirrored = out[build_skeleton.OTHER_SIDE][:, samples.mirror]
+    return (out + mirrored) / 2
 
 
 def _soles(samples: build_landmarks.BodySamples) -> dict[str, NDArray[np.int32]]:

@@ -39,7 +39,7 @@ class SparseBox(Box):
 
 
 class ChumpyBox(Box):
-    """A node of chumpy's graph: an array, or a selection of another node's numbers."""
+    """A node of chumpy's graph; `Ch` (an array) and `Select` (some of another's) have numbers."""
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
@@ -62,8 +62,6 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("_codecs", "encode"): _encode,
     ("copy_reg", "_reconstructor"): _rebuild,
     ("copyreg", "_reconstructor"): _rebuild,
-    ("__builtin__", "object"): object,
-    ("builtins", "object"): object,
 }
 for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
     _ALLOWED[_module, "_reconstruct"] = _MULTIARRAY._reconstruct
@@ -71,8 +69,9 @@ for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
 for _name in ("csc", "csr"):
     for _module in (f"scipy.sparse.{_name}", f"scipy.sparse._{_name}"):
         _ALLOWED[_module, f"{_name}_matrix"] = type(f"{_name}_box", (SparseBox,), {"by": _name})
-for _module, _name in (("chumpy.ch", "Ch"), ("chumpy", "Ch"), ("chumpy.reordering", "Select")):
-    _ALLOWED[_module, _name] = ChumpyBox
+for _module in ("__builtin__", "builtins"):
+    _ALLOWED[_module, "object"] = object
+    _ALLOWED[_module, "set"] = set  # part of the bookkeeping that chumpy's nodes carry
 
 
 class Reader(pickle.Unpickler):
@@ -80,6 +79,8 @@ class Reader(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """The whitelisted stand-in; raises UnpicklingError for any other name."""
+        if module.split(".")[0] == "chumpy":
+            return ChumpyBox
         if (module, name) not in _ALLOWED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no body file needs")
         return _ALLOWED[module, name]

@@ -17,7 +17,7 @@ from humanmotion.rotations import rotation_about_z, rotvec_to_matrix
 
 STEP_SECONDS = 1.15
 """One full gait cycle."""
-TURN_DEGREES_PER_SECOND = 9.0
+TURN_DEGREES_PER_SECOND = 28.0
 FEET = (SMPLX_JOINTS.index("left_foot"), SMPLX_JOINTS.index("right_foot"))
 ANKLES = (SMPLX_JOINTS.index("left_ankle"), SMPLX_JOINTS.index("right_ankle"))
 _UPRIGHT = (math.pi / 2, 0.0, 0.0)
@@ -27,24 +27,15 @@ def walking_motion(body: BodyModel, *, seconds: float, fps: float = 30.0) -> Mot
     """A walk along a bend in which the right arm is raised in the middle; z up, floor at 0."""
     times = torch.arange(round(seconds * fps), dtype=torch.float64) / fps
     rotvec = _local_poses(times.float(), seconds)
-    heading = torch.deg2rad(torch.tensor(TURN_DEGREES_PER_SECOND)) * times.float()
-    root = rotation_about_z(heading) @ rotvec_to_matrix(torch.tensor(_UPRIGHT))
-    root = root @ rotvec_to_matrix(rotvec[:, 0])
+    heading = math.radians(TURN_DEGREES_PER_SECOND) * times.float()
     local = rotvec_to_matrix(rotvec)
-    local[:, 0] = root
+    local[:, 0] = rotation_about_z(heading) @ rotvec_to_matrix(torch.tensor(_UPRIGHT))
+    transl, contact = _planted(local, body, fps)
     motion = Motion.create(
-        rotvec, torch.zeros(len(times), 3), fps=fps, body_id=body.body_id,
-        body_sha256=body.sha256, meta={"source": "humanmotion demo: a walk made of sines"},
-    )
-    pelvis, contact = _planted(body.joints(local), body, fps)
-    motion = motion.with_rotations(local, transl=pelvis - body.rest_joints()[0])
-    return _with_contact(motion, contact)
-
-
-def _with_contact(motion: Motion, contact: Tensor) -> Motion:
-    from dataclasses import replace
-
-    return replace(motion, contact=contact)
+        rotvec, transl, fps=fps, contact=contact, body_id=body.body_id, body_sha256=body.sha256,
+        meta={"source": "humanmotion demo: a walk made of sines"},
+    )  # fmt: skip
+    return motion.with_rotations(local)
 
 
 def _local_poses(times: Tensor, seconds: float) -> Tensor:
@@ -67,7 +58,7 @@ def _local_poses(times: Tensor, seconds: float) -> Tensor:
     arm = SMPLX_JOINTS.index("right_shoulder")
     pose[:, arm, 2] = pose[:, arm, 2] * (1 - wave) - math.radians(35) * wave
     elbow = SMPLX_JOINTS.index("right_elbow")
-    pose[:, elbow, 1] += math.radians(50) * wave
+    pose[:, elbow, 2] -= math.radians(75) * wave
     return pose
 
 
@@ -75,24 +66,33 @@ def _set(pose: Tensor, joint: str, axis: int, value: Tensor) -> None:
     pose[:, SMPLX_JOINTS.index(joint), axis] = value
 
 
-def _planted(joints: Tensor, body: BodyModel, fps: float) -> tuple[Tensor, Tensor]:
-    """Pelvis path `(T, 3)` and contact `(T, 2)` with the lower foot still and its sole at 0."""
-    sole = joints[:, FEET, 2] - body.sole_offset()
-    sole = torch.minimum(sole, joints[:, ANKLES, 2] - _ankle_height(body))
-    stance = sole.argmin(-1)
-    feet = joints[:, FEET, :2]
-    rows = torch.arange(len(joints) - 1)
-    slide = feet[rows + 1, stance[:-1]] - feet[rows, stance[:-1]]
+def _planted(local: Tensor, body: BodyModel, fps: float) -> tuple[Tensor, Tensor]:
+    """`transl` `(T, 3)` and contact `(T, 2)`: the lower foot rolls over the floor without slipping."""
+    vertices = body.vertices(local)
+    soles = [vertices[:, _foot_vertices(body, side)] for side in (0, 1)]
+    heights = torch.stack([sole[..., 2].amin(-1) for sole in soles], -1)
+    stance = heights.argmin(-1)
+    slides = torch.stack([_slide_of_lowest(sole) for sole in soles], 1)
+    slide = slides[torch.arange(len(local) - 1), stance[:-1]]
     path = torch.cat((torch.zeros(1, 2), -slide.cumsum(0)))
-    pelvis = torch.cat((path, -sole.amin(-1, keepdim=True)), -1)
-    # Heel strike would jolt the pelvis; a body gives way over a tenth of a second.
-    pelvis[:, 2] = _smooth(pelvis[:, 2], round(0.1 * fps))
-    return pelvis + joints[:, 0] * 0, torch.nn.functional.one_hot(stance, 2).float()
+    # Changing feet would jolt the pelvis; a body gives way over a tenth of a second.
+    width = round(0.1 * fps)
+    rise = _smooth(-heights.amin(-1), width)
+    path = torch.stack([_smooth(column, width) for column in path.T], -1)
+    contact = torch.nn.functional.one_hot(stance, 2).float()
+    return torch.cat((path, rise[:, None]), -1), contact
 
 
-def _ankle_height(body: BodyModel) -> Tensor:
-    rest = body.rest_joints()
-    return rest[list(ANKLES), 1] - rest[list(FEET), 1] + body.sole_offset()
+def _foot_vertices(body: BodyModel, side: int) -> Tensor:
+    """Vertices that one foot's ankle or toe joint moves most."""
+    return torch.isin(body.weights.argmax(-1), torch.tensor((ANKLES[side], FEET[side])))
+
+
+def _slide_of_lowest(sole: Tensor) -> Tensor:
+    """Horizontal step `(T-1, 2)` of whichever vertex is lowest in the earlier frame."""
+    lowest = sole[:-1, :, 2].argmin(-1)
+    rows = torch.arange(len(sole) - 1)
+    return sole[rows + 1, lowest, :2] - sole[rows, lowest, :2]
 
 
 def _smooth(values: Tensor, width: int) -> Tensor:

@@ -59,7 +59,7 @@ def export(
     (folder / "report.json").unlink(missing_ok=True)
     motions = motion_paths(folder, len(result.people))
     pairs = [(motion, body) for motion in result.people]
-    glb = _timed(spent, "glb", lambda: glb_bytes(pairs, camera=result.camera))
+    glb = _timed(spent, "export/glb", lambda: glb_bytes(pairs, camera=result.camera))
     files = ReconstructionFiles(folder, tuple(motions), *(folder / name for name in NAMES))
 
     def small_files() -> None:
@@ -69,7 +69,7 @@ def export(
         write_bvh(files.bvh, result.people[0], body)
         write_cameras_json(files.cameras, result.camera, times=result.people[0].times)
 
-    _timed(spent, "motion files", small_files)
+    _timed(spent, "export/motion files", small_files)
     progress("export", 0.1)
     spent |= write_overlay(
         files.overlay, result, body, video=video,
@@ -77,7 +77,7 @@ def export(
     )  # fmt: skip
     _timed(
         spent,
-        "report page",
+        "export/report page",
         lambda: write_page(files.report_html, title=video.name, glb=glb,
                            report=page_report(result, body)),
     )  # fmt: skip

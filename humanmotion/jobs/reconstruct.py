@@ -6,6 +6,7 @@ people -> shots -> camera -> pose -> world -> export. Each stage's result is a v
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -135,6 +136,8 @@ class _Recovery:
                 watched = self._watched(reader, "people", frames)
                 size = (self._info.width, self._info.height)
                 found = find_people(watched, detector, max_people=MAX_PEOPLE, size=size)
+                for part in ("boxes", "keypoints", "content"):
+                    self._runner.seconds[f"people/{part}"] = found.seconds.get(part, 0.0)
                 return replace(found, warnings=(*found.warnings, *reader.warnings))
 
         return self._runner.run("people", compute, settings={}, classes=_KEPT)
@@ -142,9 +145,17 @@ class _Recovery:
     def _watched(
         self, frames: Iterable[tuple[float, Image]], stage: str, total: int
     ) -> Iterator[tuple[float, Image]]:
-        """The same frames, telling the progress of `stage` as they pass."""
-        for number, frame in enumerate(frames):
+        """The same frames, telling the progress of `stage` and timing the decoder as they pass."""
+        waited, number, source = 0.0, 0, iter(frames)
+        while True:
+            asked = time.perf_counter()
+            frame = next(source, None)
+            waited += time.perf_counter() - asked
+            self._runner.seconds[f"{stage}/decode"] = waited
+            if frame is None:
+                return
             self._runner.progress(stage, min(number / max(total, 1), 0.99))
+            number += 1
             yield frame
 
     def _cameras(

@@ -7,6 +7,7 @@ within a key frame's reign. Where the view returns to an older key frame, that o
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import cv2
@@ -23,6 +24,8 @@ MIN_POINTS = 12
 """Fewer followed points than this say nothing about a camera."""
 FORWARD_BACKWARD_PX = 1.0
 SPACING_PX = 12
+GRID = 8
+"""Cells along the longer side of the picture between which points are shared out."""
 WINDOW = 15
 ALL_LEVELS = 3
 FEW_LEVELS = 1
@@ -313,10 +316,35 @@ def corners(gray: Image, mask: Image | None, kept: Points) -> Points:
     free[:margin], free[-margin:], free[:, :margin], free[:, -margin:] = 0, 0, 0, 0
     for x, y in kept.astype(int).tolist():
         cv2.circle(free, (x, y), SPACING_PX, 0, -1)
-    found = cv2.goodFeaturesToTrack(gray, room, 0.005, SPACING_PX, mask=free)
+    found = cv2.goodFeaturesToTrack(gray, 4 * MAX_POINTS, 0.002, SPACING_PX, mask=free)
     if found is None:
         return np.zeros((0, 2), np.float32)
-    return np.asarray(found, np.float32).reshape(-1, 2)
+    return _spread(np.asarray(found, np.float32).reshape(-1, 2), kept, gray.shape)
+
+
+def _spread(found: Points, kept: Points, shape: tuple[int, ...]) -> Points:
+    """The best corners of each cell of a grid: one busy thing must not outnumber the scene.
+
+    `found` is sorted, best first; a cell's share counts the points kept in it.
+    """
+    h, w = shape
+    cells = np.array([GRID, max(1, round(GRID * h / w))]) if w >= h else np.array(
+        [max(1, round(GRID * w / h)), GRID]
+    )
+    quota = math.ceil(MAX_POINTS / int(cells.prod()))
+    count = np.zeros(int(cells.prod()), np.int64)
+    chosen = []
+    for n, cell in enumerate(_cell(np.concatenate((kept, found)), cells, (w, h)).tolist()):
+        if n < len(kept) or count[cell] < quota:
+            count[cell] += 1
+            if n >= len(kept):
+                chosen.append(n - len(kept))
+    return found[chosen[: MAX_POINTS - len(kept)]]
+
+
+def _cell(points: Points, cells: NDArray[np.int64], size: tuple[int, int]) -> NDArray[np.int64]:
+    place = (points * cells / np.array(size)).astype(np.int64).clip(0, cells - 1)
+    return np.asarray(place[:, 0] * cells[1] + place[:, 1], np.int64)
 
 
 def follow(

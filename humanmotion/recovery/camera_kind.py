@@ -7,6 +7,7 @@ point in two dimensions, against epipolar geometry, which explains more but only
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -73,8 +74,8 @@ def decide_kind(tracker: BackgroundTracker, *, width: int, height: int) -> KindE
     centre = np.array([width / 2, height / 2])
     focal = pan_focal(_widest_pairs(tracker, centre), diagonal=math.hypot(width, height))
     used = focal.focal_px if focal else math.hypot(width, height)
-    votes = [_vote(s, centre, focal=used, side=side) for s in _longest(tracker)]
-    votes = [vote for vote in votes if vote is not None]
+    looked = (_vote(s, centre, focal=used, side=side) for s in _longest(tracker))
+    votes = [vote for vote in looked if vote is not None]
     if rests and inliers > MIN_INLIER_SHARE and not _travels(votes, versus="still"):
         return KindEvidence("static", 0.7 * float(known.mean()) * inliers, shift, inliers, None)
     moving = _travels(votes, versus="turn")
@@ -181,7 +182,9 @@ def _epipolar(a: Floats, b: Floats, side: int) -> Floats:
     """Sampson distance `(n)` in pixels to the best fundamental matrix, large where there is none."""
     found = None
     if len(a) >= MIN_POINTS:
-        found, _ = cv2.findFundamentalMat(a, b, cv2.USAC_MAGSAC, 3 * NOISE * side, 0.999, 2000)
+        # OpenCV's sampler raises on some degenerate sets instead of answering "none".
+        with contextlib.suppress(cv2.error):
+            found, _ = cv2.findFundamentalMat(a, b, cv2.USAC_MAGSAC, 3 * NOISE * side, 0.999, 2000)
     if found is None or found.shape != (3, 3):
         return np.full(len(a), float(side))
     first, second = np.c_[a, np.ones(len(a))], np.c_[b, np.ones(len(b))]

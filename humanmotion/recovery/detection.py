@@ -62,6 +62,11 @@ class Sighting:
     """In [0, 1], `(J)`; 0 where nothing was seen."""
     xyz: Floats
     """Metres `(J, 3)`, camera axes, about the middle of the hips."""
+    sides: Floats
+    """How sure the detector is that a point is not its twin on the other side, `(J)`, in [0, 1].
+
+    1 where it cannot tell; kept apart from the confidence because a swap of sides turns it round.
+    """
     box: PersonBox
     """Where to look in the next picture."""
 
@@ -89,9 +94,9 @@ class MediaPipeDetector:
     of the hips; hand `xyz` from the hand model in metres, its wrist put on the body's wrist; face
     `xyz` from the face mesh, scaled so that the outer eye corners are 8.9 cm apart, its nose put on
     the body's nose. Axes as the camera's: x right, y down, z away from it.
-    Confidence: body as the model says (visible and inside the picture); hand by how sure the hand
-    model is of which hand it sees; both hands and face 0 when the part does not fit the body
-    (`holistic_graph.HAND_REACH`) or shows too few pixels.
+    Confidence: body as the model says (visible and inside the picture); hands and face are seen or
+    not, less sure when small, and 0 when they do not fit the body (`holistic_graph.PART_REACH`).
+    `sides` of a hand's points: how sure the hand model is of which hand it sees.
     """
 
     joint_set = "mediapipe_543"
@@ -124,7 +129,11 @@ class MediaPipeDetector:
         aux = [(p.x * width, p.y * height) for p in result.aux.landmark]
         score = float(np.sort(points.confidence[:33])[-12:].mean())
         return Sighting(
-            points.xy, points.confidence, points.xyz, box_from_axis(aux[0], aux[1], score=score)
+            xy=points.xy,
+            confidence=points.confidence,
+            xyz=points.xyz,
+            sides=points.sides,
+            box=box_from_axis(aux[0], aux[1], score=score),
         )
 
     def close(self) -> None:

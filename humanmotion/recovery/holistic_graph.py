@@ -20,8 +20,10 @@ Floats = NDArray[np.float32]
 POINTS = 33 + 21 + 21 + 468
 LEFT_HAND, RIGHT_HAND, FACE = 33, 54, 75
 """First row of each part."""
-HAND_REACH = 0.12
-"""A hand whose wrist lies farther than this from the body's wrist (metres) is another's."""
+PART_REACH = 0.12
+"""A hand or face farther than this (metres) from the body's wrist or nose is another's."""
+ONE_HAND = 0.04
+"""Two hands whose points lie this near (metres) are one hand, found twice."""
 SCALE_RATIO = 2.0
 """Hand or face larger or smaller than the body by more than this factor is no part of it."""
 MIN_HAND_PIXELS = 20.0
@@ -99,6 +101,7 @@ class Points:
     xy: Floats
     confidence: Floats
     xyz: Floats
+    sides: Floats
 
 
 def open_graph(text: str) -> Any:
@@ -134,6 +137,7 @@ def assemble(result: Any, width: int, height: int) -> Points:
         np.zeros((POINTS, 2), np.float32),
         np.zeros(POINTS, np.float32),
         np.zeros((POINTS, 3), np.float32),
+        np.ones(POINTS, np.float32),
     )
     pose = _table(result.pose, width, height)
     points.xy[:33] = pose[:, :2]
@@ -142,6 +146,7 @@ def assemble(result: Any, width: int, height: int) -> Points:
     metre = _pixels_per_metre(points.xy[:33], points.xyz[:33])
     for side, first, wrist in (("left", LEFT_HAND, 15), ("right", RIGHT_HAND, 16)):
         _put_hand(points, result, side, rows=(first, wrist), metre=metre, size=(width, height))
+    _drop_shared_hand(points, metre)
     if result.face is not None:
         _put_face(points, _table(result.face, width, height), metre, size=(width, height))
     return points
@@ -178,11 +183,21 @@ def _put_hand(
     points.xyz[first : first + 21] = shape - shape[0] + points.xyz[wrist]
     apart = float(np.linalg.norm(hand[0, :2] - points.xy[wrist])) / metre
     own = _pixels_per_metre(hand, shape)
-    if apart > HAND_REACH or not 1 / SCALE_RATIO < own / metre < SCALE_RATIO:
+    if apart > PART_REACH or not 1 / SCALE_RATIO < own / metre < SCALE_RATIO:
         return
     extent = float(np.ptp(hand[:, :2], axis=0).max())
-    sure = _side_score(getattr(result, f"{side}_label"), side) * _enough(extent, MIN_HAND_PIXELS)
+    sure = _enough(extent, MIN_HAND_PIXELS)
     points.confidence[first : first + 21] = sure * _inside(hand, *size)
+    points.sides[first : first + 21] = _side_score(getattr(result, f"{side}_label"), side)
+
+
+def _drop_shared_hand(points: Points, metre: float) -> None:
+    """Two hands in one place are one hand; it stays with the side the hand model names."""
+    left, right = slice(LEFT_HAND, RIGHT_HAND), slice(RIGHT_HAND, FACE)
+    apart = np.linalg.norm(points.xy[left] - points.xy[right], axis=1).mean() / metre
+    if min(points.confidence[left].max(), points.confidence[right].max()) > 0 and apart < ONE_HAND:
+        worse = left if points.sides[left].mean() < points.sides[right].mean() else right
+        points.confidence[worse] = 0
 
 
 def _side_score(label: Any, side: str) -> float:
@@ -208,7 +223,7 @@ def _put_face(points: Points, face: Floats, metre: float, *, size: tuple[int, in
     # Landmark 1 is the tip of the nose, as the pose's first point is.
     points.xyz[FACE:] = (face[:, :3] - face[1, :3]) / max(scale, 1e-6) + points.xyz[0]
     apart = math.dist(face[1, :2], points.xy[0]) / metre
-    if apart > HAND_REACH or not 1 / SCALE_RATIO < scale / metre < SCALE_RATIO:
+    if apart > PART_REACH or not 1 / SCALE_RATIO < scale / metre < SCALE_RATIO:
         return
     extent = float(np.ptp(face[:, :2], axis=0).max())
     sure = float(points.confidence[:11].mean()) * _enough(extent, MIN_FACE_PIXELS)

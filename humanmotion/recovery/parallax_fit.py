@@ -107,14 +107,16 @@ def _essential_depth(key: Floats, xy: Floats, seen: Bools, *, focal: float) -> F
     if seen.sum() < MIN_SEEN:
         return None
     a, b = key[seen] / focal, xy[seen] / focal
-    found, inlier = cv2.findEssentialMat(
-        a, b, np.eye(3), method=cv2.USAC_MAGSAC, prob=0.999, threshold=1.0 / focal
-    )
-    if found is None or found.shape != (3, 3):
+    try:
+        found, inlier = cv2.findEssentialMat(
+            a, b, np.eye(3), method=cv2.USAC_MAGSAC, prob=0.999, threshold=1.0 / focal
+        )
+        _, _, _, good, points = cv2.recoverPose(
+            found, a, b, np.eye(3), distanceThresh=1e4, mask=inlier
+        )
+    except cv2.error:
+        # Degenerate sets (no parallax, one line) raise instead of answering "none".
         return None
-    _, turn, step, good, points = cv2.recoverPose(
-        found, a, b, np.eye(3), distanceThresh=1e4, mask=inlier
-    )
     z = points[2] / np.where(np.abs(points[3]) < 1e-9, 1e-9, points[3])
     ahead = (good[:, 0] > 0) & (z > 1e-3)
     if ahead.sum() < MIN_SEEN:

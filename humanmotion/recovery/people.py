@@ -115,7 +115,8 @@ def _keypoints(
     xyz = np.zeros((frames, joints, 3), np.float32)
     for frame, sighting in sightings.items():
         xy[frame] = sighting.xy * np.array(scale, np.float32)
-        confidence[frame], xyz[frame] = sighting.confidence, sighting.xyz
+        confidence[frame] = sighting.confidence * sighting.sides
+        xyz[frame] = sighting.xyz
     return Keypoints(
         xy=torch.from_numpy(xy),
         confidence=torch.from_numpy(confidence).clamp(0, 1),

@@ -24,6 +24,17 @@ const GRID_FRAGMENT = `
     #include <colorspace_fragment>
   }`;
 
+function decodeBase64(text) {
+  const binary = atob(text.trim()), bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes.buffer;
+}
+
+function givenName(node) {
+  // The loader keeps a node's name from the file here when it had to change it.
+  return node.userData.name || node.name;
+}
+
 // A person's colour, dark and strong enough for a thin line on either theme.
 function inkOf(colour) {
   const { h, s, l } = colour.getHSL({}, THREE.SRGBColorSpace);

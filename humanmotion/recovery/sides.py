@@ -1,0 +1,165 @@
+"""Undoing the detector's left/right mistakes, which come in bursts.
+
+Seen from behind or half aside, a detector may call the left arm right for a while, and with it takes
+front for back: its depths come out mirrored. Within one run of frames the body's points hardly move
+from one frame to the next, so the labels that make them move least (Viterbi over four states: arms
+swapped or not, legs swapped or not) show where a burst begins and ends. Which side of a change is
+the mistake follows from the hand model, which names hands on its own, and else from the majority.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanmotion.joint_sets import JOINT_SETS
+from humanmotion.recovery.body_rows import mirrored_name
+from humanmotion.recovery.detection import Floats, Sighting
+
+STATES = ((0, 0), (1, 1), (1, 0), (0, 1))
+"""Whether the upper and the lower body are swapped."""
+SWAPPED = 0.003
+"""Cost of one swapped frame, in sides of the square around the person: the majority decides."""
+TWISTED = 0.02
+"""Cost of one frame with only half of the body swapped."""
+HAND = 0.02
+"""Weight of the log odds by which the hand model says which hand it sees."""
+LARGEST_STEP = 0.3
+"""Motion between two frames counts up to this many sides: one wild point decides nothing."""
+MAX_GAP = 3
+"""Frames without the person after which labels before and after are unrelated."""
+_LOWER = ("hip", "knee", "ankle", "heel", "toe")
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    upper: Rows  # left and right points of arms and head, no fingers
+    lower: Rows
+    mirror: Rows  # (J) each row's row on the other side, fingers too
+    hands: tuple[Rows, Rows]  # finger rows, left and right
+    wrists: tuple[int, int]
+
+
+def settle_sides(
+    sightings: dict[int, Sighting], joint_set: str, *, breaks: frozenset[int] = frozenset()
+) -> dict[int, Sighting]:
+    """The same sightings with swapped left and right put back; `breaks` are first frames of shots."""
+    layout = _layout(joint_set)
+    out = dict(sightings)
+    for run in _runs(sorted(sightings), breaks):
+        for frame, state in zip(run, _states([sightings[f] for f in run], layout), strict=True):
+            if any(state):
+                out[frame] = _swapped(sightings[frame], state, layout)
+    return out
+
+
+def _runs(frames: list[int], breaks: frozenset[int]) -> list[list[int]]:
+    runs: list[list[int]] = []
+    for frame in frames:
+        last = runs[-1][-1] if runs else -MAX_GAP - 2
+        if frame - last > MAX_GAP + 1 or any(last < b <= frame for b in breaks):
+            runs.append([])
+        runs[-1].append(frame)
+    return runs
+
+
+def _states(run: list[Sighting], layout: _Layout) -> list[tuple[int, int]]:
+    """The cheapest state of each sighting in one run."""
+    cost = _own_costs(run[0], layout)
+    back = []
+    for before, after in zip(run, run[1:], strict=False):
+        move = _move_costs(before, after, layout)
+        total = cost[:, None] + move
+        back.append(total.argmin(0))
+        cost = total.min(0) + _own_costs(after, layout)
+    path = [int(cost.argmin())]
+    for step in reversed(back):
+        path.append(int(step[path[-1]]))
+    return [STATES[i] for i in reversed(path)]
+
+
+def _own_costs(sighting: Sighting, layout: _Layout) -> Floats:
+    """`(4)`: what each state costs at one frame, whatever its neighbours are."""
+    odds = 0.0
+    for rows in layout.hands:
+        seen = float(sighting.confidence[rows].mean()) if len(rows) else 0.0
+        if seen > 0:
+            right_side = float(np.clip(sighting.sides[rows].mean(), 0.1, 0.9))
+            odds += seen * np.log(right_side / (1 - right_side))
+    return np.array(
+        [
+            SWAPPED * (upper + lower) / 2 + TWISTED * (upper != lower) + HAND * odds * upper
+            for upper, lower in STATES
+        ],
+        np.float32,
+    )
+
+
+def _move_costs(before: Sighting, after: Sighting, layout: _Layout) -> Floats:
+    """`(4, 4)`: motion of the points from one frame to the next if each is in a given state."""
+    moves = [_moves(before, after, rows, layout.mirror) for rows in (layout.upper, layout.lower)]
+    table = [
+        [sum(moves[k][a[k] != b[k]] for k in (0, 1)) / 2 for b in STATES] for a in STATES
+    ]
+    return np.array(table, np.float32)
+
+
+def _moves(before: Sighting, after: Sighting, rows: Rows, mirror: Rows) -> tuple[float, float]:
+    """Mean motion in sides of the square, with labels as they are and with one of both swapped."""
+    side = max(before.box.side, after.box.side)
+    out = []
+    for other in (rows, mirror[rows]):
+        weight = before.confidence[rows] * after.confidence[other]
+        apart = np.linalg.norm(before.xy[rows] - after.xy[other], axis=1) / side
+        total = float(weight.sum())
+        moved = float((weight * np.minimum(apart, LARGEST_STEP)).sum()) / max(total, 1e-6)
+        out.append(moved if total > 0.5 else 0.0)
+    return out[0], out[1]
+
+
+def _swapped(sighting: Sighting, state: tuple[int, int], layout: _Layout) -> Sighting:
+    upper, lower = state
+    order = np.arange(len(layout.mirror))
+    for rows, swap in ((layout.upper, upper), (layout.lower, lower)):
+        if swap:
+            order[rows] = layout.mirror[rows]
+    sides, xyz = sighting.sides.copy(), sighting.xyz[order]
+    if upper and lower:
+        # The detector took front for back.
+        body = np.concatenate((layout.upper, layout.lower))
+        xyz[body, 2] *= -1
+    for rows, wrist in zip(layout.hands, layout.wrists, strict=True):
+        if upper and len(rows):
+            order[rows] = layout.mirror[rows]
+            sides[rows] = 1 - sighting.sides[order[rows]]
+            fingers = sighting.xyz[order[rows]]
+            xyz[rows] = fingers - fingers[:1] + xyz[wrist]
+    return replace(
+        sighting,
+        xy=sighting.xy[order],
+        confidence=sighting.confidence[order],
+        xyz=xyz,
+        sides=sides,
+    )
+
+
+def _layout(joint_set: str) -> _Layout:
+    names = JOINT_SETS[joint_set]
+    mirror = [names.index(mirrored_name(n)) if mirrored_name(n) in names else i for i, n in enumerate(names)]
+    fingers = tuple(
+        np.array([i for i, n in enumerate(names) if n.startswith(f"{side}_hand_")], np.int64)
+        for side in ("left", "right")
+    )
+    body = [i for i in range(len(names)) if mirror[i] != i and "_hand_" not in names[i]]
+    low = [i for i in body if any(word in names[i] for word in _LOWER)]
+    return _Layout(
+        upper=np.array([i for i in body if i not in low]),
+        lower=np.array(low),
+        mirror=np.array(mirror),
+        hands=(fingers[0], fingers[1]),
+        wrists=(names.index("left_wrist"), names.index("right_wrist")),
+    )
