@@ -93,11 +93,11 @@ class TestProject:
         from packaging.requirements import Requirement
 
         lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-        pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+        pins = dict(line.lower().split("==") for line in lines if not line.startswith("#"))
         table = self.project["project"]
         groups = [table["dependencies"], table["optional-dependencies"]["dev"]]
         for requirement in map(Requirement, [line for group in groups for line in group]):
-            assert requirement.specifier.contains(pins[requirement.name]), requirement.name
+            assert requirement.specifier.contains(pins[requirement.name.lower()]), requirement.name
 
     def test_every_dependency_is_used(self):
         imports = {"opencv-contrib-python": "cv2"}

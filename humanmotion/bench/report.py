@@ -83,7 +83,13 @@ class BenchReport:
 
     @classmethod
     def create(
-        cls, bench: str, rows: Sequence[Row], *, seeds: Sequence[int], data: Path | None, quick: bool
+        cls,
+        bench: str,
+        rows: Sequence[Row],
+        *,
+        seeds: Sequence[int],
+        data: Path | None,
+        quick: bool,
     ) -> BenchReport:
         """A report of this machine, with torch's present number of threads."""
         return cls(
@@ -140,6 +146,8 @@ def table(report: BenchReport) -> Table:
         value = "not run" if row.value is None else escape(f"{row.value:.4g} {row.unit}")
         bar = "" if row.bar is None else f"{row.direction} {row.bar:g}"
         mark = {True: "[green]ok[/]", False: "[bold red]MISSED[/]", None: ""}[row.passed]
-        peer = "" if row.baseline is None else escape(f"{row.baseline.name}: {row.baseline.value:.4g}")
+        peer = (
+            "" if row.baseline is None else escape(f"{row.baseline.name}: {row.baseline.value:.4g}")
+        )
         out.add_row(escape(row.id), escape(row.what), value, bar, mark, peer)
     return out

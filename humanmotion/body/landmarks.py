@@ -125,7 +125,8 @@ class _RestPose:
 
         # Near the spot seen from the front, and in front rather than on the back of the head.
         def score(p: Array) -> Array:
-            return 0.3 * p[:, 2] - np.hypot(p[:, 0] - x, p[:, 1] - y)
+            aside: Array = np.hypot(p[:, 0] - x, p[:, 1] - y)
+            return 0.3 * p[:, 2] - aside
 
         return self._best(self._head, score)
 
@@ -134,19 +135,22 @@ class _RestPose:
         hand = self._of(f"{side}_wrist", *fingers)
         wrist = self._joints[SMPLX_JOINTS.index(f"{side}_wrist")]
         reach = float((sign * (self._points[hand, 0] - wrist[0])).max())
-        if part == "thumb":
-            return self._best(hand, lambda p: p[:, 2])
-        # Knuckles lie half-way out, the index finger's in front, the little finger's behind.
-        across = 0.18 * reach if part == "index" else -0.2 * reach
-        spot = wrist + np.array((sign * 0.5 * reach, 0.0, across), np.float32)
+        x, y, z = (reach * share for share in _KNUCKLES[part])
+        spot = wrist + np.array((sign * x, y, z), np.float32)
         return self._best(hand, lambda p: -np.linalg.norm(p - spot, axis=1))
 
 
 _FINGERS = ("index", "middle", "pinky", "ring", "thumb")
 _FACE_OFFSETS = {
-    "eye_inner": (0.018, 0.04),
-    "eye": (0.032, 0.04),
-    "eye_outer": (0.046, 0.04),
-    "mouth": (0.026, -0.035),
+    "eye_inner": (0.017, 0.033),
+    "eye": (0.031, 0.033),
+    "eye_outer": (0.045, 0.033),
+    "mouth": (0.025, -0.033),
 }
-"""Metres aside of the middle line and above the tip of the nose, of a grown-up's face."""
+"""Metres aside of the middle line and above the tip of the nose, as on the default body."""
+_KNUCKLES = {
+    "thumb": (0.22, -0.14, 0.3),
+    "index": (0.5, -0.07, 0.17),
+    "pinky": (0.4, -0.06, -0.16),
+}
+"""Outwards, up and forward of the wrist in lengths of the hand, as on the default body."""

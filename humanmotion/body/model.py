@@ -257,9 +257,10 @@ class BodyModel:
         rest, positions, world = self._kinematics(rotations, betas, expression)
         transforms = skinning_transforms(positions, world, rest)
         dirs = torch.cat((skin.shapedirs, skin.exprdirs), -1)
-        shaped = skin.template + (dirs @ self._coefficients(betas, expression)[..., None, :, None])[
-            ..., 0
-        ]
+        shaped = (
+            skin.template
+            + (dirs @ self._coefficients(betas, expression)[..., None, :, None])[..., 0]
+        )
         lead, flat = transforms.shape[:-3], math.prod(transforms.shape[:-3])
         points = shaped.expand(*lead, *skin.template.shape).reshape(flat, *skin.template.shape)
         moved = skin_points(points.mT, skin.weights.T, transforms.reshape(flat, JOINTS, 3, 4))
@@ -289,7 +290,8 @@ class BodyModel:
         """Hip to knee to ankle in metres `(...)`, mean of both legs."""
         joints = self.rest_joints(betas)
         hip, knee, ankle = (joints[..., list(pair), :] for pair in (HIPS, KNEES, ANKLES))
-        return ((hip - knee).norm(dim=-1) + (knee - ankle).norm(dim=-1)).mean(-1)
+        legs: Tensor = (hip - knee).norm(dim=-1) + (knee - ankle).norm(dim=-1)
+        return legs.mean(-1)
 
     def _rotations(self, poses: dict[str, Tensor | None]) -> Tensor:
         for name, pose in poses.items():
@@ -331,7 +333,9 @@ class BodyModel:
         coefficients = self._coefficients(betas, expression)
         lead = torch.broadcast_shapes(positions.shape[:-2], shift.shape[:-1])
         turned = _flat(rotations.to(self.dtype), lead, (JOINTS, 3, 3), share=False)
-        carry = _flat(skinning_transforms(positions, world, rest), lead, (JOINTS, 3, 4), share=False)
+        carry = _flat(
+            skinning_transforms(positions, world, rest), lead, (JOINTS, 3, 4), share=False
+        )
         corrected = len(self.corrective_joints) > 0
         vertices = pose_blocks(
             self.blocks,
@@ -366,7 +370,7 @@ def _soles(body: BodyArrays) -> tuple[Tensor, Tensor]:
     for ids, ankle, foot in zip(body.soles, ANKLES, FEET, strict=True):
         led = ((part == ankle) | (part == foot)).nonzero()[:, 0]
         if not len(ids) and not len(led):
-            raise BodyError(f"body {body.body_id} has no skin on joints {ankle} and {foot}, its feet")
+            raise BodyError(f"body {body.body_id} has no skin on foot joints {ankle}, {foot}")
         found.append(torch.from_numpy(ids) if len(ids) else led)
     return found[0], found[1]
 

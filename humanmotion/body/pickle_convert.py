@@ -18,7 +18,9 @@ from humanmotion.files import existing_file, read_npz, write_npz
 TIMEOUT_SECONDS = 120.0
 
 
-def convert_pickle(source: str | Path, target: str | Path, *, overwrite: bool = False) -> BodyArrays:
+def convert_pickle(
+    source: str | Path, target: str | Path, *, overwrite: bool = False
+) -> BodyArrays:
     """Write the SMPL-X, SMPL-H or SMPL pickle `source` as the npz `target`; returns its content.
 
     Raises BodyError when the pickle asks for anything but arrays or holds no body (nothing is

@@ -12,6 +12,7 @@ from __future__ import annotations
 import codecs
 import pickle  # noqa: TID251 - the one place that reads pickles, and only through a whitelist
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def _rebuild(kind: type, base: type, state: object) -> object:
     return kind()
 
 
-_MULTIARRAY = np.core.multiarray if not hasattr(np, "_core") else np._core.multiarray
+_MULTIARRAY: Any = import_module("numpy._core.multiarray")
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,

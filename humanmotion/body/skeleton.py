@@ -6,6 +6,7 @@ All joints at one depth are computed at once, so a forward pass takes 10 steps, 
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -51,7 +52,7 @@ def level_indices(device: torch.device) -> tuple[tuple[tuple[Tensor, Tensor], ..
             torch.tensor(joints, device=device),
             torch.tensor([above.index(SMPLX_PARENTS[j]) for j in joints], device=device),
         )
-        for above, joints in zip(LEVELS, LEVELS[1:], strict=False)
+        for above, joints in pairwise(LEVELS)
     ]
     flat = torch.tensor([joint for level in LEVELS for joint in level], device=device)
     return tuple(steps), flat.argsort()

@@ -16,7 +16,7 @@ from torch import Tensor
 BLOCK_VERTICES = 2048
 """Fewer lead to more calls, more to more joints a block; 1024 to 4096 differ by a tenth."""
 CACHE_NUMBERS = 1 << 20
-"""Blended transforms held at once on a CPU (4 MiB of float32); four times more takes twice as long."""
+"""Blended transforms held at once on a CPU (4 MiB of float32): more leaves its cache."""
 DEVICE_NUMBERS = 1 << 28
 """The same on an accelerator, where only memory counts."""
 

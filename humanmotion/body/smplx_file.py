@@ -147,8 +147,10 @@ def _recognise(path: str | Path, kintree: Array) -> tuple[str, tuple[int, ...]]:
     for joint in range(1, joints):
         parent = int(kintree[0, joint])
         # A joint that is merged into ours (SMPL's hand) hangs below it.
-        expected = joint_map[joint] if joint_map.index(joint_map[joint]) < joint else (
-            SMPLX_PARENTS[joint_map[joint]]
+        expected = (
+            joint_map[joint]
+            if joint_map.index(joint_map[joint]) < joint
+            else (SMPLX_PARENTS[joint_map[joint]])
         )
         if not 0 <= parent < joints or joint_map[parent] != expected:
             raise BodyError(f"{path}: joint {joint} hangs below {parent}, not as in {kind}")

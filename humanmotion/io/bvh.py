@@ -1,7 +1,7 @@
 """BVH: the body's 55 joints as animators' programs read them; reading is in bvh_read.py.
 
 Written files rest in a T-pose, y up, facing +z, root offset zero (programs disagree on whether a
-root offset adds to its position channels), angles in the order Z, X, Y without jumps.
+root offset adds to its position channels), angles in the order Y, Z, X without jumps.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from humanmotion.body import BodyModel
 from humanmotion.files import write_text
 from humanmotion.io.axes import turn_up
 from humanmotion.io.bvh_read import read_bvh as read_bvh
-from humanmotion.io.euler import continuous_zxy
+from humanmotion.io.euler import continuous_yzx
 from humanmotion.io.onto_body import pelvis_path
 from humanmotion.io.sampling import evenly_sampled, require_frames
 from humanmotion.joint_sets import SMPLX_JOINTS, SMPLX_PARENTS
@@ -24,7 +24,7 @@ from humanmotion.motion import Motion
 from humanmotion.rotations import rotvec_to_matrix
 
 CENTIMETRES = 100.0
-_ROTATION = "Zrotation Xrotation Yrotation"
+_ROTATION = "Yrotation Zrotation Xrotation"
 
 
 def write_bvh(
@@ -43,7 +43,7 @@ def write_bvh(
     local = rotvec_to_matrix(motion.rotvec.detach().cpu().double())
     local[:, 0] = turn_up(local[:, 0].mT, "y").mT
     pelvis = turn_up(pelvis_path(motion, body).cpu().double(), "y") * scale
-    angles = continuous_zxy(local[:, _file_order()]) * (180 / math.pi)
+    angles = continuous_yzx(local[:, _file_order()]) * (180 / math.pi)
     values = torch.cat((pelvis, angles.reshape(len(motion), -1)), -1).tolist()
     head = ["HIERARCHY", *_hierarchy(rest * scale), "MOTION", f"Frames: {len(motion)}"]
     head.append(f"Frame Time: {1 / motion.fps:.10f}")

@@ -20,6 +20,8 @@ from humanmotion.io.euler import matrix_from_angles
 
 MAX_JOINTS = 2048
 MAX_CHANNELS = 6
+MAX_JOINT_FRAMES = 10_000_000
+"""Joints times frames, 90 minutes of 60 joints at 30 fps; more would not fit into memory."""
 _CHANNELS = {f"{axis}{kind}" for axis in "XYZ" for kind in ("position", "rotation")}
 
 
@@ -83,6 +85,11 @@ def parse_bvh(path: str | Path) -> BvhFile:
     skeleton = _SkeletonParser(path).parse(lines[1:motion])
     count = sum(len(channels or ()) for channels in skeleton.channels)
     frame_time, values = _parse_motion(path, lines[motion + 1 :], count)
+    if len(values) * len(skeleton.names) > MAX_JOINT_FRAMES:
+        raise FileFormatError(
+            f"{path} has {len(values)} frames of {len(skeleton.names)} joints; at most "
+            f"{MAX_JOINT_FRAMES} joint positions are read, so split the file"
+        )
     return BvhFile(skeleton, frame_time, values)
 
 

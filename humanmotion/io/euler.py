@@ -15,12 +15,15 @@ _POLE = 1e-5
 """Nearer to the pole than this (radians), only a sum of two angles is known."""
 
 
-def continuous_zxy(rotations: Tensor) -> Tensor:
-    """Angles `(T, ..., 3)` z, x, y in radians: `Rz(z) Rx(x) Ry(y)` = `rotations` `(T, ..., 3, 3)`.
+def continuous_yzx(rotations: Tensor) -> Tensor:
+    """Angles `(T, ..., 3)` y, z, x in radians: `Ry(y) Rz(z) Rx(x)` = `rotations` `(T, ..., 3, 3)`.
 
-    Of the two triples of angles that mean a rotation, and all their full turns, each frame takes
-    the one whose largest step from the frame before is smallest; at the pole (x = +-90 degrees),
-    where only z +- y is known, both share the change. The first frame starts from zero. Steps
+    Of the six orders this one meets its pole least: knees and elbows bend about its outer axes, the
+    whole body turns about its first; only shoulders come near.
+
+    Of the two triples of angles that mean a rotation, and all their full turns, each frame takes the
+    one whose largest step from the frame before is smallest; at the pole (z = +-90 degrees),
+    where only y +- x is known, both share the change. The first frame starts from zero. Steps
     larger than the movement's own come only from passing near the pole, and stay below 90 degrees
     plus the movement.
     """
@@ -28,8 +31,8 @@ def continuous_zxy(rotations: Tensor) -> Tensor:
     matrix = rotations.detach().cpu().double().reshape(shape[0], -1, 3, 3).numpy()
     first = _first_triple(matrix)
     second = first * (1.0, -1.0, 1.0) + math.pi
-    sums = np.arctan2(matrix[..., 1, 0], matrix[..., 0, 0])
-    at_pole = np.hypot(matrix[..., 0, 1], matrix[..., 1, 1]) < _POLE
+    sums = np.arctan2(matrix[..., 0, 2], matrix[..., 2, 2])
+    at_pole = np.hypot(matrix[..., 0, 0], matrix[..., 2, 0]) < _POLE
     out = np.zeros_like(first)
     previous = np.zeros_like(first[0])
     for frame in range(len(out)):
@@ -51,11 +54,11 @@ def matrix_from_angles(angles: Tensor, axes: str) -> Tensor:
 
 
 def _first_triple(matrix: NDArray[Any]) -> Angles:
-    """The triple with |x| <= 90 degrees; the other one is (z + pi, pi - x, y + pi)."""
-    z = np.arctan2(-matrix[..., 0, 1], matrix[..., 1, 1])
-    x = np.arctan2(matrix[..., 2, 1], np.hypot(matrix[..., 0, 1], matrix[..., 1, 1]))
-    y = np.arctan2(-matrix[..., 2, 0], matrix[..., 2, 2])
-    return np.stack((z, x, y), -1)
+    """The triple with |z| <= 90 degrees; the other one is (y + pi, pi - z, x + pi)."""
+    y = np.arctan2(-matrix[..., 2, 0], matrix[..., 0, 0])
+    z = np.arctan2(matrix[..., 1, 0], np.hypot(matrix[..., 0, 0], matrix[..., 2, 0]))
+    x = np.arctan2(-matrix[..., 1, 2], matrix[..., 1, 1])
+    return np.stack((y, z, x), -1)
 
 
 def _nearest(first: Angles, second: Angles, previous: Angles) -> Angles:
@@ -67,12 +70,12 @@ def _nearest(first: Angles, second: Angles, previous: Angles) -> Angles:
     return nearest
 
 
-def _at_pole(before: Angles, x: Angles, total: Angles) -> Angles:
-    """Angles `(n, 3)` at the pole: z + s y = total with s = sin x, nearest to `before`."""
-    sign = np.sign(np.sin(x))
+def _at_pole(before: Angles, middle: Angles, total: Angles) -> Angles:
+    """Angles `(n, 3)` at the pole: y + s x = total with s = sin z, nearest to `before`."""
+    sign = np.sign(np.sin(middle))
     gap = total - (before[:, 0] + sign * before[:, 2])
     gap -= 2 * math.pi * np.round(gap / (2 * math.pi))
-    step = x - before[:, 1]
+    step = middle - before[:, 1]
     step -= 2 * math.pi * np.round(step / (2 * math.pi))
     steps = np.stack((gap / 2, step, sign * gap / 2), -1)
     return before + steps

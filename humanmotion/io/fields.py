@@ -35,12 +35,14 @@ def numbers(
         raise FileFormatError(
             f"{path}: {key} has shape {array.shape}, expected {_words(shape)}"
         )
-    tensor = torch.from_numpy(np.ascontiguousarray(array).reshape(array.shape)).to(dtype)
-    if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-        bad = (~torch.isfinite(tensor)).reshape(len(tensor), -1).any(-1) if tensor.ndim else None
-        where = f" at row {int(bad.nonzero()[0])}" if bad is not None else ""
+    # In double first: what does not fit the smaller type must show as infinite, not wrap round.
+    wide = array.astype(np.float64)
+    with np.errstate(over="ignore"):
+        bad = ~np.isfinite(wide.astype(np.float32) if dtype == torch.float32 else wide)
+    if bad.any():
+        where = f" at row {np.argwhere(bad)[0][0]}" if bad.ndim else ""
         raise FileFormatError(f"{path}: {key} is not finite{where}")
-    return tensor
+    return torch.from_numpy(wide).to(dtype)
 
 
 def number(arrays: Arrays, key: str, *, path: str | Path) -> float:

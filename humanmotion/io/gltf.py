@@ -38,6 +38,7 @@ _COLOURS = (
 _NEAR_METRES, _FAR_METRES = 0.05, 1000.0
 _CUT_SECONDS = 1e-3
 _STILL = 1e-7
+_SHIFTED_METRES = 1e-5
 
 
 def write_glb(
@@ -106,8 +107,7 @@ class _Writer:
         mesh_node = self._node(gl.Node(name=name, mesh=mesh, skin=len(document.skins) - 1))
         document.scenes[0].nodes += [joints[0], mesh_node]
         self._rotate(motion, joints)
-        pelvis = turn_up(pelvis_path(motion, body), "y")
-        self._track(joints[0], "translation", times=motion.times, values=pelvis)
+        self._move(motion, body, joints)
         if len(skin.morphs):
             weights = skin.morph_weights.reshape(-1)
             self._channel(mesh_node, "weights", times=motion.times, values=weights)
@@ -183,6 +183,16 @@ class _Writer:
         quaternions = _continuous(_quaternions_xyzw(local))
         for joint, node in enumerate(joints):
             self._track(node, "rotation", times=motion.times, values=quaternions[:, joint])
+
+    def _move(self, motion: Motion, body: BodyModel, joints: list[int]) -> None:
+        """The pelvis path, and the few joints (jaw, eyes) that the expression shifts."""
+        pelvis = turn_up(pelvis_path(motion, body), "y")
+        self._track(joints[0], "translation", times=motion.times, values=pelvis)
+        rest = body.rest_joints(motion.betas, motion.expression).detach()
+        for joint, parent in enumerate(body.parents):
+            offset = rest[:, joint] - rest[:, parent]
+            if parent >= 0 and float((offset - offset[:1]).abs().max()) > _SHIFTED_METRES:
+                self._channel(joints[joint], "translation", times=motion.times, values=offset)
 
     def _track(self, node: int, path: str, *, times: Tensor, values: Tensor) -> None:
         """A channel, or where nothing moves the node's own value."""

@@ -1,6 +1,6 @@
 """What glTF needs of a body at one shape, and how far that is from the body itself.
 
-glTF skins have four influences a vertex, joints that do not move with the expression, and no pose
+glTF skins have four influences a vertex, one rest pose whatever the expression, and no pose
 correctives.
 """
 
@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 
 from humanmotion.body import BodyModel
-from humanmotion.io.onto_body import pelvis_path
-from humanmotion.joint_sets import SMPLX_PARENTS
 from humanmotion.motion import JOINTS, Motion
 
 INFLUENCES = 4
@@ -69,7 +67,9 @@ def skinning_residual(motion: Motion, body: BodyModel) -> float:
     some = motion[frames]
     skin = skinned_body(motion, body)
     rotations = some.rotations
-    positions, world = _chain(skin.joints, rotations, pelvis_path(some, body))
+    positions, world = body.frames(
+        rotations, betas=motion.betas, expression=some.expression, transl=some.transl
+    )
     shaped = skin.vertices + torch.einsum("te,evc->tvc", skin.morph_weights[frames], skin.morphs)
     local = shaped[:, :, None] - skin.joints[skin.influences]
     turned = torch.einsum("tvkij,tvkj->tvki", world[:, skin.influences], local)
@@ -106,17 +106,3 @@ def _morphs(motion: Motion, body: BodyModel, vertices: Tensor) -> tuple[Tensor, 
     moved = body.vertices(rest, betas=betas, expression=one).detach() - vertices
     moves = moved.norm(dim=-1).amax(-1) > _SMALLEST_MORPH
     return index[moves], moved[moves]
-
-
-def _chain(joints: Tensor, rotations: Tensor, pelvis: Tensor) -> tuple[Tensor, Tensor]:
-    """Positions `(T, 55, 3)` and world rotations of rest joints `(55, 3)`, as a glTF player does.
-
-    Not `body.frames`: there an expression may move the joints, here nothing does.
-    """
-    places, turns = [pelvis], [rotations[:, 0]]
-    for joint in range(1, JOINTS):
-        above = SMPLX_PARENTS[joint]
-        step = (turns[above] @ (joints[joint] - joints[above])[:, None])[..., 0]
-        places.append(places[above] + step)
-        turns.append(turns[above] @ rotations[:, joint])
-    return torch.stack(places, 1), torch.stack(turns, 1)

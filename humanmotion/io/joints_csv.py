@@ -31,7 +31,10 @@ def write_joints_csv(path: str | Path, motion: Motion, body: BodyModel) -> None:
 
 def read_joints_csv(path: str | Path) -> JointTrack:
     """The joints of a CSV with that header; raises FileFormatError naming the line."""
-    lines = list(csv.reader(io.StringIO(read_text(path))))
+    try:
+        lines = list(csv.reader(io.StringIO(read_text(path))))
+    except csv.Error as error:
+        raise FileFormatError(f"{path} is not CSV: {error}") from error
     names = tuple(cell.removesuffix("_x") for cell in lines[0][1::3]) if lines else ()
     expected = ["time", *(f"{name}_{axis}" for name in names for axis in "xyz")]
     if not names or lines[0] != expected:

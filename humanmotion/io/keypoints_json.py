@@ -31,6 +31,8 @@ _COCO_PARTS = {
     "righthand_kpts": 21,
 }
 _COCO_ALL = sum(_COCO_PARTS.values())
+MAX_PERSON_FRAMES = 500_000
+"""People times frames of one file; more would not fit into memory."""
 
 
 def read_openpose(
@@ -107,7 +109,10 @@ def read_coco_wholebody(path: str | Path, *, fps: float = 30.0) -> list[Keypoint
         images = sorted(images, key=lambda image: image["id"])
         place = {image["id"]: frame for frame, image in enumerate(images)}
         people: dict[Any, Tensor] = {}
-        for frame, track, row in _coco_rows(annotations, place):
+        rows = _coco_rows(annotations, place)
+        if len({track for _, track, _ in rows}) * len(images) > MAX_PERSON_FRAMES:
+            raise FileFormatError(f"{path} has too many people for {len(images)} frames")
+        for frame, track, row in rows:
             people.setdefault(track, torch.zeros(len(images), _COCO_ALL, 3))[frame] = row
         width, height = int(images[0]["width"]), int(images[0]["height"])
         times = _coco_times(images, fps)

@@ -42,6 +42,8 @@ RENEW_SHARE = 0.5
 RENEW_SHIFT = 0.2
 """A median displacement of this share of the longest side asks for a new key frame."""
 STILL_SHARE = 0.03
+RESTING_SHARE = 0.35
+"""No new key frame while this share of the points is nearer to its old place than STILL_SHARE."""
 REUSE_SHIFT = 0.12
 MAX_GAP = 4
 """So many unusable frames in a row (blur, flash, cover) end the link to what was before."""
@@ -261,8 +263,11 @@ class BackgroundTracker:
         segment = self.segments[self._at]
         side = max(gray.shape)
         moved = np.linalg.norm(self._xy[self._seen] - segment.points[self._seen], axis=-1)
+        if (moved < STILL_SHARE * side).mean() > RESTING_SHARE:
+            # The camera rests; what moves or is covered is not the background.
+            return
         shift = float(np.median(moved))
-        thin = self._seen.mean() < RENEW_SHARE and shift > STILL_SHARE * side
+        thin = self._seen.mean() < RENEW_SHARE
         if not thin and shift < RENEW_SHIFT * side:
             return
         if not self._reuse(gray, mask):

@@ -23,12 +23,17 @@ from humanmotion.recovery.rotation_fit import Pair, fit_rotations
 CameraKind = Literal["static", "pan", "moving"]
 Floats = NDArray[np.float64]
 
-STILL_MEDIAN = 1.0 / 640
-"""Median shift from the first view, as a share of the picture's longest side: one pixel at 640."""
-STILL_WORST = 1.6 / 640
 INLIER = 1.5 / 640
+"""A point this near to where a model puts it, as a share of the longest side, agrees with it."""
 INLIER_SHARE = 0.9
-MIN_INLIER_SHARE = 0.6
+REST_QUANTILE = 0.05
+"""All frames but this share must rest."""
+MIN_REST_SHARE = 0.4
+"""Of a standing camera's points so many rest, whoever walks past unmasked: a camera that moves
+leaves hardly any point in its place."""
+MAX_TURN_SHARE = 0.6
+"""Where one rotation explains more points than this, what else moves in the picture moves itself (or
+is near, and the rotation is right all the same)."""
 NOISE = 0.4 / 640
 """Tracking noise per axis."""
 MIN_PARALLAX = 0.5 / 640
@@ -65,25 +70,20 @@ def decide_kind(tracker: BackgroundTracker, *, width: int, height: int) -> KindE
     if known.mean() < 0.5 or not known.any():
         return KindEvidence("static", 0.0, shift, 0.0, None)
     inliers = float(np.median(still[known]))
-    rests = bool(
-        np.median(shift[known]) < STILL_MEDIAN * side
-        and np.quantile(shift[known], 0.98) < STILL_WORST * side
-    )
-    if rests and inliers > INLIER_SHARE:
-        return KindEvidence("static", float(known.mean()) * inliers, shift, inliers, None)
+    share = float(known.mean())
+    if np.quantile(still[known], REST_QUANTILE) > MIN_REST_SHARE and inliers > INLIER_SHARE:
+        return KindEvidence("static", share * inliers, shift, inliers, None)
     centre = np.array([width / 2, height / 2])
     focal = pan_focal(_widest_pairs(tracker, centre), diagonal=math.hypot(width, height))
     used = focal.focal_px if focal else math.hypot(width, height)
     looked = (_vote(s, centre, focal=used, side=side) for s in _longest(tracker))
     votes = [vote for vote in looked if vote is not None]
-    if rests and inliers > MIN_INLIER_SHARE and not _travels(votes, versus="still"):
-        return KindEvidence("static", 0.7 * float(known.mean()) * inliers, shift, inliers, None)
-    moving = _travels(votes, versus="turn")
+    if np.quantile(still[known], REST_QUANTILE) > MIN_REST_SHARE and not _travels(votes, "still"):
+        return KindEvidence("static", share * inliers, shift, inliers, None)
     agreed = float(np.median([v.inliers for v in votes])) if votes else 0.0
-    kind: CameraKind = "moving" if moving else "pan"
-    return KindEvidence(
-        kind, float(known.mean()) * agreed, shift, agreed, None if moving else focal
-    )
+    if _travels(votes, "turn"):
+        return KindEvidence("moving", share * agreed, shift, agreed, None)
+    return KindEvidence("pan", share * agreed, shift, agreed, focal)
 
 
 def _shifts(tracker: BackgroundTracker, side: int) -> tuple[Floats, Floats, NDArray[np.bool_]]:
@@ -163,7 +163,7 @@ def _vote(segment: Segment, centre: Floats, *, focal: float, side: int) -> _Vote
         turn=gric(turn / (NOISE * side), dimension=2, parameters=4),
         travel=gric(_epipolar(a, b, side) / (NOISE * side), dimension=3, parameters=7),
         parallax=float(typical[worst]) / side,
-        inliers=float((turn < 2 * INLIER * side).mean()),
+        inliers=float((turn < INLIER * side).mean()),
     )
 
 
@@ -194,13 +194,17 @@ def _epipolar(a: Floats, b: Floats, side: int) -> Floats:
     return np.asarray(value, np.float64)
 
 
-def _travels(votes: list[_Vote], *, versus: Literal["still", "turn"]) -> bool:
+def _travels(votes: list[_Vote], versus: Literal["still", "turn"]) -> bool:
     """Whether enough key frames see parallax that `versus` does not explain."""
     if not votes:
         return False
-    wins = [
-        vote.travel + GRIC_MARGIN < (vote.turn if versus == "turn" else vote.still)
-        and (vote.parallax > MIN_PARALLAX or versus == "still")
-        for vote in votes
-    ]
+    if versus == "still":
+        wins = [vote.travel + GRIC_MARGIN < vote.still for vote in votes]
+    else:
+        wins = [
+            vote.travel + GRIC_MARGIN < vote.turn
+            and vote.parallax > MIN_PARALLAX
+            and vote.inliers < MAX_TURN_SHARE
+            for vote in votes
+        ]
     return sum(wins) >= max(1.0, MOVING_SHARE * len(wins))

@@ -1,9 +1,10 @@
 """Which way is up in the picture of one shot: from standing bodies, the ground they walk, and habit.
 
 Three witnesses, each with its uncertainty, joined in one small least-squares problem over the
-camera's pitch and roll: people who stand or walk upright point up; the places where feet stand lie
-in one level plane; and cameras are held nearly level, looking slightly down (the distribution that
-WHAM draws its cameras from). Recovery with a known vertical only leaves yaw to the alignment.
+camera's pitch and roll: whoever stands or walks balances, their centre of mass above the foot that
+carries them; the places where feet stand lie in one level plane; and cameras are mostly held nearly
+level, looking slightly down (as in the cameras that WHAM draws for training). With a known vertical
+only yaw is left to the alignment.
 """
 
 from __future__ import annotations
@@ -22,14 +23,27 @@ PRIOR_PITCH, PRIOR_PITCH_SIGMA = 5 * DEGREE, 15 * DEGREE
 """Cameras look this far down, give or take."""
 PRIOR_ROLL_SIGMA = 4 * DEGREE
 BODY_PITCH_SIGMA = 7 * DEGREE
-"""How far a whole shot's fitted bodies may lean along the view although they stand straight."""
+"""How far a whole shot's fitted bodies may lean along the view although they balance."""
 BODY_ROLL_SIGMA = 3 * DEGREE
-BODY_SPREAD = 6 * DEGREE
-"""Sway of an upright person, and the scale beyond which a frame counts as not upright."""
+BODY_SPREAD = 7 * DEGREE
+"""How far a walking body is from balance in one frame."""
+OUTLIER = 22 * DEGREE
+"""Geman-McClure scale: a body this far from the vertical counts a quarter; it may lie or sit."""
+ROLL_TAIL = 2.0
+"""Rolled cameras exist: beyond this many sigmas the prior on roll grows only with a logarithm."""
 GROUND_SIGMA = 0.05
 """Height error of a standing sole in metres, about the same over ten frames."""
 CORRELATED_FRAMES = 10.0
+LARGEST_ROLL = 40 * DEGREE
+"""Nobody films with more: somebody lying is likelier."""
 ROUNDS = 6
+CARRYING_HEIGHT = 0.04
+"""Of two feet the lower one carries; this much lower, in metres, decides it."""
+SEGMENT_MASS = (
+    (0, 0.14), (3, 0.14), (9, 0.22), (15, 0.08), (1, 0.05), (2, 0.05), (4, 0.075), (5, 0.075),
+    (7, 0.04), (8, 0.04), (16, 0.02), (17, 0.02), (18, 0.02), (19, 0.02), (20, 0.015), (21, 0.015),
+)  # fmt: skip
+"""Shares of the body's mass lumped at joints (after Winter, Biomechanics, table 4.1)."""
 
 
 @dataclass(frozen=True)
@@ -61,21 +75,26 @@ class Witness:
 
 
 def shot_gravity(witnesses: Sequence[Witness]) -> Gravity:
-    """Up of one shot from the people in it; with nobody in it, the prior alone."""
-    start = torch.tensor((PRIOR_PITCH, 0.0), dtype=torch.float64)
-    trust = torch.tensor((PRIOR_PITCH_SIGMA, PRIOR_ROLL_SIGMA), dtype=torch.float64) ** -2
-    angles = start
+    """Up of one shot from the people in it; with nobody in it, the prior alone.
+
+    Solved from a level camera and from bodies taken as upright; the cheaper answer is returned.
+    """
+    starts = [torch.tensor((PRIOR_PITCH, 0.0), dtype=torch.float64)]
+    bodies = [w for w in witnesses if float(w.weight.sum()) > 0]
+    if bodies:
+        starts.append(_angles_of(torch.cat([_long_axis(w) for w in bodies]).mean(0)))
+    return min((_solve(witnesses, start) for start in starts), key=lambda g: g.cost)
+
+
+def _solve(witnesses: Sequence[Witness], angles: Tensor) -> Gravity:
     for _ in range(ROUNDS):
-        says = [_Say(torch.diag(trust), trust * (start - angles), 0.0)]
+        says = [_prior(angles)]
         for witness in witnesses:
-            says += [_standing(witness, angles), _ground(witness, angles)]
+            says += [_balance(witness, angles), _ground(witness, angles)]
         normal = torch.stack([s.normal for s in says]).sum(0)
-        step = torch.linalg.solve(normal, torch.stack([s.right for s in says]).sum(0))
-        # A body lying down must not drag the start out of reach of the robust weights at once.
-        angles = angles + step.clamp(-0.35, 0.35)
+        angles = angles + torch.linalg.solve(normal, torch.stack([s.right for s in says]).sum(0))
     sigma = torch.linalg.inv(normal).diagonal().sqrt()
-    cost = sum(s.cost for s in says) + 0.5 * float((trust * (start - angles) ** 2).sum())
-    return Gravity(_up(angles).float(), float(sigma[0]), float(sigma[1]), cost)
+    return Gravity(_up(angles).float(), float(sigma[0]), float(sigma[1]), sum(s.cost for s in says))
 
 
 def gravity_view(up: Tensor) -> Tensor:
@@ -104,10 +123,10 @@ def untilt(joints: Tensor, weight: Tensor) -> Tensor:
 
 
 def _common_lean(joints: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean angle forward along y (radians) of upright people, and how much of it to believe."""
-    body = _body_up(joints)
-    w = weight * _upright(joints)
-    w = w * (body[:, 2] > 0.8)
+    """Mean angle forward along y (radians) of standing people, and how much of it to believe."""
+    up = torch.tensor((0.0, 0.0, 1.0), dtype=joints.dtype)
+    body, standing = _balanced(joints, up)
+    w = weight * standing * (body[:, 2] > 0.8)
     total = w.sum()
     angle = torch.atan2(body[:, 1], body[:, 2])
     mean = (w * angle).sum() / total.clamp(min=1e-6)
@@ -128,22 +147,32 @@ def _slopes(angles: Tensor) -> Tensor:
     return torch.stack((by_pitch, by_roll))
 
 
-def _body_up(joints: Tensor) -> Tensor:
-    """Unit vectors `(n, 3)` from the middle of the ankles to the neck."""
-    return torch.nn.functional.normalize(joints[:, 12] - joints[:, [7, 8]].mean(1), dim=-1)
+def _angles_of(up: Tensor) -> Tensor:
+    """Pitch and roll `(2)` of a camera that sees this direction `(3)` as up."""
+    up = torch.nn.functional.normalize(up.double(), dim=0)
+    return torch.stack((torch.asin(-up[2].clamp(-0.999, 0.999)), torch.atan2(up[0], -up[1])))
 
 
-def _upright(joints: Tensor) -> Tensor:
-    """In [0, 1] `(n)`: legs straight and the trunk in line with them."""
-    trunk = joints[:, 12] - joints[:, [1, 2]].mean(1)
-    legs = joints[:, [1, 2]].mean(1) - joints[:, [7, 8]].mean(1)
-    line = torch.nn.functional.cosine_similarity(trunk, legs, dim=-1)
-    bones = (joints[:, [1, 2]] - joints[:, [4, 5]]).norm(dim=-1) + (
-        joints[:, [4, 5]] - joints[:, [7, 8]]
-    ).norm(dim=-1)
-    reach = (joints[:, [1, 2]] - joints[:, [7, 8]]).norm(dim=-1) / bones.clamp(min=1e-6)
-    straight = ((reach.amax(-1) - 0.85) / 0.1).clamp(0, 1)
-    return straight * ((line - 0.75) / 0.2).clamp(0, 1)
+def _long_axis(witness: Witness) -> Tensor:
+    """Weighted vectors `(n, 3)` from the middle of the ankles to the neck."""
+    return (witness.joints[:, 12] - witness.joints[:, [7, 8]].mean(1)) * witness.weight[:, None]
+
+
+def _balanced(joints: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
+    """Unit vectors `(n, 3)` from the carrying foot to the centre of mass, and `(n)` in [0, 1].
+
+    The second is how straight the carrying leg is: a bent one belongs to somebody who sits or jumps.
+    """
+    mass = joints.new_tensor([m for _, m in SEGMENT_MASS])
+    centre = (joints[:, [j for j, _ in SEGMENT_MASS]] * mass[:, None]).sum(1) / mass.sum()
+    feet = (joints[:, [7, 8]] + joints[:, [10, 11]]) / 2
+    share = torch.softmax(-(feet @ up) / CARRYING_HEIGHT, dim=-1)
+    support = (share[..., None] * feet).sum(1)
+    hips, knees, ankles = joints[:, [1, 2]], joints[:, [4, 5]], joints[:, [7, 8]]
+    bones = (hips - knees).norm(dim=-1) + (knees - ankles).norm(dim=-1)
+    reach = (share * (hips - ankles).norm(dim=-1) / bones.clamp(min=1e-6)).sum(-1)
+    axis = torch.nn.functional.normalize(centre - support, dim=-1)
+    return axis, ((reach - 0.8) / 0.12).clamp(0, 1)
 
 
 @dataclass(frozen=True)
@@ -158,25 +187,37 @@ class _Say:
 _NOTHING = _Say(torch.zeros(2, 2).double(), torch.zeros(2).double(), 0.0)
 
 
-def _standing(witness: Witness, angles: Tensor) -> _Say:
-    """Normal equations of the upright bodies: one observation of pitch and one of roll."""
-    body = _body_up(witness.joints).double()
+def _prior(angles: Tensor) -> _Say:
+    """Cameras held nearly level, with room for the few that are not, but not on their side."""
+    off = angles - torch.tensor((PRIOR_PITCH, 0.0), dtype=torch.float64)
+    trust = torch.tensor((PRIOR_PITCH_SIGMA, PRIOR_ROLL_SIGMA), dtype=torch.float64) ** -2
+    tail = float((off[1] / (ROLL_TAIL * PRIOR_ROLL_SIGMA)) ** 2)
+    trust = trust / torch.tensor((1.0, 1 + tail), dtype=torch.float64)
+    beyond = off[1] - off[1].clamp(-LARGEST_ROLL, LARGEST_ROLL)
+    wall = torch.tensor((0.0, float(beyond != 0) / PRIOR_ROLL_SIGMA**2), dtype=torch.float64)
+    cost = 0.5 * float(trust[0] * off[0] ** 2) + 0.5 * ROLL_TAIL**2 * math.log1p(tail)
+    cost += 0.5 * float(beyond / PRIOR_ROLL_SIGMA) ** 2
+    return _Say(torch.diag(trust + wall), -trust * off - wall * beyond, cost)
+
+
+def _balance(witness: Witness, angles: Tensor) -> _Say:
+    """Normal equations of balanced bodies: one observation of pitch and one of roll."""
+    axis, standing = _balanced(witness.joints.double(), _up(angles))
     slopes = _slopes(angles)
-    slopes = slopes / slopes.norm(dim=-1, keepdim=True)
-    residual = body @ slopes.T
-    behind = body @ _up(angles) <= 0
-    size = torch.where(behind, torch.full_like(residual[:, 0], 2.0), residual.norm(dim=-1))
-    w = witness.weight.double() * _upright(witness.joints).double()
-    w = w / (1 + (size / (3 * BODY_SPREAD)) ** 2) ** 2
-    total = w.sum()
-    if float(total) < 1e-3:
+    residual = axis @ (slopes / slopes.norm(dim=-1, keepdim=True)).T
+    # Upside down looks like upright in the tangent plane: count it as a quarter turn at least.
+    size = residual.norm(dim=-1).clamp(max=1.0).asin()
+    size = torch.where(axis @ _up(angles) <= 0, math.pi - size, size)
+    seen = witness.weight.double() * standing
+    if float(seen.sum()) < 1e-3:
         return _NOTHING
-    mean = (w[:, None] * residual).sum(0) / total
-    seconds = total / CORRELATED_FRAMES
+    share = seen / seen.sum()
     limits = torch.tensor((BODY_PITCH_SIGMA, BODY_ROLL_SIGMA), dtype=torch.float64)
-    information = 1 / (limits**2 + BODY_SPREAD**2 / seconds)
-    cost = 0.5 * float((information * mean**2).sum())
-    return _Say(torch.diag(information), information * mean, cost)
+    trust = 1 / (limits**2 + BODY_SPREAD**2 * CORRELATED_FRAMES / seen.sum())
+    robust = 1 / (1 + (size / OUTLIER) ** 2)
+    pull = share * robust**2
+    cost = 0.5 * float((share * robust * (residual**2 @ trust)).sum())
+    return _Say(torch.diag(trust * pull.sum()), trust * (pull[:, None] * residual).sum(0), cost)
 
 
 def _ground(witness: Witness, angles: Tensor) -> _Say:

@@ -67,11 +67,11 @@ def fit_hand(
 def _fade(seen: Tensor, shot_id: Tensor) -> Tensor:
     """Share of the fitted hand to show `(T)`: 1 where seen, falling to 0 within FADE_FRAMES of it."""
     share = seen.float()
-    for distance in range(1, FADE_FRAMES):
+    for distance in range(1, min(FADE_FRAMES, len(seen))):
         level = 1 - distance / FADE_FRAMES
-        for step in (distance, -distance):
-            moved, shot = torch.roll(seen, step), torch.roll(shot_id, step)
-            share = torch.maximum(share, level * (moved & (shot == shot_id)).float())
+        near = level * (shot_id[distance:] == shot_id[:-distance]).float()
+        share[distance:] = torch.maximum(share[distance:], near * seen[:-distance])
+        share[:-distance] = torch.maximum(share[:-distance], near * seen[distance:])
     return share
 
 

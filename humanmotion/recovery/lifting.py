@@ -37,11 +37,11 @@ from humanmotion.rotations import between_vectors, matrix_to_rotvec, rotvec_to_m
 
 SET = "mediapipe_33"
 BODY_JOINTS = tuple(range(22))
-PIXEL_SIGMA = 0.02
+PIXEL_SIGMA = 0.015
 """Expected 2D error of a landmark, as a share of the person's height in the picture."""
-METRE_SIGMA = 0.05
+METRE_SIGMA = 0.08
 """Expected error of the detector's root-relative 3D, across the view."""
-DEPTH_SIGMA = 0.08
+DEPTH_SIGMA = 0.12
 """The same along the view."""
 OUTLIER = 3.0
 """Geman-McClure scale in sigmas: at that error a landmark counts a quarter."""

@@ -24,7 +24,7 @@ SWAPPED = 0.003
 """Cost of one swapped frame, in sides of the square around the person: the majority decides."""
 TWISTED = 0.02
 """Cost of one frame with only half of the body swapped."""
-HAND = 0.02
+HAND = 0.002
 """Weight of the log odds by which the hand model says which hand it sees."""
 LARGEST_STEP = 0.3
 """Motion between two frames counts up to this many sides: one wild point decides nothing."""

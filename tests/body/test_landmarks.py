@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from humanmotion.body import BodyModel
+from humanmotion.body.smplx_file import read_body
 from humanmotion.errors import BodyError
 from humanmotion.joint_sets import JOINT_SETS
 from humanmotion.rotations import rotvec_to_matrix
@@ -70,7 +73,7 @@ def test_sets_and_ids(marked: BodyModel, small: BodyModel) -> None:
     assert set(marked.landmark_sets) == {"mediapipe_33", "coco_17", "face", "hand21_left"}
     assert marked.face_mesh_ids == (1, 4, 33, 61)
     assert small.face_mesh_ids == ()
-    with pytest.raises(BodyError, match="'face' given; body .* has mediapipe_33, coco_17"):
+    with pytest.raises(BodyError, match=r"'face' given; body .* has mediapipe_33, coco_17"):
         small.landmarks("face", torch.eye(3).expand(55, 3, 3))
 
 
@@ -105,3 +108,10 @@ def test_default_body_has_all_sets(default: BodyModel) -> None:
     sizes = {name: len(default.landmark_skin(name).template) for name in default.landmark_sets}
     assert (sizes["mediapipe_33"], sizes["coco_17"], sizes["hand21_left"]) == (33, 17, 21)
     assert len(default.face_mesh_ids) == sizes["face"]
+
+
+def test_places_found_on_the_default_body_are_close_to_its_table(default_path, default) -> None:
+    arrays = dataclasses.replace(read_body(default_path), landmarks={})
+    found = BodyModel.from_arrays(arrays).landmark_skin("mediapipe_33").template
+    apart = (found - default.landmark_skin("mediapipe_33").template).norm(dim=-1)
+    assert apart.max() < 0.03 and apart.median() < 0.01

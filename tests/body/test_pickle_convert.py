@@ -20,7 +20,9 @@ from humanmotion.errors import BodyError, InputError, OutputError
 
 def chumpy_module(monkeypatch) -> types.ModuleType:
     """Classes under chumpy's names, so that pickles like the official ones can be written."""
-    package, nodes, select = (types.ModuleType(n) for n in ("chumpy", "chumpy.ch", "chumpy.reordering"))
+    package, nodes, select = (
+        types.ModuleType(n) for n in ("chumpy", "chumpy.ch", "chumpy.reordering")
+    )
     nodes.Ch = type("Ch", (), {"__module__": "chumpy.ch"})
     select.Select = type("Select", (), {"__module__": "chumpy.reordering"})
     for module in (package, nodes, select):
@@ -36,7 +38,9 @@ def node(kind: type, **state: object) -> object:
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])
-def test_official_kinds_of_content(tmp_path, monkeypatch, synthetic_body, save_body, protocol) -> None:
+def test_official_kinds_of_content(
+    tmp_path, monkeypatch, synthetic_body, save_body, protocol
+) -> None:
     sparse = pytest.importorskip("scipy.sparse")
     chumpy = chumpy_module(monkeypatch)
     arrays = synthetic_body("SMPL", columns=10, correctives=0.01)

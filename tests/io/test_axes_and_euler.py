@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from humanmotion.io.axes import turn_up
-from humanmotion.io.euler import continuous_zxy, matrix_from_angles
+from humanmotion.io.euler import continuous_yzx, matrix_from_angles
 from humanmotion.rotations import geodesic_distance, rotvec_to_matrix
 
 SHAPES = [(), (1,), (4,), (2, 3)]
@@ -43,33 +43,33 @@ class TestEuler:
     @pytest.mark.parametrize("shape", [(5,), (5, 1), (7, 3), (2, 3, 4)])
     def test_angles_give_the_matrices_back(self, shape):
         R = rotvec_to_matrix(3 * torch.randn(*shape, 3, dtype=torch.float64))
-        again = matrix_from_angles(continuous_zxy(R), "zxy")
+        again = matrix_from_angles(continuous_yzx(R), "yzx")
         assert again.shape == R.shape
         torch.testing.assert_close(again, R, atol=1e-12, rtol=0)
 
     @pytest.mark.parametrize("gap", [0.0, 1e-12, 1e-9, 1e-6, 1e-5, 2e-5, 1e-3])
     @pytest.mark.parametrize("sign", [1.0, -1.0])
     def test_near_the_pole_the_matrices_still_come_back(self, gap, sign):
-        z = torch.linspace(-3, 3, 50, dtype=torch.float64)
-        x = torch.full_like(z, sign * (math.pi / 2 - gap))
-        R = matrix_from_angles(torch.stack((z, x, 0.7 * z), -1), "zxy")
-        again = matrix_from_angles(continuous_zxy(R), "zxy")
-        # Within _POLE of the pole the split of z and y is free: at most twice that in angle.
+        y = torch.linspace(-3, 3, 50, dtype=torch.float64)
+        z = torch.full_like(y, sign * (math.pi / 2 - gap))
+        R = matrix_from_angles(torch.stack((y, z, 0.7 * y), -1), "yzx")
+        again = matrix_from_angles(continuous_yzx(R), "yzx")
+        # Within _POLE of the pole the split of y and x is free: at most twice that in angle.
         assert float(geodesic_distance(again, R).max()) < 4e-5
 
     @pytest.mark.parametrize("axis", range(3))
     def test_many_full_turns_never_jump(self, axis):
         angle = torch.linspace(0, 20, 400, dtype=torch.float64)
         R = rotvec_to_matrix(torch.nn.functional.one_hot(torch.tensor(axis), 3) * angle[:, None])
-        steps = continuous_zxy(R).diff(dim=0).abs().max()
+        steps = continuous_yzx(R).diff(dim=0).abs().max()
         assert float(steps) < 0.06
 
     def test_turning_through_the_pole_goes_straight_on(self):
-        x = torch.linspace(0, math.pi, 100, dtype=torch.float64)
-        fixed = torch.full_like(x, 0.4)
-        R = matrix_from_angles(torch.stack((fixed, x, 2 * fixed), -1), "zxy")
-        angles = continuous_zxy(R)
-        torch.testing.assert_close(angles, torch.stack((fixed, x, 2 * fixed), -1))
+        z = torch.linspace(0, math.pi, 100, dtype=torch.float64)
+        fixed = torch.full_like(z, 0.4)
+        R = matrix_from_angles(torch.stack((fixed, z, 2 * fixed), -1), "yzx")
+        angles = continuous_yzx(R)
+        torch.testing.assert_close(angles, torch.stack((fixed, z, 2 * fixed), -1))
 
     @pytest.mark.parametrize("seed", range(5))
     def test_no_step_is_larger_than_90_degrees_beyond_the_movement(self, seed):
@@ -77,12 +77,12 @@ class TestEuler:
         seconds = torch.arange(3000, dtype=torch.float64)[:, None, None] / 30
         phase = 6 * torch.rand(20, 3, generator=rng, dtype=torch.float64)
         R = rotvec_to_matrix(3 * torch.sin(2 * seconds + phase))
-        angles = continuous_zxy(R)
+        angles = continuous_yzx(R)
         movement = geodesic_distance(R[1:], R[:-1])
         steps = angles.diff(dim=0).abs().amax(-1)
         assert float((steps - movement).max()) < math.pi / 2
         # Angles taken frame by frame do jump, so the law says something.
-        alone = torch.cat([continuous_zxy(frame) for frame in R.split(1)])
+        alone = torch.cat([continuous_yzx(frame) for frame in R.split(1)])
         assert float(alone.diff(dim=0).abs().max()) > 3
 
     @pytest.mark.parametrize("axes", ["".join(p) for p in itertools.permutations("xyz")])

@@ -1,4 +1,4 @@
-"""BVH: exact round trip of our own, other programs' skeletons, and an independent look at the text."""
+"""BVH: exact round trip of our own, other programs' skeletons, a slow reader of its own."""
 
 from __future__ import annotations
 
@@ -252,7 +252,7 @@ class TestOthers:
                 z = math.atan2(-local[0, 1], local[0, 0])
                 cells += [math.degrees(v) for v in (x, y, z)]
             rows.append(" ".join(f"{c:.7f}" for c in cells))
-        head = head.replace("Zrotation Xrotation Yrotation", "Xrotation Yrotation Zrotation")
+        head = head.replace("Yrotation Zrotation Xrotation", "Xrotation Yrotation Zrotation")
         (tmp_path / "x.bvh").write_text("\n".join((f"{head}MOTION", *lines[:2], *rows)) + "\n")
         assert worst(body, motion, read_bvh(tmp_path / "x.bvh", body=body)) < BAR_METRES
 
@@ -337,15 +337,15 @@ def swapped_to_z_up(text: str) -> str:
 
     def row(values):
         x, y, z = values[:3]
-        # Rz Rx Ry about the old axes is Ry(-z) Rx Rz(y) about the new: channels are renamed too.
-        angles = values[3:].reshape(-1, 3) * (-1, 1, 1)
+        # Ry Rz Rx about the old axes is Rz(y) Ry(-z) Rx about the new: channels are renamed too.
+        angles = values[3:].reshape(-1, 3) * (1, -1, 1)
         return np.concatenate(((x, -z, y), angles.reshape(-1)))
 
     def place(name, offset):
         return np.array((offset[0], -offset[2], offset[1]))
 
     new = rewritten(text, place, row)
-    return new.replace("Zrotation Xrotation Yrotation", "Yrotation Xrotation Zrotation")
+    return new.replace("Yrotation Zrotation Xrotation", "Zrotation Yrotation Xrotation")
 
 
 def test_rotations_of_the_test_helpers_are_right():

@@ -105,8 +105,9 @@ class TestOpenPose:
         people = [make_keypoints("openpose_135", seed=s) for s in (0, 1)]
         write_openpose(tmp_path, people)
         first = json.loads((tmp_path / "frame_000000000000_keypoints.json").read_text())
-        assert [len(first["people"][1][f"{part}_keypoints_2d"])
-                for part in ("pose", "face", "hand_left", "hand_right")] == [75, 210, 63, 63]  # fmt: skip
+        sizes = {"pose": 75, "face": 210, "hand_left": 63, "hand_right": 63}
+        for part, size in sizes.items():
+            assert len(first["people"][1][f"{part}_keypoints_2d"]) == size
         names = JOINT_SETS["openpose_135"]
         wrist = people[1].xy[0, names.index("left_wrist")].tolist()
         assert first["people"][1]["hand_left_keypoints_2d"][:2] == pytest.approx(wrist, abs=1e-4)
