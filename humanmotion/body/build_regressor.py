@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from humanmotion.body.build_source import Floats, Ints
@@ -12,16 +13,27 @@ _RIDGE = 1e-3
 
 
 def convex_weights(
-    target: Floats, vertices: Floats, *, keep: int, candidates: int = 80, thin: int = 1
+    target: Floats,
+    vertices: Floats,
+    *,
+    keep: int,
+    candidates: int = 80,
+    thin: int = 1,
+    allowed: NDArray[np.bool_] | None = None,
 ) -> tuple[Ints, Floats]:
     """Vertex ids (k,) and weights (k,), k <= keep, whose mean follows `target`.
 
     `target` (S, 3) is the point over S shapes, `vertices` (S, V, 3) the mesh; shape 0 is the
     template and is matched far more closely than the rest. Weights are non-negative and sum to 1
     (non-negative least squares with a small ridge, which spreads the support around the point).
-    Of the nearest vertices every `thin`-th is a candidate: deep points need far ones, too.
+    Of the nearest vertices every `thin`-th is a candidate: deep points need far ones, too. Only
+    vertices `allowed` (V) are looked at.
     """
-    near = np.argsort(np.linalg.norm(vertices[0] - target[0], axis=1), kind="stable")[: candidates * thin : thin]
+    distance = np.linalg.norm(vertices[0] - target[0], axis=1)
+    if allowed is not None:
+        distance = np.where(allowed, distance, np.inf)
+    near = np.argsort(distance, kind="stable")[: candidates * thin : thin]
+    near = near[np.isfinite(distance[near])]
     importance = np.ones(len(target))
     importance[0] = _TEMPLATE_WEIGHT
     weights = _solve(target, vertices[:, near], importance, ridge=_RIDGE)

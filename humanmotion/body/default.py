@@ -67,10 +67,11 @@ def build(source_folder: str | Path) -> dict[str, NDArray[Any]]:
     samples = build_landmarks.BodySamples(
         np.concatenate([mean[None], people.vertices[:_REGRESSED]]) * scale,
         np.concatenate([people.joints.mean(0)[None], people.joints[:_REGRESSED]]) * scale,
+        weights,
         used,
         source.mirror,
     )
-    return _assemble(samples, quads, weights, shapes)
+    return _assemble(samples, quads, shapes)
 
 
 def _skin(source: Source) -> tuple[Ints, Ints, Floats]:
@@ -111,7 +112,7 @@ def _population(source: Source, used: Ints, weights: Floats) -> _Population:
 
 
 def _assemble(
-    samples: build_landmarks.BodySamples, quads: Ints, weights: Floats, shapes: Floats
+    samples: build_landmarks.BodySamples, quads: Ints, shapes: Floats
 ) -> dict[str, NDArray[Any]]:
     template = samples.vertices[0]
     count = len(template)
@@ -123,7 +124,7 @@ def _assemble(
         "shapedirs": shapes.astype(np.float32),
         "posedirs": np.zeros((count, 3, _POSE_FEATURES), np.int8),
         "J_regressor": regressor.astype(np.float32),
-        "weights": weights.astype(np.float32),
+        "weights": samples.weights.astype(np.float32),
         "f": faces.astype(np.uint32),
         "kintree_table": parents,
         "joint_names": np.array(SMPLX_JOINTS),

@@ -93,11 +93,11 @@ def pose_blocks(
     for start in range(0, max(len(transforms), 1), chunk):
         cut = slice(start, start + chunk)
         some = None if features is None else features[cut]
-        shape, shift = _rows(coefficients, cut), _rows(transl, cut)[..., None]
-        carry = transforms[cut]
+        shape, carry = _rows(coefficients, cut), transforms[cut]
         moved = [_pose_block(block, shape, features=some, transforms=carry) for block in blocks]
-        parts.append((torch.cat(moved, -1) + shift).transpose(1, 2))
-    return torch.cat(parts)
+        parts.append(torch.cat([block.mT for block in moved], 1))
+    vertices = parts[0] if len(parts) == 1 else torch.cat(parts)
+    return vertices + transl[:, None]
 
 
 def _pose_block(

@@ -69,5 +69,6 @@ def _lines(rows: Mapping[str, Any]) -> list[str]:
             lines += [name, *(f"  {item}" for item in value)]
         else:
             text = f"{value:.6g}" if isinstance(value, float) else str(value)
+            text = "none" if value in (None, [], ()) else text
             lines.append(f"{name:<{width}}  {text}")
     return lines

@@ -137,6 +137,8 @@ class _SkeletonParser:
                 raise self._error("one closing brace too many")
             self._open.pop()
         elif word in ("ROOT", "JOINT"):
+            if (word == "ROOT") == bool(self._open):
+                raise self._error(f"{word} stands where it cannot; one skeleton a file is read")
             self._pending = self._add_joint(rest.strip())
         elif word == "END":
             self._pending = -1
@@ -147,8 +149,8 @@ class _SkeletonParser:
 
     def _add_joint(self, name: str) -> int:
         skeleton = self._skeleton
-        if not self._open and skeleton.names:
-            raise self._error("a second skeleton begins; one person a file is read")
+        if not name or (not self._open and skeleton.names):
+            raise self._error("a joint without a name, or a second skeleton")
         if self._open and self._open[-1] < 0:
             raise self._error("a joint inside an end site")
         if name in skeleton.names:

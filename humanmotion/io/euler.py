@@ -21,8 +21,8 @@ def continuous_yzx(rotations: Tensor) -> Tensor:
     Of the six orders this one meets its pole least: knees and elbows bend about its outer axes, the
     whole body turns about its first; only shoulders come near.
 
-    Of the two triples of angles that mean a rotation, and all their full turns, each frame takes the
-    one whose largest step from the frame before is smallest; at the pole (z = +-90 degrees),
+    Of the two triples of angles that mean a rotation, and all their full turns, each frame takes
+    the one whose largest step from the frame before is smallest; at the pole (z = +-90 degrees),
     where only y +- x is known, both share the change. The first frame starts from zero. Steps
     larger than the movement's own come only from passing near the pole, and stay below 90 degrees
     plus the movement.

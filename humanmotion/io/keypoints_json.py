@@ -70,7 +70,11 @@ def openpose_files(path: str | Path) -> list[Path]:
 
 def openpose_summary(path: str | Path) -> dict[str, Any]:
     """Frames, most people in one frame, and frames without anyone (under "problems")."""
-    counts = [len(_people(read_json(file), file)) for file in openpose_files(path)]
+    counts = []
+    for file in openpose_files(path):
+        people = _people(read_json(file), file)
+        _ = [_openpose_rows(person, file) for person in people]
+        counts.append(len(people))
     empty = sum(count == 0 for count in counts)
     problems = [f"nobody is in {empty} of {len(counts)} frames"] if empty else []
     return {
@@ -159,9 +163,14 @@ def _openpose_frame(file: Path, person: int) -> list[list[float]]:
     people = _people(read_json(file), file)
     if person >= len(people):
         return [[0.0, 0.0, 0.0]] * 135
+    return _openpose_rows(people[person], file)
+
+
+def _openpose_rows(person: Any, file: Path) -> list[list[float]]:
     rows: list[list[float]] = []
     for key, count in _OPENPOSE_PARTS.items():
-        part = _triples(people[person], key, count, file)
+        flat = person.get(key, []) if isinstance(person, dict) else None
+        part = _triples(flat, f"{file}: {key}", count)
         # The root of OpenPose's hand is the body's wrist, which is there already.
         rows += part[1:] if key.startswith("hand") else part
     return rows
@@ -174,19 +183,18 @@ def _people(value: Any, file: Path) -> list[Any]:
     return people
 
 
-def _triples(person: Any, key: str, count: int, file: Path) -> list[list[float]]:
-    flat = person.get(key, []) if isinstance(person, dict) else None
+def _triples(flat: Any, where: str, count: int) -> list[list[float]]:
     if flat == []:
         return [[0.0, 0.0, 0.0]] * count
     if not isinstance(flat, list) or len(flat) != 3 * count:
         size = len(flat) if isinstance(flat, list) else "no"
-        raise FileFormatError(f"{file}: {key} has {size} numbers, expected {3 * count}")
+        raise FileFormatError(f"{where} has {size} numbers, expected {3 * count}")
     try:
         values = [float(v) for v in flat]
     except (TypeError, ValueError, OverflowError) as error:
-        raise FileFormatError(f"{file}: {key} holds something that is no number") from error
+        raise FileFormatError(f"{where} holds something that is no number") from error
     if not all(map(math.isfinite, values)):
-        raise FileFormatError(f"{file}: {key} is not finite")
+        raise FileFormatError(f"{where} is not finite")
     return [values[i : i + 3] for i in range(0, len(values), 3)]
 
 

@@ -43,7 +43,7 @@ def _jumps(motion: Motion) -> list[str]:
     found = []
     if len(frames):
         found.append(
-            f"{len(frames)} jumps of more than {JUMP_DEG:g} degrees a frame, the first at frame "
+            f"jumps of more than {JUMP_DEG:g} degrees a frame: {len(frames)}, the first at frame "
             f"{int(frames[0]) + 1} ({SMPLX_JOINTS[int(joints[0])]})"
         )
     speed = motion.transl.diff(dim=0).norm(dim=-1) / motion.times.diff().to(motion.transl.dtype)

@@ -46,6 +46,8 @@ from humanmotion.rotations import matrix_to_rotvec
 CameraKind = Literal["auto", "static", "pan", "moving"]
 DETECTION_SIDE = 1920
 """Longer side in pixels of the pictures people are looked for in."""
+CAMERA_SIDE = 640
+"""Longer side in pixels of the pictures that the camera's motion is read from."""
 MIN_SEEN_SHARE = 0.2
 """Somebody seen in a smaller share of the video is a passer-by and is left out, unless chosen."""
 MAX_PEOPLE = 4
@@ -167,10 +169,11 @@ class _Recovery:
         focal: float | None,
     ) -> tuple[CameraMotion, ...]:
         def compute() -> tuple[CameraMotion, ...]:
-            with closing(read_frames(self._video, max_side=640)) as reader:
+            given = None if focal is None else focal / self._camera_scale
+            with closing(read_frames(self._video, max_side=CAMERA_SIDE)) as reader:
                 frames = self._watched(reader, "camera", len(people))
                 return estimate_motions(
-                    frames, tracks=people.tracks, shots=shots, focal=focal, kind=camera
+                    frames, tracks=people.tracks, shots=shots, focal=given, kind=camera
                 )
 
         settings = {"camera": camera, "focal": focal}
@@ -196,9 +199,14 @@ class _Recovery:
         settings = {"chosen": list(chosen), "body": self._body.sha256}
         return self._runner.run("pose", compute, settings=settings, classes=_KEPT)
 
+    @property
+    def _camera_scale(self) -> float:
+        """Pixels of the full image in one pixel of the pictures that camera motion is read from."""
+        return max(1.0, max(self._info.width, self._info.height) / CAMERA_SIDE)
+
     def _intrinsics(self, cameras: tuple[CameraMotion, ...], shots: tuple[Shot, ...]) -> Tensor:
         """`(T, 3, 3)` in pixels of the upright full-size image."""
-        focal = [c.focal.focal_px for c in cameras]
+        focal = [c.focal.focal_px * self._camera_scale for c in cameras]
         per_frame = torch.tensor(focal)[_shot_id(shots)]
         return intrinsics(per_frame, width=self._info.width, height=self._info.height)
 

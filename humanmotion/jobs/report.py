@@ -46,7 +46,7 @@ def quality(motion: Motion, body: BodyModel) -> dict[str, float]:
     contact = foot_contact(joints, sole=sole, fps=motion.fps)
     # Metres per frame at 30 fps, whatever the video's rate.
     slide = float(foot_sliding(joints, contact)) * motion.fps / 30
-    shake = float(jitter(joints, fps=motion.fps)) if len(motion) > 3 else 0.0
+    shake = float(jitter(joints, fps=motion.fps).mean()) if len(motion) > 3 else 0.0
     return {
         "foot_sliding_mm_per_frame": 1000 * slide,
         "deepest_sole_mm": 1000 * float(floor_penetration(joints, sole=sole).max()),

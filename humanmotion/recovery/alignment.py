@@ -1,9 +1,11 @@
 """Joining two shots at a cut: the body is the only thing both cameras see, and gravity is known.
 
-What is left is one turn about the vertical. It is read off the 3D body: root-relative joints and their
-velocities, fitted over several frames on each side and carried to the middle of the cut, plus the
-direction in which the root moves. Least squares over a turn about one axis is a sum of complex
-numbers, so every joint's say, the residual and the uncertainty come in closed form.
+What is left is one turn about the vertical. It is read off the 3D body on both sides: joints about the
+pelvis and their velocities, fitted over a while on each side and carried to the middle of the cut, and
+the direction in which the root moves. A picture shows a body well across the view and badly along it,
+so every difference is weighed by the error ellipses of both views: what one camera guesses as depth,
+the other often sees. The likelihood is evaluated over the whole circle, which gives the best turn, its
+uncertainty, and the evidence by which flipped readings are compared.
 """
 
 from __future__ import annotations
@@ -15,19 +17,27 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-WINDOW_FRAMES = 7
-"""Frames on each side of a cut that the fit looks at."""
-DECAY_FRAMES = 4.0
+from humanmotion.rotations import rotation_about_z, wrap_angle
+
+WINDOW_SECONDS = 0.4
+"""Frames this near to a cut are looked at."""
+DECAY_SECONDS = 0.15
+"""And count less by this measure."""
+RIDGE_SECONDS = 0.02
 TRUNK = (0, 1, 2, 3, 6, 9, 12, 13, 14, 16, 17)
-TRUNK_SIGMA, LIMB_SIGMA = 0.05, 0.09
-"""Expected position error of root-relative joints, metres."""
-JOINT_SPEED_SIGMA = 0.9
-"""Expected error of root-relative joint velocities, m/s."""
+TRUNK_SIGMA = (0.04, 0.11, 0.04)
+"""Error of trunk joints about the pelvis in metres: across the view, along it, vertical."""
+LIMB_SIGMA = (0.06, 0.16, 0.06)
+SPEED_FACTOR = 10.0
+"""Error of a joint's velocity in m/s for one metre of error of its place."""
 CORRELATION = 4.0
 """Joints of one fit err together: that many say as much as one."""
-HEADING_BIAS = math.radians(5.0)
+OUTLIER = 3.0
+"""Geman-McClure scale in sigmas."""
+HEADING_BIAS = math.radians(4.0)
 """How far a fit's heading may be off on each side, whatever its residual."""
-NOBODY = -1
+STEPS = 180
+"""Turns of 2 degrees that are tried."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +86,7 @@ class Turn:
     sigma_rad: float
     """Infinite without a common person."""
     cost: float
-    """Half the squared residual in sigmas, correlated joints counted once."""
+    """Minus the log of the evidence for these two readings, all turns considered."""
     residual_m: float
 
 
@@ -92,13 +102,13 @@ def read_side(
     """One side of a cut from the `n` frames next to it, joints `(n, 22, 3)`, confidence `(n, 22)`.
 
     A straight line per joint, nearer frames counting more, is evaluated at time `at` (seconds).
-    Frames further than half a second from `at` are left out: the person was not seen at the cut.
+    Frames further than WINDOW_SECONDS from `at` are left out: somebody seen only then is not there.
     """
     relative = (joints - joints[:, :1]).double()
     lag = times.double() - at
     step = float(times.diff().median()) if len(times) > 1 else 1 / 30
-    w = (-lag.abs() / (DECAY_FRAMES * step)).exp()[:, None] * confidence.double()
-    w = w * (lag.abs() < 0.5)[:, None]
+    w = (-lag.abs() / DECAY_SECONDS).exp()[:, None] * confidence.double()
+    w = w * (lag.abs() < max(WINDOW_SECONDS, 2 * step))[:, None]
     total = w.sum(0)
     safe = total.clamp(min=1e-9)
     mean_lag = (w * lag[:, None]).sum(0) / safe
@@ -107,11 +117,12 @@ def read_side(
     spread = (w * off**2).sum(0)
     # A little ridge: two frames must not decide a velocity.
     slope = (w[..., None] * off[..., None] * (relative - mean)).sum(0)
-    slope = slope / (spread + 0.3 * total * step**2).clamp(min=1e-9)[:, None]
+    slope = slope / (spread + total * RIDGE_SECONDS**2).clamp(min=1e-9)[:, None]
+    near = confidence.double() * (w > 0)
     return Side(
         joints=mean - mean_lag[:, None] * slope,
         joint_velocity=slope,
-        confidence=(total / total.amax().clamp(min=1e-9)) * confidence.double().amax(0),
+        confidence=(total > 1e-6) * near.amax(0),
         velocity=velocity.double(),
         velocity_information=velocity_information.double(),
     )
@@ -120,75 +131,77 @@ def read_side(
 def align_sides(before: Sequence[Side], after: Sequence[Side]) -> Turn:
     """The turn about z that takes `after` onto `before`, over all people (same order on both).
 
-    Robust (Geman-McClure) over joints, started from the trunks. Returns an infinite sigma when no
-    joint is seen on both sides.
+    Returns an infinite sigma and cost 0 when nobody is seen on both sides.
     """
-    pairs = [_pair(b, a) for b, a in zip(before, after, strict=True)]
-    a, b, weight = (torch.cat([p[i] for p in pairs]) for i in range(3))
-    is_place = torch.cat([p[3] for p in pairs])
-    if float(weight.sum()) <= 0:
+    yaw = torch.arange(STEPS, dtype=torch.float64) * (2 * math.pi / STEPS)
+    pairs = [(b, a) for b, a in zip(before, after, strict=True) if _common(b, a)]
+    if not pairs:
         return Turn(0.0, math.inf, 0.0, 0.0)
-    robust = torch.ones_like(weight)
-    yaw = torch.zeros((), dtype=torch.float64)
-    for _ in range(5):
-        yaw = _best_turn(a, b, weight * robust)
-        error = ((_turned(a, yaw) - b) ** 2).sum(-1)
-        robust = 1 / (1 + weight * error / 9.0) ** 2
-    scaled = weight * error
-    # Geman-McClure: never more than 9 a joint, so one bad limb does not outvote the rest.
-    cost = 0.5 * (scaled / (1 + scaled / 9.0)).sum() / CORRELATION
-    counted = weight * robust
-    used = counted * is_place
-    residual = ((used * error).sum() / used.sum().clamp(min=1e-9)).sqrt()
-    return Turn(float(yaw), _sigma(a, b, counted), float(cost), float(residual))
+    cost = torch.stack([_pair_cost(b, a, yaw) for b, a in pairs]).sum(0)
+    best = int(cost.argmin())
+    low, middle, high = (float(cost[(best + k) % STEPS]) for k in (-1, 0, 1))
+    bend = max(low - 2 * middle + high, 1e-9)
+    peak = float(yaw[best]) + min(max(0.5 * (low - high) / bend, -0.5), 0.5) * 2 * math.pi / STEPS
+    chance = torch.softmax(-cost, 0)
+    spread = float((chance * wrap_angle(yaw - peak) ** 2).sum())
+    return Turn(
+        yaw_rad=float(wrap_angle(torch.tensor(peak))),
+        sigma_rad=math.sqrt(spread + 2 * HEADING_BIAS**2),
+        cost=-float(torch.logsumexp(-cost, 0)) + math.log(STEPS),
+        residual_m=_residual(pairs, peak),
+    )
 
 
-def _pair(before: Side, after: Side) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Vectors after and before `(N, 3)`, their weights in 1 / error^2, and which are places."""
+def _common(before: Side, after: Side) -> bool:
+    return bool((before.confidence * after.confidence).amax() > 0)
+
+
+def _pair_cost(before: Side, after: Side, yaw: Tensor) -> Tensor:
+    """Minus the log-likelihood `(S)` of one person's two sides at each turn `(S)`."""
+    turn = rotation_about_z(yaw)
     seen = before.confidence * after.confidence
-    trunk = torch.zeros(22, dtype=torch.bool)
-    trunk[list(TRUNK)] = True
-    sigma = torch.where(trunk, TRUNK_SIGMA, LIMB_SIGMA).double()
-    place = seen / (2 * sigma**2)
-    speed = seen / (2 * JOINT_SPEED_SIGMA**2)
-    together = float(seen.amax() > 0)
-    root = _common_information(before, after) * together * CORRELATION
-    a = torch.cat((after.joints, after.joint_velocity, _flat(after.velocity)))
-    b = torch.cat((before.joints, before.joint_velocity, _flat(before.velocity)))
-    weight = torch.cat((place, speed, root[None]))
-    is_place = torch.zeros(45, dtype=torch.float64)
-    is_place[:22] = 1.0
-    return a, b, weight, is_place
+    variance = _variances()
+    places = _ellipse_cost(before.joints, after.joints, turn=turn, variance=variance)
+    speeds = _ellipse_cost(
+        before.joint_velocity, after.joint_velocity, turn=turn, variance=variance * SPEED_FACTOR**2
+    )
+    return (places + speeds) @ seen / CORRELATION + _root_cost(before, after, turn)
 
 
-def _common_information(before: Side, after: Side) -> Tensor:
-    """One number for how well the difference of both root velocities is known, in (s/m)^2.
-
-    The worse direction of each side counts: which one it is in the other's frame is what we seek.
-    """
-    worst = [torch.linalg.eigvalsh(s.velocity_information)[0] for s in (before, after)]
-    return worst[0] * worst[1] / (worst[0] + worst[1]).clamp(min=1e-12)
+def _variances() -> Tensor:
+    """Squared errors `(22, 3)` of joints across the view, along it and vertically (x, y, z)."""
+    sigma = torch.tensor([TRUNK_SIGMA if j in TRUNK else LIMB_SIGMA for j in range(22)])
+    return sigma.double() ** 2
 
 
-def _flat(velocity: Tensor) -> Tensor:
-    return torch.cat((velocity, velocity.new_zeros(1)))[None]
+def _ellipse_cost(before: Tensor, after: Tensor, *, turn: Tensor, variance: Tensor) -> Tensor:
+    """Robust squared distances `(S, J)`, halved, of vectors `(J, 3)` under both error ellipses."""
+    error = before - after @ turn.mT
+    both = torch.diag_embed(variance) + turn[:, None] @ torch.diag_embed(variance) @ turn.mT[:, None]
+    square = (error * torch.linalg.solve(both, error[..., None])[..., 0]).sum(-1)
+    # Ellipses that cross are larger together: without their size, crossed views would always win.
+    size = torch.linalg.det(both).log() - (2 * variance).prod(-1).log()
+    return 0.5 * (square / (1 + square / OUTLIER**2) + size)
 
 
-def _best_turn(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
-    along = (weight * (a[:, :2] * b[:, :2]).sum(-1)).sum()
-    across = (weight * (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])).sum()
-    return torch.atan2(across, along)
+def _root_cost(before: Side, after: Side, turn: Tensor) -> Tensor:
+    """The same `(S)` for the two horizontal velocities of the root."""
+    flat = turn[:, :2, :2]
+    error = before.velocity - after.velocity @ flat.mT
+    spread = [torch.linalg.inv(s.velocity_information) for s in (before, after)]
+    both = spread[0] + flat @ spread[1] @ flat.mT
+    square = (error * torch.linalg.solve(both, error[..., None])[..., 0]).sum(-1)
+    size = torch.linalg.det(both).log()
+    cost: Tensor = 0.5 * (square / (1 + square / OUTLIER**2) + size - size.min())
+    return cost
 
 
-def _turned(a: Tensor, yaw: Tensor) -> Tensor:
-    c, s = yaw.cos(), yaw.sin()
-    return torch.stack((c * a[:, 0] - s * a[:, 1], s * a[:, 0] + c * a[:, 1], a[:, 2]), -1)
-
-
-def _sigma(a: Tensor, b: Tensor, weight: Tensor) -> float:
-    """From the curvature of the cost, correlated joints counted once, and the bias of both sides."""
-    information = (weight * a[:, :2].norm(dim=-1) * b[:, :2].norm(dim=-1)).sum() / CORRELATION
-    return math.sqrt(1 / max(float(information), 1e-9) + 2 * HEADING_BIAS**2)
+def _residual(pairs: Sequence[tuple[Side, Side]], yaw: float) -> float:
+    """Root mean square distance in metres of the joints after the turn, weighted by confidence."""
+    turn = rotation_about_z(torch.tensor(yaw, dtype=torch.float64))
+    square = [((b.joints - a.joints @ turn.T) ** 2).sum(-1) for b, a in pairs]
+    seen = torch.cat([b.confidence * a.confidence for b, a in pairs])
+    return float(((torch.cat(square) * seen).sum() / seen.sum()).sqrt())
 
 
 def mixture_sigma(turn: Turn, *, doubt: float) -> float:

@@ -32,6 +32,8 @@ FEW_LEVELS = 1
 """Pyramid levels above the picture itself; few do where the guess is good."""
 SLOW_PX = 1.5
 """Up to this median step from frame to frame the last place is a good guess."""
+QUICK_SHARE = 0.7
+MOTION_POINTS = 60
 STILL_PX = 0.25
 STILL_RUN = 8
 STILL_STRIDE = 3
@@ -107,7 +109,8 @@ class BackgroundTracker:
             self._start_over(gray, mask)
         else:
             self._follow(gray, mask)
-        self._last = gray, mask
+        if self.current[-1] >= 0:
+            self._last = gray, mask
 
     def finish(self) -> None:
         """Let go of the pictures; no frame can be added afterwards."""
@@ -118,9 +121,9 @@ class BackgroundTracker:
     def _follow(self, gray: Image, mask: Image | None) -> None:
         xy, seen = self._quick(gray, mask)
         if self._weak(seen):
-            xy, seen = self._track(gray, mask, shift=self._coarse_shift(gray))
+            xy, seen = self._track(gray, mask)
         if self._weak(seen) and self._renew_at_last():
-            xy, seen = self._track(gray, mask, shift=self._coarse_shift(gray))
+            xy, seen = self._track(gray, mask)
         if self._weak(seen):
             self._miss(gray, mask)
             return
@@ -131,31 +134,32 @@ class BackgroundTracker:
         self._maybe_renew(gray, mask)
 
     def _quick(self, gray: Image, mask: Image | None) -> tuple[Points, Bools]:
-        """Follow with as little work as the last frames' motion allows, in full if that fails."""
+        """Look where the points were last; finds nothing unless the camera was slow."""
         recent = self.flow[-STILL_RUN:]
-        rests = len(recent) == STILL_RUN and max(recent) < STILL_PX
-        if rests and len(self._seen) >= 2 * STILL_STRIDE * MIN_POINTS:
-            xy, seen = self._track_some(gray, mask)
-            known = int(self._seen[::STILL_STRIDE].sum())
-            if seen.sum() >= max(MIN_POINTS, 0.8 * known) and self._step(xy, seen) < STILL_PX:
+        if recent[-1] > SLOW_PX or self.current[-1] < 0:
+            return self._xy, np.zeros_like(self._seen)
+        if len(recent) == STILL_RUN and max(recent) < STILL_PX:
+            xy, seen = self._look(gray, mask, guess=self._xy, every=STILL_STRIDE)
+            before = int(self._seen[::STILL_STRIDE].sum())
+            if seen.sum() >= max(MIN_POINTS, 0.8 * before) and self._step(xy, seen) < STILL_PX:
                 return xy, seen
-        slow = recent[-1] < SLOW_PX and self.current[-1] >= 0
-        return self._track(gray, mask, levels=FEW_LEVELS if slow else ALL_LEVELS)
+        guess = predict(self.segments[self._at].points, self._xy, self._seen)
+        xy, seen = self._look(gray, mask, guess=guess)
+        kept = seen.sum() >= QUICK_SHARE * self._seen.sum() and self._step(xy, seen) < SLOW_PX
+        return xy, seen & kept
 
-    def _track_some(self, gray: Image, mask: Image | None) -> tuple[Points, Bools]:
+    def _look(
+        self, gray: Image, mask: Image | None, *, guess: Points, levels: int = 0, every: int = 1
+    ) -> tuple[Points, Bools]:
+        """Follow (every so manieth) point from the key frame to near its guess `(n, 2)`."""
         segment = self.segments[self._at]
         assert segment.image is not None
-        some = slice(None, None, STILL_STRIDE)
-        found, good = follow(
-            segment.image,
-            gray,
-            np.ascontiguousarray(segment.points[some]),
-            guess=self._xy[some],
-            mask=mask,
-            levels=FEW_LEVELS,
+        some = slice(None, None, every)
+        points = np.ascontiguousarray(segment.points[some])
+        xy, seen = guess.copy(), np.zeros_like(self._seen)
+        xy[some], seen[some] = follow(
+            segment.image, gray, points, guess=guess[some], mask=mask, levels=levels
         )
-        xy, seen = self._xy.copy(), np.zeros_like(self._seen)
-        xy[some], seen[some] = found, good
         return xy, seen
 
     def _step(self, xy: Points, seen: Bools) -> float:
@@ -170,26 +174,34 @@ class BackgroundTracker:
         self.current.append(self._at)
         self._xy, self._seen = xy, seen
 
-    def _track(
-        self,
-        gray: Image,
-        mask: Image | None,
-        *,
-        shift: Points | None = None,
-        levels: int = ALL_LEVELS,
-    ) -> tuple[Points, Bools]:
-        segment = self.segments[self._at]
-        assert segment.image is not None
-        guess = predict(segment.points, self._xy, self._seen)
-        if shift is not None:
-            guess = guess + shift
-        return follow(segment.image, gray, segment.points, guess=guess, mask=mask, levels=levels)
+    def _track(self, gray: Image, mask: Image | None) -> tuple[Points, Bools]:
+        """Predict by the motion of the whole picture, then follow from the key frame.
+
+        Without the prediction each point needs a coarse pyramid, whose windows reach over to the
+        people.
+        """
+        guess = predict(self.segments[self._at].points, self._xy, self._seen)
+        return self._look(gray, mask, guess=self._carry_on(gray, mask, guess), levels=FEW_LEVELS)
+
+    def _carry_on(self, gray: Image, mask: Image | None, points: Points) -> Points:
+        """Where the picture's motion since the last good frame takes points `(n, 2)`."""
+        assert self._last is not None
+        some = np.flatnonzero(self._seen)
+        some = some[:: max(1, len(some) // MOTION_POINTS)]
+        start = np.ascontiguousarray(self._xy[some])
+        end, good = follow(self._last[0], gray, start, guess=start, mask=mask)
+        if good.sum() < max(MIN_POINTS, WEAK_SHARE * len(some)):
+            start = start + self._coarse_shift(gray)
+            end, good = follow(self._last[0], gray, self._xy[some], guess=start, mask=mask)
+            if good.sum() < MIN_POINTS:
+                return points + self._coarse_shift(gray)
+        return _affine(self._xy[some][good], end[good], points)
 
     def _weak(self, seen: Bools) -> bool:
         return int(seen.sum()) < max(MIN_POINTS, WEAK_SHARE * len(seen))
 
     def _coarse_shift(self, gray: Image) -> Points:
-        """Shift of the whole picture since the last frame `(2)`, for jumps LK cannot bridge."""
+        """Shift of the whole picture since the last good frame `(2)`, for jumps LK cannot bridge."""
         assert self._last is not None
         size = (160, max(16, round(160 * gray.shape[0] / gray.shape[1])))
         before, after = (
@@ -395,21 +407,25 @@ def _lucas_kanade(
 
 
 def predict(points: Points, xy: Points, seen: Bools) -> Points:
-    """Where to look for each point `(n, 2)`: its last place, or where the others' motion takes it.
+    """Where each point `(n, 2)` is: its last place, or where the found ones' motion takes it."""
+    if seen.all():
+        return xy
+    moved = _affine(points[seen], xy[seen], points) if seen.any() else points
+    return np.where(seen[:, None], xy, moved)
 
-    An affine map of the found points, fitted once and refitted without the worst half.
-    """
-    if seen.sum() < 6:
-        return points.copy() if not seen.any() else points + np.median((xy - points)[seen], axis=0)
-    source = np.c_[points, np.ones(len(points))].astype(np.float64)
-    keep = seen
-    for _ in range(2):
-        map_, *_ = np.linalg.lstsq(source[keep], xy[keep].astype(np.float64), rcond=None)
-        error = np.linalg.norm(source @ map_ - xy, axis=-1)
-        keep = seen & (error <= np.median(error[seen]))
-        if keep.sum() < 6:
-            break
-    return np.where(seen[:, None], xy, source @ map_).astype(np.float32)
+
+def _affine(source: Points, target: Points, points: Points) -> Points:
+    """Points `(n, 2)` carried by the affine map that most of `source` to `target` follows."""
+    found = None
+    if len(source) >= 6:
+        # Affine, not a homography: it stays sane where it is extrapolated.
+        found, _ = cv2.estimateAffine2D(
+            source, target, method=cv2.RANSAC, ransacReprojThreshold=3.0, maxIters=200
+        )
+    if found is None:
+        shift = np.median(target - source, axis=0) if len(source) else np.zeros(2)
+        return np.asarray(points + shift, np.float32)
+    return np.asarray(points @ found[:, :2].T + found[:, 2], np.float32)
 
 
 def homography(source: Points, target: Points, seen: Bools) -> Floats:

@@ -25,12 +25,12 @@ Floats = NDArray[np.float64]
 
 INLIER = 1.5 / 640
 """A point this near to where a model puts it, as a share of the longest side, agrees with it."""
-INLIER_SHARE = 0.9
 REST_QUANTILE = 0.05
 """All frames but this share must rest."""
 MIN_REST_SHARE = 0.4
-"""Of a standing camera's points so many rest, whoever walks past unmasked: a camera that moves
-leaves hardly any point in its place."""
+"""Of a standing camera's points so many rest, whoever walks past unmasked. A camera that turns
+leaves hardly any point in its place; one that travels leaves those far away, and its rotation is
+then the identity all the same."""
 MAX_TURN_SHARE = 0.6
 """Where one rotation explains more points than this, what else moves in the picture moves itself (or
 is near, and the rotation is right all the same)."""
@@ -71,17 +71,15 @@ def decide_kind(tracker: BackgroundTracker, *, width: int, height: int) -> KindE
         return KindEvidence("static", 0.0, shift, 0.0, None)
     inliers = float(np.median(still[known]))
     share = float(known.mean())
-    if np.quantile(still[known], REST_QUANTILE) > MIN_REST_SHARE and inliers > INLIER_SHARE:
+    if np.quantile(still[known], REST_QUANTILE) > MIN_REST_SHARE:
         return KindEvidence("static", share * inliers, shift, inliers, None)
     centre = np.array([width / 2, height / 2])
     focal = pan_focal(_widest_pairs(tracker, centre), diagonal=math.hypot(width, height))
     used = focal.focal_px if focal else math.hypot(width, height)
     looked = (_vote(s, centre, focal=used, side=side) for s in _longest(tracker))
     votes = [vote for vote in looked if vote is not None]
-    if np.quantile(still[known], REST_QUANTILE) > MIN_REST_SHARE and not _travels(votes, "still"):
-        return KindEvidence("static", share * inliers, shift, inliers, None)
     agreed = float(np.median([v.inliers for v in votes])) if votes else 0.0
-    if _travels(votes, "turn"):
+    if _travels(votes):
         return KindEvidence("moving", share * agreed, shift, agreed, None)
     return KindEvidence("pan", share * agreed, shift, agreed, focal)
 
@@ -138,7 +136,6 @@ def _widest_pairs(tracker: BackgroundTracker, centre: Floats) -> list[Pair]:
 class _Vote:
     """GRIC per point of each model for the frame of a key frame that turns fit worst."""
 
-    still: float
     turn: float
     travel: float
     parallax: float
@@ -159,7 +156,6 @@ def _vote(segment: Segment, centre: Floats, *, focal: float, side: int) -> _Vote
     a, b = segment.points[good].astype(np.float64), xy[worst][good]
     turn = residual[worst][good]
     return _Vote(
-        still=gric(np.linalg.norm(b - a, axis=-1) / (NOISE * side), dimension=2, parameters=0),
         turn=gric(turn / (NOISE * side), dimension=2, parameters=4),
         travel=gric(_epipolar(a, b, side) / (NOISE * side), dimension=3, parameters=7),
         parallax=float(typical[worst]) / side,
@@ -194,17 +190,12 @@ def _epipolar(a: Floats, b: Floats, side: int) -> Floats:
     return np.asarray(value, np.float64)
 
 
-def _travels(votes: list[_Vote], versus: Literal["still", "turn"]) -> bool:
-    """Whether enough key frames see parallax that `versus` does not explain."""
-    if not votes:
-        return False
-    if versus == "still":
-        wins = [vote.travel + GRIC_MARGIN < vote.still for vote in votes]
-    else:
-        wins = [
-            vote.travel + GRIC_MARGIN < vote.turn
-            and vote.parallax > MIN_PARALLAX
-            and vote.inliers < MAX_TURN_SHARE
-            for vote in votes
-        ]
+def _travels(votes: list[_Vote]) -> bool:
+    """Whether enough key frames see parallax that a rotation does not explain."""
+    wins = [
+        vote.travel + GRIC_MARGIN < vote.turn
+        and vote.parallax > MIN_PARALLAX
+        and vote.inliers < MAX_TURN_SHARE
+        for vote in votes
+    ]
     return sum(wins) >= max(1.0, MOVING_SHARE * len(wins))

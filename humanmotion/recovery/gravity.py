@@ -21,11 +21,11 @@ from humanmotion.rotations import between_vectors
 DEGREE = math.pi / 180
 PRIOR_PITCH, PRIOR_PITCH_SIGMA = 5 * DEGREE, 15 * DEGREE
 """Cameras look this far down, give or take."""
-PRIOR_ROLL_SIGMA = 4 * DEGREE
+PRIOR_ROLL_SIGMA = 5 * DEGREE
 BODY_PITCH_SIGMA = 7 * DEGREE
 """How far a whole shot's fitted bodies may lean along the view although they balance."""
 BODY_ROLL_SIGMA = 3 * DEGREE
-BODY_SPREAD = 7 * DEGREE
+BODY_SPREAD = 5 * DEGREE
 """How far a walking body is from balance in one frame."""
 OUTLIER = 22 * DEGREE
 """Geman-McClure scale: a body this far from the vertical counts a quarter; it may lie or sit."""

@@ -15,6 +15,8 @@ from humanmotion.joint_sets import JOINT_SETS
 from humanmotion.keypoints import Keypoints
 from humanmotion.recovery.content import Content, ContentScorer
 from humanmotion.recovery.detection import Detector, Image, Sighting
+from humanmotion.recovery.shots import find_shots
+from humanmotion.recovery.sides import settle_sides
 from humanmotion.recovery.tracking import Tracker
 
 MIN_SHARE = 0.05
@@ -79,50 +81,57 @@ def find_people(
     if shown is None:
         raise InputError("there is no picture to look for people in; give a video with pictures")
     times = torch.tensor(tracker.times, dtype=torch.float32)
-    tracks = _tracks(tracker, times, shown, size or shown, detector.joint_set)
-    if not tracks:
+    people = _prominent(tracker)
+    if not people:
         raise NothingFoundError(
             f"no person was found in {len(times)} pictures; people must be in view, "
-            "upright enough to be recognised and at least about 60 pixels tall"
+            "recognisable and at least about 60 pixels tall"
         )
     spent = {"decode": decode, **tracker.seconds, "content": content}
-    return People(tracks, times, scorer.result(), *(size or shown), seconds=spent)
+    view = _View(times, shown, size or shown, detector.joint_set)
+    tracks = _tracks(people, view, scorer.result())
+    return People(tracks, times, scorer.result(), *view.size, seconds=spent)
+
+
+@dataclass(frozen=True)
+class _View:
+    times: Tensor
+    shown: tuple[int, int]  # of the pictures looked at
+    size: tuple[int, int]  # that keypoints refer to
+    joint_set: str
+
+
+def _prominent(tracker: Tracker) -> list[dict[int, Sighting]]:
+    people = tracker.people()
+    weight = [sum(s.box.side**2 for s in person.values()) for person in people]
+    return [p for p, share in zip(people, weight, strict=True) if share >= MIN_SHARE * weight[0]]
 
 
 def _tracks(
-    tracker: Tracker, times: Tensor, shown: tuple[int, int], size: tuple[int, int], joint_set: str
+    people: list[dict[int, Sighting]], view: _View, content: Content
 ) -> tuple[Keypoints, ...]:
-    people = tracker.people()
-    weight = [sum(s.box.side**2 for s in sightings.values()) for sightings in people]
-    scale = (size[0] / shown[0], size[1] / shown[1])
-    return tuple(
-        _keypoints(sightings, times, size, scale, joint_set)
-        for sightings, share in zip(people, weight, strict=True)
-        if share >= MIN_SHARE * weight[0]
-    )
+    """Keypoints with left and right settled within each shot."""
+    raw = [_keypoints(person, view) for person in people]
+    breaks = frozenset(shot.start for shot in find_shots(content, raw, times=view.times))
+    settled = (settle_sides(person, view.joint_set, breaks=breaks) for person in people)
+    return tuple(_keypoints(person, view) for person in settled)
 
 
-def _keypoints(
-    sightings: dict[int, Sighting],
-    times: Tensor,
-    size: tuple[int, int],
-    scale: tuple[float, float],
-    joint_set: str,
-) -> Keypoints:
-    frames, joints = len(times), len(JOINT_SETS[joint_set])
+def _keypoints(sightings: dict[int, Sighting], view: _View) -> Keypoints:
+    frames, joints = len(view.times), len(JOINT_SETS[view.joint_set])
+    scale = np.array(view.size, np.float32) / np.array(view.shown, np.float32)
     xy = np.zeros((frames, joints, 2), np.float32)
     confidence = np.zeros((frames, joints), np.float32)
     xyz = np.zeros((frames, joints, 3), np.float32)
     for frame, sighting in sightings.items():
-        xy[frame] = sighting.xy * np.array(scale, np.float32)
+        xy[frame], xyz[frame] = sighting.xy * scale, sighting.xyz
         confidence[frame] = sighting.confidence * sighting.sides
-        xyz[frame] = sighting.xyz
     return Keypoints(
         xy=torch.from_numpy(xy),
         confidence=torch.from_numpy(confidence).clamp(0, 1),
-        times=times,
-        joint_set=joint_set,
-        width=size[0],
-        height=size[1],
+        times=view.times,
+        joint_set=view.joint_set,
+        width=view.size[0],
+        height=view.size[1],
         xyz=torch.from_numpy(xyz),
     )

@@ -108,14 +108,13 @@ def shot_view(person: Seen, frame: ShotFrame, *, sole: Tensor, fps: float) -> Sh
     )
 
 
-def side_of(view: ShotView, *, at: float, last: bool, frames: int) -> Side:
+def side_of(view: ShotView, *, at: float, last: bool) -> Side:
     """The person at the shot's end (`last`) or beginning, carried to time `at`."""
-    part = slice(-frames, None) if last else slice(0, frames)
     velocity, information = view.motion.at(len(view.times) - 1 if last else 0)
     return read_side(
-        view.joints[part, BODY_JOINTS],
-        view.times[part],
-        confidence=view.confidence[part] * (view.weight[part] > 0)[:, None],
+        view.joints[:, BODY_JOINTS],
+        view.times,
+        confidence=view.confidence * (view.weight > 0)[:, None],
         at=at,
         velocity=velocity,
         velocity_information=information,

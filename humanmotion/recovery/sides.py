@@ -28,6 +28,8 @@ HAND = 0.002
 """Weight of the log odds by which the hand model says which hand it sees."""
 LARGEST_STEP = 0.3
 """Motion between two frames counts up to this many sides: one wild point decides nothing."""
+MAX_EDGE = 12
+"""A longer swap that lasts to the end of a run may as well be a change of view: it is left alone."""
 MAX_GAP = 3
 """Frames without the person after which labels before and after are unrelated."""
 _LOWER = ("hip", "knee", "ankle", "heel", "toe")
@@ -79,7 +81,19 @@ def _states(run: list[Sighting], layout: _Layout) -> list[tuple[int, int]]:
     path = [int(cost.argmin())]
     for step in reversed(back):
         path.append(int(step[path[-1]]))
-    return [STATES[i] for i in reversed(path)]
+    upper, lower = (np.array([STATES[i][half] for i in reversed(path)]) for half in (0, 1))
+    return list(zip(_bursts(upper), _bursts(lower), strict=True))
+
+
+def _bursts(swapped: NDArray[np.int64]) -> list[int]:
+    """The same without long swaps that touch either end."""
+    out = swapped.copy()
+    for part in (out, out[::-1]):
+        plain = np.flatnonzero(part == 0)
+        first = int(plain[0]) if len(plain) else len(part)
+        if first > MAX_EDGE:
+            part[:first] = 0
+    return [int(v) for v in out]
 
 
 def _own_costs(sighting: Sighting, layout: _Layout) -> Floats:

@@ -11,7 +11,6 @@ import numpy as np
 from humanmotion.recovery.appearance import Piece, body_colours, link
 from humanmotion.recovery.body_rows import body_rows
 from humanmotion.recovery.detection import Detector, Floats, Image, PersonBox, Sighting
-from humanmotion.recovery.sides import settle_sides
 
 SEARCH_SECONDS = 0.5
 """How often the whole picture is searched while everybody is being followed."""
@@ -73,11 +72,7 @@ class Tracker:
         # A find that lasts for a picture or two of many is a mistake, not a person.
         least = min(3, max(1, len(self.times) // 3))
         pieces = [p for p in self._pieces if len(p.sightings) >= least]
-        breaks = frozenset(self._jumps)
-        return [
-            settle_sides(person.sightings, self.detector.joint_set, breaks=breaks)
-            for person in link(pieces, self.times, self._jumps)
-        ]
+        return [person.sightings for person in link(pieces, self.times, self._jumps)]
 
     def _follow(self, live: _Live, frame: int, image: Image) -> bool:
         sighting = self._look(image, live.box)

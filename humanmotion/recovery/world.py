@@ -19,7 +19,6 @@ from torch import Tensor
 from humanmotion.body import BodyModel
 from humanmotion.errors import MotionError
 from humanmotion.recovery.alignment import (
-    WINDOW_FRAMES,
     CutAlignment,
     Turn,
     align_sides,
@@ -195,8 +194,8 @@ def _merged(
 def _align(before: Sequence[ShotView], after: Sequence[ShotView]) -> tuple[Turn, int]:
     """The turn over one cut, and how many people it rests on."""
     at = float(before[0].times[-1] + after[0].times[0]) / 2
-    left = [side_of(v, at=at, last=True, frames=WINDOW_FRAMES) for v in before]
-    right = [side_of(v, at=at, last=False, frames=WINDOW_FRAMES) for v in after]
+    left = [side_of(v, at=at, last=True) for v in before]
+    right = [side_of(v, at=at, last=False) for v in after]
     common = sum(
         bool((a.confidence * b.confidence).amax() > 0) for a, b in zip(left, right, strict=True)
     )

@@ -86,7 +86,7 @@ class BackdropPass:
         self._sides.use(0)
         self._shadow.use(1)
         program["sides"].value, program["shadow"].value = 0, 1
-        self._context.disable(moderngl.DEPTH_TEST)
+        self._context.disable(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
         self._array.render()
 
     def _upload(self, box: Box) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import NDArray
 
 from humanmotion.errors import UsageError
@@ -86,26 +87,24 @@ class Normals:
     """Smooth vertex normals of one triangle list for any vertices."""
 
     def __init__(self, faces: Array, vertices: int) -> None:
-        self.faces = faces
-        flat = faces.reshape(-1)
-        order = np.argsort(flat, kind="stable")
-        self._corner_face = order // 3
-        self._used, self._starts = np.unique(flat[order], return_index=True)
-        self._count = vertices
+        self._faces = faces
+        ones = np.ones(faces.size, np.float32)
+        corners = (faces.reshape(-1), np.repeat(np.arange(len(faces)), 3))
+        self._gather = scipy.sparse.csr_array((ones, corners), shape=(vertices, len(faces)))
 
     def of(self, vertices: Array) -> Array:
         """Area-weighted unit normals `(V, 3)` float32 of vertices `(V, 3)`; 0 without a face."""
-        flat = face_normals(vertices, self.faces)
-        total = np.zeros((self._count, 3), np.float32)
-        total[self._used] = np.add.reduceat(flat[self._corner_face], self._starts, axis=0)
+        total = self._gather @ face_normals(vertices, self._faces)
         length = np.sqrt(np.einsum("vc,vc->v", total, total))
-        return total / np.maximum(length, 1e-20)[:, None]
+        return total / np.maximum(length, 1e-20)[:, None]  # type: ignore[no-any-return]
 
 
 def face_normals(vertices: Array, faces: Array) -> Array:
     """Normals `(F, 3)`, twice as long as the triangle's area; outwards for a body's faces."""
-    a, b, c = (vertices[faces[:, i]] for i in range(3))
-    (ux, uy, uz), (vx, vy, vz) = (b - a).T, (c - a).T
+    x, y, z = np.ascontiguousarray(vertices.T)
+    a, b, c = (np.ascontiguousarray(faces[:, corner]) for corner in range(3))
+    ux, uy, uz = (axis.take(b) - axis.take(a) for axis in (x, y, z))
+    vx, vy, vz = (axis.take(c) - axis.take(a) for axis in (x, y, z))
     return np.stack((uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx), -1)
 
 

@@ -27,7 +27,16 @@ def test_paths(capsys, tmp_path):
 
 
 def test_table(capsys):
-    emit_table({"a": 1 / 3, "nested": {"bb": True, "c": "x"}, "list": ["p q", "r"], "size": [1, 2]})
+    emit_table(
+        {
+            "a": 1 / 3,
+            "nested": {"bb": True, "c": "x"},
+            "list": ["p q", "r"],
+            "size": [1, 2],
+            "zero": 0,
+            "no": [],
+        }
+    )
     assert capsys.readouterr().out.splitlines() == [
         "a       0.333333",
         "nested",
@@ -37,6 +46,8 @@ def test_table(capsys):
         "  p q",
         "  r",
         "size    [1, 2]",
+        "zero    0",
+        "no      none",
     ]
 
 

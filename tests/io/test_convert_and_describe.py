@@ -152,7 +152,7 @@ class TestDescribe:
     @pytest.mark.parametrize(
         ("change", "words"),
         [
-            ("jump", "1 jumps of more than 60 degrees a frame, the first at frame 10 (left_elbow)"),
+            ("jump", "more than 60 degrees a frame: 1, the first at frame 10 (left_elbow)"),
             ("sunk", "feet are under the floor in 30 frames, at deepest 20 cm"),
             ("floating", "feet stand 20 cm above the floor"),
             ("y up", "the file seems to be y up, not z up"),
@@ -197,12 +197,12 @@ def standing(body) -> Motion:
     """Someone who stands still on the floor for a second."""
     rotvec = torch.zeros(30, 55, 3)
     rotvec[:, 0, 0] = math.pi / 2
-    height = float(body.sole_offset().mean() - body.rest_joints()[10, 1])
-    transl = torch.tensor((0.0, 0.0, height)).repeat(30, 1) + torch.zeros(30, 3)
-    pelvis = body.rest_joints()[0]
-    # Rest joints are y-up and turn about the pelvis: its height is the one thing to get right.
-    transl = transl + torch.tensor((0.0, 0.0, float(pelvis[1]))) - pelvis
-    return Motion.create(rotvec, transl, fps=30.0, body_id=body.body_id, body_sha256=body.sha256)
+    rest = body.rest_joints()
+    height = body.sole_offset().mean() + rest[0, 1] - rest[10, 1]
+    pelvis = torch.stack((torch.zeros(()), torch.zeros(()), height)).expand(30, 3)
+    return Motion.create(
+        rotvec, pelvis - rest[0], fps=30.0, body_id=body.body_id, body_sha256=body.sha256
+    )
 
 
 def spoiled(motion: Motion, change: str) -> Motion:
@@ -214,7 +214,8 @@ def spoiled(motion: Motion, change: str) -> Motion:
     if change == "y up":
         return replace(motion, global_orient=torch.zeros_like(motion.global_orient))
     if change == "fast":
-        return replace(motion, transl=motion.transl + 10.0 * (motion.times >= 20 / 30)[:, None])
+        late = (motion.times >= 20 / 30)[:, None]
+        return replace(motion, transl=motion.transl + late * torch.tensor((10.0, 0.0, 0.0)))
     if change == "gap":
         return replace(motion, times=motion.times + 1.0 * (motion.times > 0.5))
     if change == "absent":
