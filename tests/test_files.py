@@ -66,7 +66,7 @@ class TestNpz:
     @pytest.mark.parametrize(
         "shape",
         [(10**11,), (10**6, 10**6), (10**200, 10**200), (-5,), (-1, 10**12)],
-        ids=str,
+        ids=["long", "wide", "endless", "negative", "mixed"],
     )
     def test_a_header_that_lies_is_refused_before_memory_is_taken(self, tmp_path, shape):
         path = npz_of(tmp_path / "liar.npz", a=npy_header(shape))

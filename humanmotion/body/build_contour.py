@@ -53,11 +53,11 @@ def _contour(
     still = np.einsum("pk,pka->pa", bary, template[faces[index]])
     index, bary = index.copy(), bary.copy()
     hidden = range(_CHIN + 1, _CONTOUR) if turn_deg > 0 else range(_CHIN)
-    side = 1.0 if turn_deg > 0 else -1.0
+    side = float(np.sign(turn_deg))
     head = samples.joints[0, INDEX["head"]]
     front = (template[:, 2] > head[2] + 0.02) & (template[:, 1] > head[1] - 0.08)
     front &= np.abs(template[:, 0]) < 0.1
-    for point in hidden:
+    for point in hidden if turn_deg else ():
         level = front & (np.abs(template[:, 1] - still[point, 1]) < _BAND)
         reach = np.where(level, across * side, -np.inf)
         vertex = int(np.argmax(reach))

@@ -1,8 +1,8 @@
 """Landmark tables of the default body: what detectors look for, as weighted means of vertices.
 
-Face points come from the shipped table that ties MediaPipe's 468 face-mesh points to the source mesh
-(measured on renders of the average head); limb points start from the joints, shifted by offsets
-measured on renders with the pose detector.
+Face points come from the shipped table that ties MediaPipe's 468 face-mesh points to the source
+mesh (measured on renders of the average head). Limb points start from the joints and are shifted to
+where MediaPipe's pose and hand detectors see them on renders of this body.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from humanmotion.body.build_source import Floats, Ints
 from humanmotion.joint_sets import JOINT_SETS, SMPLX_JOINTS
 
 VERTICES_PER_LANDMARK = 8
-# MediaPipe face-mesh points behind the landmarks of a face, left side; the right is found in `_OTHER`.
+# MediaPipe face-mesh points behind the landmarks of the face.
 _ON_FACE = {
     "nose": (4,),
     "left_eye_inner": (362,),
@@ -55,6 +55,28 @@ _SEEN: dict[str, tuple[str, tuple[float, float, float]]] = {
     "ankle": ("ankle", (8.0, 23.7, 7.0)),
     "heel": ("ankle", (-6.0, 1.7, 17.7)),
     "big_toe": ("foot", (20.1, 10.3, -24.4)),
+    # The same of its hand detector, over 489 close-ups; the 4th point of a finger is its tip.
+    "hand_wrist": ("wrist", (12.9, -11.2, 3.8)),
+    "hand_thumb1": ("thumb1", (-0.7, -11.5, 7.5)),
+    "hand_thumb2": ("thumb2", (7.9, -4.3, 4.4)),
+    "hand_thumb3": ("thumb3", (3.9, -3.2, -7.6)),
+    "hand_thumb4": ("thumb3", (-5.0, 1.4, -3.5)),
+    "hand_index1": ("index1", (-2.8, -6.6, -3.3)),
+    "hand_index2": ("index2", (2.4, -7.1, -0.6)),
+    "hand_index3": ("index3", (1.6, -4.9, 0.4)),
+    "hand_index4": ("index3", (-8.1, 0.0, -0.7)),
+    "hand_middle1": ("middle1", (-4.2, -7.8, 0.8)),
+    "hand_middle2": ("middle2", (1.7, -5.7, 1.3)),
+    "hand_middle3": ("middle3", (0.8, -6.0, 3.2)),
+    "hand_middle4": ("middle3", (-8.9, 0.0, 0.7)),
+    "hand_ring1": ("ring1", (-3.1, -8.3, 0.7)),
+    "hand_ring2": ("ring2", (2.4, -6.6, 0.0)),
+    "hand_ring3": ("ring3", (3.0, -4.5, 0.8)),
+    "hand_ring4": ("ring3", (-11.2, -1.6, 3.2)),
+    "hand_pinky1": ("pinky1", (5.5, -5.2, -0.5)),
+    "hand_pinky2": ("pinky2", (2.3, -4.4, -0.5)),
+    "hand_pinky3": ("pinky3", (3.4, -6.1, 0.4)),
+    "hand_pinky4": ("pinky3", (-5.5, -0.5, 2.4)),
 }
 # How many of the outermost vertices make up a landmark: an ear is wide, a toe is not.
 _OUTERMOST = {"ear": 40, "heel": 8, "big_toe": 8}
@@ -112,7 +134,7 @@ def landmark_tables(samples: BodySamples) -> dict[str, NDArray[np.int32] | NDArr
     """The npz keys `landmark_SET_vertices` (L, k) and `landmark_SET_weights` (L, k)."""
     face = face_table(samples.source_vertices)
     named = _named_points(samples, face)
-    seen = {name: _as_seen(samples, name, row) for name, row in named.items() if "hand" not in name}
+    seen = {name: _as_seen(samples, name, row) for name, row in named.items()}
     # COCO's limb landmarks are taken to be where MediaPipe's are; its face points are exact.
     body = {name: row for name, row in seen.items() if name not in _ON_FACE and "ear" not in name}
     sets = {
@@ -120,7 +142,7 @@ def landmark_tables(samples: BodySamples) -> dict[str, NDArray[np.int32] | NDArr
         "coco17": [(named | body)[n] for n in JOINT_SETS["coco_17"]],
     }
     for side in ("left", "right"):
-        sets[f"hand21_{side}"] = [named[n] for n in _hand_names(side)]
+        sets[f"hand21_{side}"] = [seen[n] for n in _hand_names(side)]
     sets["face"] = [(face.vertices[i], face.weights[i]) for i in face.ibug_68]
     out: dict[str, NDArray[np.int32] | NDArray[np.float32]] = {}
     for key, rows in sets.items():
@@ -133,9 +155,7 @@ def landmark_tables(samples: BodySamples) -> dict[str, NDArray[np.int32] | NDArr
     return out
 
 
-def _as_seen(
-    samples: BodySamples, name: str, row: tuple[Ints, Floats]
-) -> tuple[Ints, Floats]:
+def _as_seen(samples: BodySamples, name: str, row: tuple[Ints, Floats]) -> tuple[Ints, Floats]:
     """A landmark moved to where the detector sees it, made of vertices its joint leads."""
     side, _, part = name.rpartition("_") if "_" not in name else name.partition("_")
     lead, shift = _SEEN[part]
@@ -196,11 +216,13 @@ def _extremities(samples: BodySamples, side: str) -> dict[str, Floats]:
     ankle = joints[INDEX[f"{side}_ankle"]]
     on_side = template[:, 0] * sign > 0
     low = on_side & (template[:, 1] < ankle[1])
-    head = on_side & (np.abs(template[:, 1] - eye[1] + 0.02) < 0.03) & (np.abs(template[:, 0]) < 0.12)
+    beside_eye = np.abs(template[:, 1] - eye[1] + 0.02) < 0.03
+    head = on_side & beside_eye & (np.abs(template[:, 0]) < 0.12)
+    inner = low & (template[:, 0] * sign < ankle[0] * sign + 0.04)
     reach = {
         "ear": np.where(head, template[:, 0] * sign, -9),
         "heel": np.where(low, -template[:, 2], -9),
-        "big_toe": np.where(low & (template[:, 0] * sign < ankle[0] * sign + 0.04), template[:, 2], -9),
+        "big_toe": np.where(inner, template[:, 2], -9),
     }
     most = {n: np.argsort(-reach[n], kind="stable")[:count] for n, count in _OUTERMOST.items()}
     return {name: samples.vertices[:, ids].mean(1) for name, ids in most.items()}

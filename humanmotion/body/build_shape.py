@@ -1,8 +1,8 @@
 """Shape and expression space of the default body.
 
 Bodies are drawn at random as blends of the macro morphs (gender, ancestry, age, weight, muscle,
-height, proportions) and a few part morphs. Each is brought to the T-pose with its own joints, and the
-main directions of what differs between them become the shape directions (1 = one standard
+height, proportions) and a few part morphs. Each is brought to the T-pose with its own joints, and
+the main directions of what differs between them become the shape directions (1 = one standard
 deviation). Expressions are fixed combinations of the facial units.
 """
 
@@ -81,9 +81,7 @@ def read_morphs(source: Source) -> Morphs:
     sexes = ("female", "male")
     middle = "young-averagemuscle-averageweight"
     build = {
-        (g, m, w): source.target(
-            f"macro/universal-{g}-young-{_LEVELS[m]}muscle-{_LEVELS[w]}weight"
-        )
+        (g, m, w): source.target(f"macro/universal-{g}-young-{_LEVELS[m]}muscle-{_LEVELS[w]}weight")
         for g in sexes
         for m in range(3)
         for w in range(3)
@@ -182,9 +180,9 @@ def principal_directions(samples: Floats, quads: Ints, count: int) -> tuple[Floa
     scale = np.repeat(np.sqrt(_vertex_area(mean, quads)), 3)
     centred = (samples - mean).reshape(len(samples), -1)
     gram = (centred * scale) @ (centred * scale).T
-    values, vectors = np.linalg.eigh(gram)
-    # A unit vector u of the Gram matrix mixes the samples into direction u.X; the coefficients of
-    # the samples along it have deviation sqrt(value / S).
+    _, vectors = np.linalg.eigh(gram)
+    # With centred samples X and a unit eigenvector u of X X^T, the direction u X / sqrt(S) has
+    # samples of standard deviation 1 along it.
     top = vectors[:, ::-1][:, :count]
     directions = (top.T @ centred / np.sqrt(len(samples))).reshape(count, *mean.shape)
     for i, direction in enumerate(directions):
@@ -202,7 +200,8 @@ def _volume(vertices: Floats, quads: Ints) -> float:
 def _vertex_area(vertices: Floats, quads: Ints) -> Floats:
     a, b, c, d = (vertices[quads[:, i]] for i in range(4))
     area = np.linalg.norm(np.cross(c - a, d - b), axis=1) / 2
-    return np.bincount(quads.ravel(), np.repeat(area / 4, 4), len(vertices))
+    shares = np.bincount(quads.ravel(), np.repeat(area / 4, 4), len(vertices))
+    return np.asarray(shares, np.float64)
 
 
 def expression_directions(source: Source) -> Floats:

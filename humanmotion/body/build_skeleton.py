@@ -1,8 +1,8 @@
-"""Joints of the default body: where they lie in the source mesh and how its A-pose becomes a T-pose.
+"""Joints of the default body: their places in the source mesh, and its way from A-pose to T-pose.
 
 The rest bones must point where the project's motion data expects (an SMPL-X T-pose), yet lie
 inside the body. So the limbs are turned into the T-pose, and then all joints are placed by one
-linear least-squares problem: bone directions fixed, bone lengths free, anatomical joints as targets.
+linear least-squares problem: bone directions fixed, lengths free, anatomical joints as targets.
 """
 
 from __future__ import annotations
@@ -43,11 +43,10 @@ _REST = {
     "left_wrist": (274, 8, -10),
 }
 # How strongly each anatomical joint attracts the placed one; the others weigh 0.3.
-_PULL = {
-    "pelvis": 0.5, "spine1": 0.5, "spine2": 0.5, "spine3": 0.5, "hip": 0.5, "knee": 3.0, "ankle": 3.0, "foot": 0.7, "shoulder": 3.0, "elbow": 3.0,
-    "wrist": 3.0, "neck": 0.5, "head": 1.0,
-}  # fmt: skip
-# Height of the trunk's joints, from the hips (0) to the neck (1); the rig's own are spaced otherwise.
+_PULL = dict.fromkeys(("pelvis", "spine1", "spine2", "spine3", "hip", "neck"), 0.5)
+_PULL |= dict.fromkeys(("knee", "ankle", "shoulder", "elbow", "wrist"), 3.0)
+_PULL |= {"foot": 0.7, "head": 1.0}
+# Height of the trunk's joints between hips (0) and neck (1); the rig spaces its own otherwise.
 _TRUNK = {"pelvis": 0.20, "spine1": 0.37, "spine2": 0.60, "spine3": 0.70}
 # Directions the flesh of the left limbs takes. They differ a little from the bones', which lie off
 # the limb's axis at hip and shoulder: following the bones would bend knees and elbows sideways.
@@ -157,7 +156,7 @@ def _swing(start: Floats, aim: object) -> Floats:
     axis = np.cross(a, b)
     sine = np.linalg.norm(axis)
     angle = np.arctan2(sine, a @ b)
-    return Rotation.from_rotvec(axis * (angle / max(sine, 1e-12))).as_matrix()
+    return np.asarray(Rotation.from_rotvec(axis * (angle / max(sine, 1e-12))).as_matrix())
 
 
 def _turn(along: Floats, across: Floats, to_along: object, to_across: object) -> Floats:

@@ -26,7 +26,10 @@ _SINGLE = {
     "mesh": ("makehuman/base.obj", "3dobjs/base.obj"),
     "rig": ("makehuman/rig.default.json", "rigs/standard/rig.default.json"),
     "weights": ("makehuman/default_weights.mhw", "rigs/standard/weights.default.json"),
-    "groups": ("makehuman/basemesh_vertex_groups.json", "mesh_metadata/basemesh_vertex_groups.json"),
+    "groups": (
+        "makehuman/basemesh_vertex_groups.json",
+        "mesh_metadata/basemesh_vertex_groups.json",
+    ),
     "mirror": ("makehuman/hm08.mirror", "mesh_metadata/hm08.mirror"),
 }
 
@@ -58,7 +61,7 @@ class Source:
         return np.array(place["vertex_indices"])
 
     def target(self, name: str) -> Floats:
-        """Offsets (19158, 3) of one morph, named as `expression/NAME`, `macro/NAME`, `parts/NAME`."""
+        """Offsets (19158, 3) of a morph: `expression/NAME`, `macro/NAME` or `parts/NAME`."""
         offsets = np.zeros_like(self.vertices)
         for line in _read(self.folder, _target_places(name)).splitlines():
             fields = line.split()

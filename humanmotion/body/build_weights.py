@@ -1,4 +1,4 @@
-"""Skin weights of the default body: from the rig's bones onto the 55 joints, smoothed, four at most.
+"""Skin weights of the default body: the rig's bones onto the 55 joints, smoothed, four at most.
 
 Several rig bones (the two halves of a limb, metacarpals, face muscles) share one joint of the
 55-joint tree, which leaves hard edges where the rig had soft ones; diffusion over the mesh softens

@@ -18,16 +18,19 @@ def reconstruct(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")],
     body: Body = None,
     person: Annotated[
-        int | None, typer.Option(help="Which person, 0 = most prominent (the default).")
+        int | None, typer.Option(min=0, help="Which person, 0 = most prominent (the default).")
     ] = None,
     camera: Annotated[
         Literal["auto", "static", "pan", "moving"], typer.Option(help="How the camera moves.")
     ] = "auto",
     focal: Annotated[
-        float | None, typer.Option(help="Focal length in pixels of the upright picture.")
+        float | None, typer.Option(min=1.0, help="Focal length in pixels of the upright picture.")
     ] = None,
     from_stage: Annotated[
-        str | None, typer.Option("--from", help="Redo this stage and those after it.")
+        str | None,
+        typer.Option(
+            "--from", help="Redo people, shots, camera, pose, world or export, and after."
+        ),
     ] = None,
     seed: Seed = 0,
     json: Json = False,

@@ -17,7 +17,7 @@ def view(
     html: Annotated[
         Path | None, typer.Option(help="Write one self-contained page and open nothing.")
     ] = None,
-    port: Annotated[int, typer.Option(help="Port of the viewer's page.")] = 8080,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the viewer's page.")] = 8080,
     body: Body = None,
     overwrite: Overwrite = False,
 ) -> None:

@@ -24,6 +24,7 @@ from humanmotion.io.keypoints_json import (
 )
 from humanmotion.io.keypoints_npz import read_keypoints_npz, write_keypoints_npz
 from humanmotion.io.npz import read_camera, read_motion, write_motion
+from humanmotion.io.onto_body import onto_body
 from humanmotion.io.smplx_params import read_smplx_params, write_smplx_params
 from humanmotion.io.sniff import Format, sniff, unknown_ending
 from humanmotion.io.trc import write_trc
@@ -40,12 +41,13 @@ MOTION_ENDINGS = (".amass.npz", ".smplx.npz", ".npz", ".bvh", ".glb", ".trc", ".
 def read_any(path: str | Path, *, body: BodyModel) -> Motion:
     """The motion in a file of any format that holds one, on `body`.
 
-    A motion.npz keeps the body it names. Raises UsageError for formats that hold no rotations, and
-    what the format's own reader raises.
+    A motion made on another body is put onto this one (see onto_body; noted in `meta["notes"]`).
+    Raises UsageError for formats that hold no rotations, and what the format's own reader raises.
     """
     kind = sniff(path)
     if kind == "motion":
-        return read_motion(path)
+        motion = read_motion(path)
+        return onto_body(motion, body) if motion.body_id else motion
     if kind == "amass":
         return read_amass(path, body=body)
     if kind == "smplx_params":
@@ -121,7 +123,9 @@ def convert_file(
     if kind not in MOTION_FORMATS:
         raise UsageError(f"{source} is a {kind} file, which cannot be converted")
     camera = read_camera(source) if kind == "motion" else None
-    motion = read_any(source, body=body)
+    # From our own npz to another npz no body is needed, so shape and face stay.
+    kept = kind == "motion" and target.suffix.lower() == ".npz"
+    motion = read_motion(source) if kept else read_any(source, body=body)
     notes = tuple(str(note) for note in motion.meta.get("notes", ()))
     return notes + write_any(target, motion, body=body, camera=camera, overwrite=overwrite)
 

@@ -23,11 +23,12 @@ def onto_body(motion: Motion, body: BodyModel) -> Motion:
     named = replace(motion, body_id=body.body_id, body_sha256=body.sha256)
     if _is_same(motion.body_id, body):
         return named
+    note = f"made on body {motion.body_id}; put onto {body.body_id}, without its shape and face"
     moved = replace(
         named,
         betas=torch.zeros_like(motion.betas),
         expression=torch.zeros_like(motion.expression),
-        meta=motion.meta | {"retargeted_from": motion.body_id},
+        meta=motion.meta | {"notes": [*motion.meta.get("notes", ()), note]},
     )
     return stand_on_floor(moved, body)
 

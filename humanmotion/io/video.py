@@ -7,7 +7,7 @@ own time. Pictures come one at a time, so a long video needs no more memory than
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -91,7 +91,7 @@ class FrameReader:
         self._pictures.close()
         self._container.close()
 
-    def _decode(self) -> Iterator[Any]:
+    def _decode(self) -> Generator[tuple[float, Any]]:
         """`(seconds from the first picture, decoded frame)`, times always rising."""
         origin: float | None = None
         step = 1.0 / (_rate(self._stream) or 30.0)
@@ -149,10 +149,10 @@ class FrameReader:
 def read_frames(path: str | Path, *, max_side: int | None = None) -> FrameReader:
     """Pictures of a video in order: an iterator of `(seconds, (H, W, 3) uint8 RGB)`.
 
-    Upright (the rotation tag is applied), square pixels, seconds counted from the first picture and
-    rising, taken from the timestamps. With `max_side`, larger pictures are made smaller so that the
-    longer side has that many pixels. Its `info` is at hand at once; its `warnings` are complete when
-    it ends (a truncated or damaged file yields what can be decoded, and a warning).
+    Upright (the rotation tag is applied), square pixels; seconds are the timestamps, counted from
+    the first picture and always rising. With `max_side`, larger pictures are made smaller so that
+    the longer side has that many pixels. `info` is at hand at once; `warnings` are complete when
+    the pictures end (a truncated or damaged file yields what can be decoded, and a warning).
 
     Raises InputError (no such file), FileFormatError (empty), VideoError (not a video, no picture
     stream, a picture of zero size or beyond MAX_SIDE, or not one picture can be decoded).
@@ -172,6 +172,12 @@ def _open(path: Path) -> Any:
         # Only this one file: a playlist could name others, or addresses in the network.
         container = av.open(str(path.absolute()), options={"protocol_whitelist": "file"})
     except (av.error.FFmpegError, OSError, ValueError) as error:
+        with path.open("rb") as stream:
+            if stream.read(8)[4:] == b"ftyp":
+                raise VideoError(
+                    f"{path} is an mp4 or mov file whose index is missing or damaged; it was "
+                    "probably cut off while it was copied: give the complete file"
+                ) from error
         raise VideoError(f"{path} is not a video that can be read; {ACCEPTED}") from error
     if set(container.format.name.split(",")) & _NO_VIDEO_FORMATS:
         container.close()
@@ -205,7 +211,9 @@ def _rate(stream: Any) -> float:
 
 def _describe(stream: Any, frame: Any, container: Any) -> VideoInfo:
     if max(frame.width, frame.height) > MAX_SIDE:
-        raise VideoError(f"a picture of {frame.width}x{frame.height}; at most {MAX_SIDE} pixels a side")
+        raise VideoError(
+            f"a picture of {frame.width}x{frame.height} in it; at most {MAX_SIDE} pixels a side"
+        )
     rotation = round(frame.rotation / 90) % 4 * 90
     aspect = float(stream.sample_aspect_ratio or 1)
     width = round(frame.width * aspect) if 0.1 < aspect < 10 else frame.width
@@ -271,8 +279,9 @@ def _clock(fps: float | None, times: Sequence[float] | None) -> Iterator[int]:
         yield tick
 
 
-def _encode(path: Path, frames: Iterable[Image], ticks: Iterator[int], *, rate: float | None) -> None:
-    container: Any = None
+def _encode(
+    path: Path, frames: Iterable[Image], ticks: Iterator[int], *, rate: float | None
+) -> None:
     stream: Any = None
     with closing(av.open(str(path), "w")) as container:
         size = (0, 0)
@@ -288,7 +297,8 @@ def _encode(path: Path, frames: Iterable[Image], ticks: Iterator[int], *, rate: 
                     f"a picture is {image.shape} {image.dtype}; all must be {(*size, 3)} uint8"
                 )
             padded = np.pad(image, ((0, size[0] % 2), (0, size[1] % 2), (0, 0)), mode="edge")
-            frame = av.VideoFrame.from_ndarray(padded, format="rgb24")
+            # Left to the encoder, the conversion sometimes gave other bytes for the same pictures.
+            frame = av.VideoFrame.from_ndarray(padded, format="rgb24").reformat(format="yuv420p")
             frame.pts, frame.time_base = tick, Fraction(1, _TICKS)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -300,5 +310,7 @@ def _h264_stream(container: Any, size: tuple[int, int], *, rate: float | None) -
     stream.height, stream.width = size[0] + size[0] % 2, size[1] + size[1] % 2
     stream.pix_fmt = "yuv420p"
     stream.codec_context.time_base = Fraction(1, _TICKS)
-    stream.options = {"preset": "veryfast", "crf": "20"}
+    # Without a rate, reordered frames would make the container's duration wrong.
+    reorder = {} if rate else {"bf": "0"}
+    stream.options = {"preset": "veryfast", "crf": "20"} | reorder
     return stream

@@ -17,6 +17,7 @@ import cv2
 import torch
 from torch import Tensor
 
+import humanmotion
 from humanmotion.body import BodyModel
 from humanmotion.camera import Camera, intrinsics
 from humanmotion.errors import UsageError
@@ -33,11 +34,13 @@ from humanmotion.recovery.face import fit_face
 from humanmotion.recovery.focal import FocalEstimate
 from humanmotion.recovery.hands import fit_hand
 from humanmotion.recovery.integrator import WorldPerson
-from humanmotion.recovery.lifting import Lifted, lift
+from humanmotion.recovery.lifting import lift
 from humanmotion.recovery.odometry import CameraMotion, estimate_motions
 from humanmotion.recovery.people import People, find_people
 from humanmotion.recovery.pose_statistics import PoseStatistics
 from humanmotion.recovery.pose_track import PoseTrack
+from humanmotion.recovery.reprojection import reprojection_share
+from humanmotion.recovery.resection import resect
 from humanmotion.recovery.result import Reconstruction
 from humanmotion.recovery.shots import Shot, find_shots
 from humanmotion.recovery.world import WorldResult, to_world
@@ -52,7 +55,7 @@ MIN_SEEN_SHARE = 0.2
 """Somebody seen in a smaller share of the video is a passer-by and is left out, unless chosen."""
 MAX_PEOPLE = 4
 _KEPT = (
-    Keypoints, People, Content, Shot, CameraMotion, FocalEstimate, Lifted, PoseTrack, WorldPerson,
+    Keypoints, People, Content, Shot, CameraMotion, FocalEstimate, PoseTrack, WorldPerson,
     WorldResult, CutAlignment,
 )  # fmt: skip
 """What stage files may hold."""
@@ -84,7 +87,7 @@ def reconstruct(
     check_targets(folder, overwrite=overwrite or from_stage is not None)
     cv2.setRNGSeed(seed)
     model = BodyModel.load(body)
-    runner = StageRunner(folder / "stages", f"{sha256(video)}-{seed}", from_stage, progress)
+    runner = StageRunner(folder / "stages", f"{humanmotion.__version__}-{sha256(video)}-{seed}", from_stage, progress)
     recovery = _Recovery(Path(video), info, runner, model)
     result = recovery.run(person=person, camera=camera, focal=focal)
     return export(result, model, video=Path(video), folder=folder, runner=runner)
@@ -107,24 +110,21 @@ class _Recovery:
         )
         cameras = self._cameras(people, shots, camera=camera, focal=focal)
         lifted = self._poses([people.tracks[i] for i in chosen], shots, cameras, chosen)
-        world = self._runner.run(
-            "world",
-            lambda: to_world([f.track for f in lifted], shots=shots, cameras=cameras,
-                             body=self._body),
-            settings={},
-            classes=_KEPT,
-        )  # fmt: skip
+        world = self._world(lifted, shots, cameras)
         motions = tuple(
-            self._motion(w, f.track, shots, index)
+            self._motion(w, f, shots, index)
             for w, f, index in zip(world.people, lifted, chosen, strict=True)
         )
+        seen_by = self._camera(world, cameras, shots)
         return Reconstruction(
             people=motions,
-            camera=self._camera(world, cameras, shots),
+            camera=seen_by,
             shots=shots,
             camera_kinds=tuple(c.kind for c in cameras),
             cuts=world.cuts,
-            reprojection=lifted[0].reprojection / lifted[0].size_px,
+            reprojection=reprojection_share(
+                motions[0], seen_by, keypoints=people.tracks[chosen[0]], body=self._body
+            ),
             warnings=(*people.warnings, *_camera_warnings(cameras, shots)),
         )
 
@@ -185,11 +185,11 @@ class _Recovery:
         shots: tuple[Shot, ...],
         cameras: tuple[CameraMotion, ...],
         chosen: Sequence[int],
-    ) -> tuple[Lifted, ...]:
+    ) -> tuple[PoseTrack, ...]:
         shot_id = _shot_id(shots)
         K = self._intrinsics(cameras, shots)
 
-        def compute() -> tuple[Lifted, ...]:
+        def compute() -> tuple[PoseTrack, ...]:
             fitted = []
             for number, track in enumerate(tracks):
                 self._runner.progress("pose", number / len(tracks))
@@ -198,6 +198,19 @@ class _Recovery:
 
         settings = {"chosen": list(chosen), "body": self._body.sha256}
         return self._runner.run("pose", compute, settings=settings, classes=_KEPT)
+
+    def _world(
+        self,
+        tracks: Sequence[PoseTrack],
+        shots: tuple[Shot, ...],
+        cameras: tuple[CameraMotion, ...],
+    ) -> WorldResult:
+        def compute() -> WorldResult:
+            world = to_world(tracks, shots=shots, cameras=cameras, body=self._body)
+            K = self._intrinsics(cameras, shots)
+            return resect(world, tracks, K=K, shots=shots, cameras=cameras, body=self._body)
+
+        return self._runner.run("world", compute, settings={}, classes=_KEPT)
 
     @property
     def _camera_scale(self) -> float:
@@ -244,15 +257,14 @@ class _Recovery:
         )
 
 
-def _fit_person(track: Keypoints, body: BodyModel, *, K: Tensor, shot_id: Tensor) -> Lifted:
+def _fit_person(track: Keypoints, body: BodyModel, *, K: Tensor, shot_id: Tensor) -> PoseTrack:
     """Body, then both hands, then the face of one person."""
     statistics = PoseStatistics.load("body_pose")
-    lifted = lift(track, body, K=K, shot_id=shot_id, statistics=statistics)
-    fitted = lifted.track
+    fitted = lift(track, body, K=K, shot_id=shot_id, statistics=statistics)
     if "hand21_left" in body.landmark_sets:
         fitted = fit_hand(fitted, track, body, side="left", shot_id=shot_id)
         fitted = fit_hand(fitted, track, body, side="right", shot_id=shot_id)
-    return replace(lifted, track=fit_face(fitted, track, body))
+    return fit_face(fitted, track, body)
 
 
 def _chosen(people: People, person: int | None) -> list[int]:

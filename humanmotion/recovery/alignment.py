@@ -19,15 +19,15 @@ from torch import Tensor
 
 from humanmotion.rotations import rotation_about_z, wrap_angle
 
-WINDOW_SECONDS = 0.4
+WINDOW_SECONDS = 0.3
 """Frames this near to a cut are looked at."""
-DECAY_SECONDS = 0.15
+DECAY_SECONDS = 0.1
 """And count less by this measure."""
 RIDGE_SECONDS = 0.02
 TRUNK = (0, 1, 2, 3, 6, 9, 12, 13, 14, 16, 17)
-TRUNK_SIGMA = (0.04, 0.11, 0.04)
+TRUNK_SIGMA = (0.05, 0.075, 0.05)
 """Error of trunk joints about the pelvis in metres: across the view, along it, vertical."""
-LIMB_SIGMA = (0.06, 0.16, 0.06)
+LIMB_SIGMA = (0.08, 0.12, 0.08)
 SPEED_FACTOR = 10.0
 """Error of a joint's velocity in m/s for one metre of error of its place."""
 CORRELATION = 4.0
@@ -49,7 +49,7 @@ class CutAlignment:
     yaw_rad: float
     """Turn about the vertical from the later shot's gravity-view frame to the earlier one's."""
     sigma_rad: float
-    """Its standard deviation; pi when nobody was seen on both sides."""
+    """Its uncertainty (68 %) if `flipped` is right; pi when nobody was seen on both sides."""
     flipped: bool
     """Whether front and back had to be exchanged on one side and not on the other."""
     flip_doubt: float
@@ -142,14 +142,19 @@ def align_sides(before: Sequence[Side], after: Sequence[Side]) -> Turn:
     low, middle, high = (float(cost[(best + k) % STEPS]) for k in (-1, 0, 1))
     bend = max(low - 2 * middle + high, 1e-9)
     peak = float(yaw[best]) + min(max(0.5 * (low - high) / bend, -0.5), 0.5) * 2 * math.pi / STEPS
-    chance = torch.softmax(-cost, 0)
-    spread = float((chance * wrap_angle(yaw - peak) ** 2).sum())
     return Turn(
         yaw_rad=float(wrap_angle(torch.tensor(peak))),
-        sigma_rad=math.sqrt(spread + 2 * HEADING_BIAS**2),
+        sigma_rad=math.hypot(_half_width(cost, yaw - peak), math.sqrt(2) * HEADING_BIAS),
         cost=-float(torch.logsumexp(-cost, 0)) + math.log(STEPS),
         residual_m=_residual(pairs, peak),
     )
+
+
+def _half_width(cost: Tensor, away: Tensor) -> float:
+    """Angle around the best turn that holds 68 % of the likelihood; `away` `(S)` from it, radians."""
+    order = wrap_angle(away).abs().argsort()
+    held = torch.softmax(-cost, 0)[order].cumsum(0)
+    return float(wrap_angle(away).abs()[order[int((held < 0.68).sum().clamp(max=len(order) - 1))]])
 
 
 def _common(before: Side, after: Side) -> bool:
@@ -179,9 +184,9 @@ def _ellipse_cost(before: Tensor, after: Tensor, *, turn: Tensor, variance: Tens
     error = before - after @ turn.mT
     both = torch.diag_embed(variance) + turn[:, None] @ torch.diag_embed(variance) @ turn.mT[:, None]
     square = (error * torch.linalg.solve(both, error[..., None])[..., 0]).sum(-1)
-    # Ellipses that cross are larger together: without their size, crossed views would always win.
-    size = torch.linalg.det(both).log() - (2 * variance).prod(-1).log()
-    return 0.5 * (square / (1 + square / OUTLIER**2) + size)
+    # The ellipses' own size is left out on purpose: errors along the view are no noise but turns and
+    # bends of the whole body, and counting it draws every answer towards parallel views.
+    return 0.5 * square / (1 + square / OUTLIER**2)
 
 
 def _root_cost(before: Side, after: Side, turn: Tensor) -> Tensor:
@@ -191,9 +196,7 @@ def _root_cost(before: Side, after: Side, turn: Tensor) -> Tensor:
     spread = [torch.linalg.inv(s.velocity_information) for s in (before, after)]
     both = spread[0] + flat @ spread[1] @ flat.mT
     square = (error * torch.linalg.solve(both, error[..., None])[..., 0]).sum(-1)
-    size = torch.linalg.det(both).log()
-    cost: Tensor = 0.5 * (square / (1 + square / OUTLIER**2) + size - size.min())
-    return cost
+    return 0.5 * square / (1 + square / OUTLIER**2)
 
 
 def _residual(pairs: Sequence[tuple[Side, Side]], yaw: float) -> float:
@@ -202,10 +205,3 @@ def _residual(pairs: Sequence[tuple[Side, Side]], yaw: float) -> float:
     square = [((b.joints - a.joints @ turn.T) ** 2).sum(-1) for b, a in pairs]
     seen = torch.cat([b.confidence * a.confidence for b, a in pairs])
     return float(((torch.cat(square) * seen).sum() / seen.sum()).sqrt())
-
-
-def mixture_sigma(turn: Turn, *, doubt: float) -> float:
-    """Standard deviation of the yaw when with probability `doubt` it could be anything; at most pi."""
-    if not math.isfinite(turn.sigma_rad):
-        return math.pi
-    return min(math.sqrt(turn.sigma_rad**2 + doubt * math.pi**2 / 3), math.pi)

@@ -120,7 +120,8 @@ def link(pieces: list[Piece], times: list[float], jumps: list[int]) -> list[Piec
         if not costs:
             return sorted(people, key=lambda p: -p.prominence)
         _, i, j = min(costs)
-        joined = Piece(people[i].sightings | people[j].sightings, people[i].colours + people[j].colours)
+        a, b = people[i], people[j]
+        joined = Piece(a.sightings | b.sightings, a.colours + b.colours)
         people = [p for k, p in enumerate(people) if k not in (i, j)] + [joined]
 
 

@@ -40,8 +40,8 @@ STILL_STRIDE = 3
 """After a run of frames slower than STILL_PX only every third point is looked at."""
 WEAK_SHARE = 0.25
 """With a smaller share of its points followed, a key frame has lost the picture."""
-RENEW_SHARE = 0.5
-RENEW_SHIFT = 0.2
+RENEW_SHARE = 0.4
+RENEW_SHIFT = 0.3
 """A median displacement of this share of the longest side asks for a new key frame."""
 STILL_SHARE = 0.03
 RESTING_SHARE = 0.35
@@ -52,7 +52,7 @@ MAX_GAP = 4
 MAX_KEPT_IMAGES = 64
 
 
-@dataclass
+@dataclass(eq=False)
 class Segment:
     """One key frame, its points, and where they were seen."""
 

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
-from humanmotion.recovery.background import BackgroundTracker, Segment
+from humanmotion.recovery.background import MIN_POINTS, BackgroundTracker, Segment
 from humanmotion.recovery.parallax_fit import ParallaxFit, fit_parallax
 from humanmotion.recovery.rotation_fit import fit_rotations
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 AVERAGING_ROUNDS = 3
 UNIT_RANGE = (0.05, 20.0)
@@ -62,10 +63,16 @@ def camera_path(
     `centre` `(2)` and `focal` in tracked pixels. Frames without a view take their neighbours' pose,
     interpolated; a shot in which nothing was followed stands still.
     """
-    fitted = [_fit(s, centre=centre, focal=focal, travels=travels) for s in tracker.segments]
+    fitted: list[_Fitted] = []
     keys: list[_Key] = []
-    for item in fitted:
-        keys.append(_key_pose(item, fitted, keys))
+    for segment in tracker.segments:
+        above = fitted[segment.parent] if segment.parent >= 0 else None
+        if travels:
+            lens = (centre, focal)
+            fitted.append(_fit_travel(segment, above, _neighbours(tracker, segment), lens))
+        else:
+            fitted.append(_fit_turn(segment, centre, focal))
+        keys.append(_key_pose(fitted[-1], fitted, keys))
     _close_loops(tracker, fitted, keys)
     frames = len(tracker)
     path = CameraPath(
@@ -83,15 +90,59 @@ def camera_path(
     return _filled(tracker.current, path)
 
 
-def _fit(segment: Segment, *, centre: Floats, focal: float, travels: bool) -> _Fitted:
+def _fit_turn(segment: Segment, centre: Floats, focal: float) -> _Fitted:
     _, xy, seen = segment.stacked()
     key = segment.points - centre
-    ray = np.c_[key / focal, np.ones(len(key))]
-    if travels and len(xy) > 1:
-        return _Fitted(segment, fit_parallax(key, xy - centre, seen, focal=focal), ray)
     rotation, _ = fit_rotations(key, xy - centre, seen, focal=focal)
     fit = ParallaxFit(rotation, np.zeros((len(xy), 3)), np.ones(len(key)))
-    return _Fitted(segment, fit, ray)
+    return _Fitted(segment, fit, np.c_[key / focal, np.ones(len(key))])
+
+
+def _fit_travel(
+    segment: Segment,
+    above: _Fitted | None,
+    neighbours: Sequence[Segment],
+    lens: tuple[Floats, float],
+) -> _Fitted:
+    """Poses of a segment's frames; its neighbours' frames lend it their wider view."""
+    centre, focal = lens
+    _, xy, seen = segment.stacked()
+    more = [_borrowed(segment, other) for other in neighbours]
+    all_xy = np.concatenate([xy, *(m[0] for m in more)]) - centre
+    all_seen = np.concatenate([seen, *(m[1] for m in more)])
+    key = segment.points - centre
+    known = None if above is None else _carried(segment, above)
+    fit = fit_parallax(key, all_xy, all_seen, focal=focal, known=known)
+    own = fit.at(np.arange(len(xy)))
+    return _Fitted(segment, own, np.c_[key / focal, np.ones(len(key))])
+
+
+def _neighbours(tracker: BackgroundTracker, segment: Segment) -> list[Segment]:
+    number = tracker.segments.index(segment)
+    near = [s for s in tracker.segments if s.parent == number]
+    return near + ([tracker.segments[segment.parent]] if segment.parent >= 0 else [])
+
+
+def _borrowed(segment: Segment, other: Segment) -> tuple[Floats, Bools]:
+    """A segment's points in another's frames: pixels `(F, n, 2)` and found `(F, n)`."""
+    _, xy, seen = other.stacked()
+    _, mine, theirs = np.intersect1d(segment.ids, other.ids, return_indices=True)
+    places = np.zeros((len(xy), len(segment.ids), 2))
+    found = np.zeros((len(xy), len(segment.ids)), np.bool_)
+    places[:, mine], found[:, mine] = xy[:, theirs], seen[:, theirs]
+    keep = found.sum(1) >= MIN_POINTS
+    return places[keep], found[keep]
+
+
+def _carried(segment: Segment, above: _Fitted) -> Floats:
+    """Inverse depths `(n)` about 1 that the segment above gave to the points; NaN to new ones."""
+    known = np.full(len(segment.ids), np.nan)
+    _, mine, theirs = np.intersect1d(segment.ids, above.segment.ids, return_indices=True)
+    depth = above.fit.depths(above.ray, above.place(segment.key_frame))[theirs]
+    good = depth > 0
+    if good.any():
+        known[mine[good]] = np.median(depth[good]) / depth[good]
+    return known
 
 
 def _key_pose(item: _Fitted, fitted: Sequence[_Fitted], keys: Sequence[_Key]) -> _Key:

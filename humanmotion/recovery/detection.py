@@ -4,9 +4,10 @@ A detector is stateless: what it says of a picture depends on that picture alone
 detector serves many people, frames can be looked at in any order, and a cut leaves no trace.
 
 MediaPipe 0.10.14 carries its models in the wheel. Its ready-made `Holistic` follows one person and
-smooths over time; here its parts are wired into two graphs of our own instead: one finds people, the
-other takes the square around a person and gives body, hands and face of that square. Sources:
-Bazarevsky et al., BlazePose (2020); Zhang et al., MediaPipe Hands (2020); Kartynnik et al. (2019).
+smooths over time; here its parts are wired into two graphs of our own instead: one finds people,
+the other takes the square around a person and gives body, hands and face of that square. Sources:
+Bazarevsky et al., BlazePose (2020); Zhang et al., MediaPipe Hands (2020); Kartynnik et al.,
+Real-time Facial Surface Geometry (2019).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ Floats = NDArray[np.float32]
 MIN_TILE = 224
 """Tiles smaller than the model's input show it nothing new."""
 TILE_SHARES = (1.0, 0.6)
-"""Sides of the square tiles as shares of the picture's shorter side; the whole picture comes first."""
+"""Sides of the square tiles as shares of the picture's shorter side."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from humanmotion.recovery.root_motion import RootMotion
 
-FLIP_PRIOR = 0.06
+FRONT_PRIOR, BACK_PRIOR = 0.08, 0.02
+"""How often a reading as front, or as back, is the wrong one: detectors err towards seeing faces."""
 WALKING_SPEED = 0.4
 """Slower than this, in m/s, direction says nothing."""
 SIDEWAYS_SHARE = 0.1
@@ -28,8 +29,8 @@ DISAGREEMENT_SIGMA = 0.5
 """Usual difference between the camera's and the feet's velocity, m/s."""
 SECONDS_PER_OPINION = 1.0
 """Errors within this time are the same error."""
-FACE_COST = 4.0
-"""For turning a person whose face is seen away from the camera."""
+FACE_COST, NO_FACE_COST = 4.0, 1.5
+"""For reading as a back what shows a face; for reading as a front what shows none."""
 
 
 @dataclass(frozen=True)
@@ -43,33 +44,49 @@ class FlipChoice:
 
 
 def shot_cost(
-    motion: RootMotion, *, facing: Tensor, weight: Tensor, fps: float, flipped: bool, face: float
+    motion: RootMotion, *, facing: Tensor, weight: Tensor, face: Tensor | None, fps: float
 ) -> float:
-    """Minus the log-likelihood of one shot under one hypothesis, up to a constant.
+    """Minus the log-likelihood of one reading of a shot, up to a constant.
 
-    `facing` `(n, 2)` is where the body looks over the ground, `weight` `(n)` whether it is seen,
-    `face` how surely the detector saw a face in [0, 1].
+    `facing` `(n, 2)` is where the body looks over the ground (y is away from the camera), `weight`
+    `(n)` how well it is seen, `face` `(n)` how surely the detector saw a face, or None when it never
+    sees this person's, which then means nothing.
     """
-    cost = -math.log(FLIP_PRIOR if flipped else 1 - FLIP_PRIOR)
-    along = float(motion.still)
+    facing = torch.nn.functional.normalize(facing, dim=-1)
+    share = weight / (fps * SECONDS_PER_OPINION)
+    cost = float((share * _walking_cost(motion, facing)).sum())
+    cost += float((share * _disagreement_cost(motion)).sum())
+    if face is not None:
+        away = facing[:, 1]
+        missed = FACE_COST * face * (away > 0.3) + NO_FACE_COST * (1 - face) * (away < -0.6)
+        cost += float((weight * missed).sum() / weight.sum().clamp(min=1e-6))
+    return cost
+
+
+def flip_odds(facing: Tensor, weight: Tensor) -> float:
+    """Minus the log of the prior odds that a reading facing `(n, 2)` is back to front."""
+    front = float((weight * (facing[:, 1] < 0)).sum() / weight.sum().clamp(min=1e-6))
+    chance = front * FRONT_PRIOR + (1 - front) * BACK_PRIOR
+    return math.log((1 - chance) / chance)
+
+
+def _walking_cost(motion: RootMotion, facing: Tensor) -> Tensor:
+    """Per frame `(n)`: people who get on walk forwards, mostly."""
     velocity = motion.seen if motion.still else motion.stepped
     speed = velocity.norm(dim=-1).clamp(min=1e-6)
-    cosine = (velocity * facing).sum(-1) / (speed * facing.norm(dim=-1).clamp(min=1e-6))
-    forward = -torch.log(
-        (1 - SIDEWAYS_SHARE) * torch.exp(FORWARD_SHARPNESS * (cosine - 1)) + SIDEWAYS_SHARE
-    )
-    share = weight / (fps * SECONDS_PER_OPINION)
-    cost += float((forward * share * (speed > WALKING_SPEED)).sum())
-    # The camera's depth is vague: the disagreement along the view counts with its own error.
-    sigma = torch.stack(
-        (torch.full_like(motion.distance, DISAGREEMENT_SIGMA),
-         DISAGREEMENT_SIGMA + 0.1 * motion.distance), -1,
-    )  # fmt: skip
+    cosine = (velocity * facing).sum(-1) / speed
+    forward = (1 - SIDEWAYS_SHARE) * torch.exp(FORWARD_SHARPNESS * (cosine - 1))
+    return -torch.log(forward + SIDEWAYS_SHARE) * (speed > WALKING_SPEED)
+
+
+def _disagreement_cost(motion: RootMotion) -> Tensor:
+    """Per frame `(n)`: the camera's and the feet's velocity, each with its own error."""
+    if not motion.still:
+        return torch.zeros_like(motion.distance)
+    along = DISAGREEMENT_SIGMA + 0.1 * motion.distance
+    sigma = torch.stack((torch.full_like(along, DISAGREEMENT_SIGMA), along), -1)
     apart = (((motion.seen - motion.stepped) / sigma) ** 2).sum(-1)
-    cost += along * float((0.5 * apart / (1 + apart / 9) * share).sum())
-    away = facing[:, 1] / facing.norm(dim=-1).clamp(min=1e-6)
-    seen = weight.sum().clamp(min=1e-6)
-    return cost + FACE_COST * face * float((weight * (away > 0.3)).sum() / seen)
+    return 0.5 * apart / (1 + apart / 9)
 
 
 def choose_flips(

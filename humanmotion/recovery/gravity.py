@@ -22,10 +22,10 @@ DEGREE = math.pi / 180
 PRIOR_PITCH, PRIOR_PITCH_SIGMA = 5 * DEGREE, 15 * DEGREE
 """Cameras look this far down, give or take."""
 PRIOR_ROLL_SIGMA = 5 * DEGREE
-BODY_PITCH_SIGMA = 7 * DEGREE
+BODY_PITCH_SIGMA = 6 * DEGREE
 """How far a whole shot's fitted bodies may lean along the view although they balance."""
-BODY_ROLL_SIGMA = 3 * DEGREE
-BODY_SPREAD = 5 * DEGREE
+BODY_ROLL_SIGMA = 2.5 * DEGREE
+BODY_SPREAD = 3.5 * DEGREE
 """How far a walking body is from balance in one frame."""
 OUTLIER = 22 * DEGREE
 """Geman-McClure scale: a body this far from the vertical counts a quarter; it may lie or sit."""
@@ -116,7 +116,7 @@ def untilt(joints: Tensor, weight: Tensor) -> Tensor:
     single picture shows worst, so upright people who all lean the same way along it do not lean.
     """
     lean, share = _common_lean(joints, weight)
-    keep = BODY_PITCH_SIGMA**2 / (BODY_PITCH_SIGMA**2 + (4 * DEGREE) ** 2)
+    keep = BODY_PITCH_SIGMA**2 / (BODY_PITCH_SIGMA**2 + (2.5 * DEGREE) ** 2)
     turn = -keep * share * lean
     up = torch.tensor((0.0, 0.0, 1.0), dtype=joints.dtype)
     return between_vectors(up, torch.stack((up[0], turn.tan(), up[2])))

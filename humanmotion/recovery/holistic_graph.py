@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,16 +109,38 @@ class Points:
 
 def open_graph(text: str) -> Any:
     """A running graph with a `process` method; mediapipe is imported here, when first needed."""
-    # The library logs its own start to stderr, which belongs to the user's progress lines.
-    os.environ.setdefault("GLOG_minloglevel", "2")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _native_log_off():
         warnings.simplefilter("ignore")
         # Importing the solution registers the option types that the graph text names.
         from mediapipe.python.solution_base import SolutionBase
         from mediapipe.python.solutions import holistic as _  # noqa: F401
 
         side = {"complexity": 1, "no": False} if "complexity" in text else None
-        return SolutionBase(graph_config=text, side_inputs=side)
+        graph = SolutionBase(graph_config=text, side_inputs=side)
+        # The models load with the first picture, in other threads.
+        blank: dict[str, Any] = {"image": np.zeros((64, 64, 3), np.uint8)}
+        if "roi" in text:
+            blank["roi"] = rectangle(32, 32, 64, 0, (64, 64))
+        graph.process(blank)
+        return graph
+
+
+@contextmanager
+def _native_log_off() -> Iterator[None]:
+    """Keep the native library's start-up lines, which no setting turns off, from the user's stderr.
+
+    They are written by C++ to file descriptor 2; errors still arrive as Python exceptions.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(nothing)
+        os.close(kept)
 
 
 def rectangle(x: float, y: float, side: float, angle: float, size: tuple[int, int]) -> Any:
@@ -171,7 +196,12 @@ def _pixels_per_metre(xy: Floats, xyz: Floats) -> float:
 
 
 def _put_hand(
-    points: Points, result: Any, side: str, *, rows: tuple[int, int], metre: float,
+    points: Points,
+    result: Any,
+    side: str,
+    *,
+    rows: tuple[int, int],
+    metre: float,
     size: tuple[int, int],
 ) -> None:
     landmarks, world = getattr(result, side), getattr(result, f"{side}_world")

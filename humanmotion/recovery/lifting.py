@@ -59,17 +59,6 @@ OVERLAP = 15
 
 
 @dataclass(frozen=True)
-class Lifted:
-    """Camera-space motion of one person and how well it fits the keypoints."""
-
-    track: PoseTrack
-    reprojection: Tensor
-    """Mean distance to the confident keypoints, pixels `(T)`; 0 where there are none."""
-    size_px: Tensor
-    """Height of the person in the picture, pixels `(T)`."""
-
-
-@dataclass(frozen=True)
 class _Observed:
     """What the detector says, in the solver's units."""
 
@@ -80,7 +69,6 @@ class _Observed:
     K: Tensor  # (T, 3, 3)
     fps: float
     joined: np.ndarray  # type: ignore[type-arg]
-    size_px: Tensor  # (T)
 
 
 @dataclass(frozen=True)
@@ -98,7 +86,7 @@ def lift(
     K: Tensor,
     shot_id: Tensor,
     statistics: PoseStatistics,
-) -> Lifted:
+) -> PoseTrack:
     """Fit one person seen in `keypoints` (set `mediapipe_543` or `mediapipe_33`).
 
     `K` `(T, 3, 3)`, `shot_id` `(T)`. Frames in which the person is absent are interpolated and keep
@@ -108,7 +96,7 @@ def lift(
     windows = _windows(len(points))
     clearest = max(windows, key=lambda w: float(points.confidence[w[0] : w[1]].mean()))
     betas: Tensor | None = None
-    parts: dict[tuple[int, int], Lifted] = {}
+    parts: dict[tuple[int, int], PoseTrack] = {}
     for window in (clearest, *(w for w in windows if w != clearest)):
         low, high = max(window[0] - OVERLAP, 0), min(window[1] + OVERLAP, len(points))
         cut = slice(low, high)
@@ -116,7 +104,7 @@ def lift(
         state = _fit(seen, body, statistics, betas=betas)
         betas = state.betas
         keep = slice(window[0] - low, window[1] - low)
-        parts[window] = _cut(_result(state, seen, points[cut]), keep)
+        parts[window] = _result(state, points[cut])[keep]
     return _joined([parts[w] for w in windows])
 
 
@@ -137,21 +125,13 @@ def _fit(
     return state
 
 
-def _cut(lifted: Lifted, keep: slice) -> Lifted:
-    return Lifted(lifted.track[keep], lifted.reprojection[keep], lifted.size_px[keep])
-
-
-def _joined(parts: list[Lifted]) -> Lifted:
+def _joined(parts: list[PoseTrack]) -> PoseTrack:
     names = ("rotations", "transl", "expression", "confidence", "times")
-    tracks = [p.track for p in parts]
-    track = replace(tracks[0], **{n: torch.cat([getattr(t, n) for t in tracks]) for n in names})
-    return Lifted(
-        track, torch.cat([p.reprojection for p in parts]), torch.cat([p.size_px for p in parts])
-    )
+    return replace(parts[0], **{n: torch.cat([getattr(t, n) for t in parts]) for n in names})
 
 
 def _observe(points: Keypoints, K: Tensor, shot_id: Tensor) -> _Observed:
-    size = _picture_height(points)
+    size = picture_height(points)
     confidence = points.confidence * points.seen[:, None]
     weight2d = confidence / (PIXEL_SIGMA * size[:, None])
     xyz = points.xyz if points.xyz is not None else torch.zeros(*points.xy.shape[:2], 3)
@@ -164,10 +144,10 @@ def _observe(points: Keypoints, K: Tensor, shot_id: Tensor) -> _Observed:
     same = (shot_id[2:] == shot_id[:-2]).numpy()
     steps = points.times.diff()
     fps = float(1 / steps.median()) if len(steps) else 30.0
-    return _Observed(points.xy, weight2d, xyz, weight3d, K, fps, same, size)
+    return _Observed(points.xy, weight2d, xyz, weight3d, K, fps, same)
 
 
-def _picture_height(points: Keypoints) -> Tensor:
+def picture_height(points: Keypoints) -> Tensor:
     """Larger side of the confident landmarks' box `(T)`; absent frames take the median."""
     box = points.boxes()
     side = (box[:, 2:] - box[:, :2]).amax(-1)
@@ -328,13 +308,9 @@ def _refit_shape(state: _State, seen: _Observed) -> _State:
     return replace(state, betas=betas, marks=marks)
 
 
-def _result(state: _State, seen: _Observed, points: Keypoints) -> Lifted:
+def _result(state: _State, points: Keypoints) -> PoseTrack:
     rest = state.marks.body.rest_joints(state.betas)
-    drawn = positions(state.marks, state.rotations, state.pelvis)
-    residual2d, _, _ = _residuals(drawn, seen)
-    sure = (points.confidence > 0.5).to(residual2d.dtype)
-    error = (residual2d.norm(dim=-1) * sure).sum(-1) / sure.sum(-1).clamp(min=1)
-    track = PoseTrack(
+    return PoseTrack(
         rotations=state.rotations,
         transl=state.pelvis - rest[0],
         betas=state.betas,
@@ -342,7 +318,6 @@ def _result(state: _State, seen: _Observed, points: Keypoints) -> Lifted:
         confidence=joint_confidence(points),
         times=points.times,
     )
-    return Lifted(track=track, reprojection=error, size_px=seen.size_px)
 
 
 _SOURCE = {

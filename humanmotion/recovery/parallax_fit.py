@@ -14,14 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanmotion.recovery.rotation_fit import fit_rotations
+from humanmotion.recovery.scene_shape import DEPTH_RANGE, MIN_SEEN, plane_filled, start_depths
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-MAX_SOLVED_FRAMES = 14
+MAX_SOLVED_FRAMES = 8
 """So many frames of a key frame's reign fix the depths; the others then only need their pose."""
-DEPTH_ROUNDS = 20
-POSE_ROUNDS = 8
+DEPTH_ROUNDS = 12
+TRIAL_ROUNDS = 6
+POSE_ROUNDS = 6
 SCALES_PX = (6.0, 3.0, 2.0, 1.0)
 """Inlier scales of the robust weights, coarse to fine over the rounds."""
 NOISE_PX = 0.5
@@ -29,8 +31,6 @@ DEPTH_PRIOR = 1.0
 """Inverse depths are 1 give or take this, which fixes the scale nothing else fixes."""
 STEP_PRIOR = 2.0
 """Translations are 0 give or take this many typical depths."""
-DEPTH_RANGE = (0.005, 50.0)
-MIN_SEEN = 8
 
 
 @dataclass(frozen=True)
@@ -67,27 +67,30 @@ class _Views:
         return _Views(self.ray, self.xy[frames], self.seen[frames], self.focal)
 
 
-def fit_parallax(key: Floats, xy: Floats, seen: Bools, *, focal: float) -> ParallaxFit:
+def fit_parallax(
+    key: Floats, xy: Floats, seen: Bools, *, focal: float, known: Floats | None = None
+) -> ParallaxFit:
     """Poses and inverse depths from `key` `(n, 2)` and `xy` `(F, n, 2)`, `seen` `(F, n)`.
 
-    Pixels are counted from the principal point. Two starts are tried, the pure rotation and the
-    essential matrix of the widest frame, and the better end is kept.
+    Pixels are counted from the principal point. `known` `(n)` are inverse depths believed from
+    elsewhere, NaN where there are none. Scenes close to a plane have two answers of nearly equal
+    worth, so several shapes of the scene are tried and the best end is kept.
     """
     views = _Views(np.c_[key / focal, np.ones(len(key))], xy, seen, focal)
     turned, residual = fit_rotations(key, xy, seen, focal=focal)
     frames, widest = _solved_frames(residual, seen)
     few = views.at(frames)
-    plain = ParallaxFit(turned, np.zeros((len(xy), 3)), np.ones(len(key)))
-    starts = [plain.at(frames)]
-    depth = _essential_depth(key, xy[widest], seen[widest], focal=focal)
-    if depth is not None:
-        start = ParallaxFit(turned[frames], np.zeros((len(frames), 3)), depth)
-        starts.append(_adjust_poses(few, start))
-    best = min((_adjust(few, start) for start in starts), key=lambda fit: _cost(few, fit))
+    shapes = start_depths(views.ray, xy[widest] / focal, seen[widest], threshold=1.0 / focal)
+    if known is not None:
+        shapes.append(plane_filled(views.ray, known))
+    still = np.zeros((len(frames), 3))
+    starts = [
+        _adjust(few, _adjust_poses(few, ParallaxFit(turned[frames], still, shape)), TRIAL_ROUNDS)
+        for shape in shapes
+    ]
+    best = _adjust(few, min(starts, key=lambda fit: _cost(few, fit)), DEPTH_ROUNDS)
     nearest = np.abs(np.arange(len(xy))[:, None] - frames).argmin(1)
-    begin = ParallaxFit(
-        best.rotation[nearest], best.translation[nearest], best.inverse_depth
-    )
+    begin = ParallaxFit(best.rotation[nearest], best.translation[nearest], best.inverse_depth)
     return _adjust_poses(views, begin)
 
 
@@ -100,31 +103,6 @@ def _solved_frames(residual: Floats, seen: Bools) -> tuple[NDArray[np.int64], in
     widest = int(parallax.argmax())
     spread = np.linspace(0, len(residual) - 1, MAX_SOLVED_FRAMES).round().astype(np.int64)
     return np.unique(np.append(spread, widest)), widest
-
-
-def _essential_depth(key: Floats, xy: Floats, seen: Bools, *, focal: float) -> Floats | None:
-    """Inverse depths `(n)` (1 where unknown) triangulated over one frame pair, or None."""
-    if seen.sum() < MIN_SEEN:
-        return None
-    a, b = key[seen] / focal, xy[seen] / focal
-    try:
-        found, inlier = cv2.findEssentialMat(
-            a, b, np.eye(3), method=cv2.USAC_MAGSAC, prob=0.999, threshold=1.0 / focal
-        )
-        _, _, _, good, points = cv2.recoverPose(
-            found, a, b, np.eye(3), distanceThresh=1e4, mask=inlier
-        )
-    except cv2.error:
-        # Degenerate sets (no parallax, one line) raise instead of answering "none".
-        return None
-    z = points[2] / np.where(np.abs(points[3]) < 1e-9, 1e-9, points[3])
-    ahead = (good[:, 0] > 0) & (z > 1e-3)
-    if ahead.sum() < MIN_SEEN:
-        return None
-    inverse = np.where(ahead, np.median(z[ahead]) / np.maximum(z, 1e-3), 1.0)
-    depth = np.ones(len(key))
-    depth[seen] = np.clip(inverse, *DEPTH_RANGE)
-    return depth
 
 
 def _linear(views: _Views, fit: ParallaxFit) -> tuple[Floats, Floats, Floats]:
@@ -161,11 +139,11 @@ def _cost(views: _Views, fit: ParallaxFit, scale: float = SCALES_PX[-1]) -> floa
     return float(data + depth + (fit.translation**2).sum() / STEP_PRIOR**2)
 
 
-def _adjust(views: _Views, fit: ParallaxFit) -> ParallaxFit:
+def _adjust(views: _Views, fit: ParallaxFit, rounds: int) -> ParallaxFit:
     """Poses and depths together: damped Gauss-Newton, depths eliminated (Schur complement)."""
     damping = 1e-3
-    for turn in range(DEPTH_ROUNDS):
-        scale = SCALES_PX[min(turn // 3, len(SCALES_PX) - 1)]
+    for turn in range(rounds):
+        scale = SCALES_PX[min(len(SCALES_PX) * turn // (rounds - 2), len(SCALES_PX) - 1)]
         trial = _step(views, fit, scale=scale, damping=damping)
         if _cost(views, trial, scale) < _cost(views, fit, scale):
             fit, damping = trial, damping / 4

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from humanmotion.errors import InputError, NothingFoundError, UsageError
 from humanmotion.joint_sets import JOINT_SETS
 from humanmotion.keypoints import Keypoints
+from humanmotion.recovery.body_rows import body_rows
 from humanmotion.recovery.content import Content, ContentScorer
 from humanmotion.recovery.detection import Detector, Image, Sighting
 from humanmotion.recovery.shots import find_shots
@@ -21,6 +23,8 @@ from humanmotion.recovery.tracking import Tracker
 
 MIN_SHARE = 0.05
 """Tracks less prominent than this share of the first are specks, not people."""
+MIN_SPREAD = 0.4
+"""Points of a person reach over this share of the square around them; a thing's lie in a heap."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ def find_people(
     if shown is None:
         raise InputError("there is no picture to look for people in; give a video with pictures")
     times = torch.tensor(tracker.times, dtype=torch.float32)
-    people = _prominent(tracker)
+    people = _prominent(tracker, body_rows(detector.joint_set).body)
     if not people:
         raise NothingFoundError(
             f"no person was found in {len(times)} pictures; people must be in view, "
@@ -101,10 +105,14 @@ class _View:
     joint_set: str
 
 
-def _prominent(tracker: Tracker) -> list[dict[int, Sighting]]:
-    people = tracker.people()
+def _prominent(tracker: Tracker, rows: NDArray[np.int64]) -> list[dict[int, Sighting]]:
+    people = [p for p in tracker.people() if _spread(p, rows) >= MIN_SPREAD]
     weight = [sum(s.box.side**2 for s in person.values()) for person in people]
     return [p for p, share in zip(people, weight, strict=True) if share >= MIN_SHARE * weight[0]]
+
+
+def _spread(person: dict[int, Sighting], rows: NDArray[np.int64]) -> float:
+    return float(np.median([np.ptp(s.xy[rows], 0).max() / s.box.side for s in person.values()]))
 
 
 def _tracks(

@@ -79,7 +79,7 @@ def _overlap(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _joint_overlap(track: Keypoints, boxes: Tensor, rows: Tensor, other: Tensor) -> Tensor:
-    """Mean overlap of squares about `rows` before and `other` now, `(T)`; 0 where nobody is seen."""
+    """Mean overlap of squares about `rows` before and `other` now, `(T)`; 0 where not seen."""
     half = SQUARE / 2 * (boxes[:, 3] - boxes[:, 1])
     half = torch.maximum(half, torch.cat((half[:1], half[:-1])))[:, None]
     now, before = track.xy[:, other], track.xy[:, rows].roll(1, 0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -60,7 +61,7 @@ def find_shots(content: Content, tracks: Sequence[Keypoints], *, times: Tensor) 
         )
     strength = cut_strength(content, tracks)
     starts = [0, *_chosen(strength), frames]
-    return tuple(Shot(a, b) for a, b in zip(starts, starts[1:], strict=False))
+    return tuple(Shot(a, b) for a, b in pairwise(starts))
 
 
 def cut_strength(content: Content, tracks: Sequence[Keypoints]) -> Tensor:

@@ -1,15 +1,17 @@
 """Undoing the detector's left/right mistakes, which come in bursts.
 
-Seen from behind or half aside, a detector may call the left arm right for a while, and with it takes
-front for back: its depths come out mirrored. Within one run of frames the body's points hardly move
-from one frame to the next, so the labels that make them move least (Viterbi over four states: arms
-swapped or not, legs swapped or not) show where a burst begins and ends. Which side of a change is
-the mistake follows from the hand model, which names hands on its own, and else from the majority.
+Seen from behind or half aside, a detector may call the left arm right for a while, and with it
+takes front for back: its depths come out mirrored. Within one run of frames the body's points
+hardly move from one frame to the next, so the labels that make them move least (Viterbi over four
+states: arms swapped or not, legs swapped or not) show where a burst begins and ends. Which side of
+a change is the mistake follows from the majority, and a little from the hand model, which names
+hands on its own.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +31,7 @@ HAND = 0.002
 LARGEST_STEP = 0.3
 """Motion between two frames counts up to this many sides: one wild point decides nothing."""
 MAX_EDGE = 12
-"""A longer swap that lasts to the end of a run may as well be a change of view: it is left alone."""
+"""Frames of the longest swap undone at a run's end, where it may as well be a change of view."""
 MAX_GAP = 3
 """Frames without the person after which labels before and after are unrelated."""
 _LOWER = ("hip", "knee", "ankle", "heel", "toe")
@@ -49,7 +51,7 @@ class _Layout:
 def settle_sides(
     sightings: dict[int, Sighting], joint_set: str, *, breaks: frozenset[int] = frozenset()
 ) -> dict[int, Sighting]:
-    """The same sightings with swapped left and right put back; `breaks` are first frames of shots."""
+    """The same sightings with swapped sides put back; `breaks` are first frames of shots."""
     layout = _layout(joint_set)
     out = dict(sightings)
     for run in _runs(sorted(sightings), breaks):
@@ -73,7 +75,7 @@ def _states(run: list[Sighting], layout: _Layout) -> list[tuple[int, int]]:
     """The cheapest state of each sighting in one run."""
     cost = _own_costs(run[0], layout)
     back = []
-    for before, after in zip(run, run[1:], strict=False):
+    for before, after in pairwise(run):
         move = _move_costs(before, after, layout)
         total = cost[:, None] + move
         back.append(total.argmin(0))
@@ -116,9 +118,7 @@ def _own_costs(sighting: Sighting, layout: _Layout) -> Floats:
 def _move_costs(before: Sighting, after: Sighting, layout: _Layout) -> Floats:
     """`(4, 4)`: motion of the points from one frame to the next if each is in a given state."""
     moves = [_moves(before, after, rows, layout.mirror) for rows in (layout.upper, layout.lower)]
-    table = [
-        [sum(moves[k][a[k] != b[k]] for k in (0, 1)) / 2 for b in STATES] for a in STATES
-    ]
+    table = [[sum(moves[k][a[k] != b[k]] for k in (0, 1)) / 2 for b in STATES] for a in STATES]
     return np.array(table, np.float32)
 
 
@@ -163,7 +163,8 @@ def _swapped(sighting: Sighting, state: tuple[int, int], layout: _Layout) -> Sig
 
 def _layout(joint_set: str) -> _Layout:
     names = JOINT_SETS[joint_set]
-    mirror = [names.index(mirrored_name(n)) if mirrored_name(n) in names else i for i, n in enumerate(names)]
+    place = {name: i for i, name in enumerate(names)}
+    mirror = [place.get(mirrored_name(name), i) for i, name in enumerate(names)]
     fingers = tuple(
         np.array([i for i, n in enumerate(names) if n.startswith(f"{side}_hand_")], np.int64)
         for side in ("left", "right")

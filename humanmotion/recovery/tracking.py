@@ -12,15 +12,15 @@ from humanmotion.recovery.appearance import Piece, body_colours, link
 from humanmotion.recovery.body_rows import body_rows
 from humanmotion.recovery.detection import Detector, Floats, Image, PersonBox, Sighting
 
-SEARCH_SECONDS = 0.5
+SEARCH_SECONDS = 1.0
 """How often the whole picture is searched while everybody is being followed."""
-KEPT_PICTURES = 16
-"""Pictures kept for following a newcomer back to where they came in."""
+KEPT_PICTURES = 30
+"""Pictures kept for following a newcomer back; after as many without a search one is due."""
 MIN_SCORE = 0.5
 MIN_POINTS = 8
 """Confident points that make a person."""
 MAX_STEP = 0.2
-"""Mean motion of the points between two pictures, in sides of the square; more is another person."""
+"""Mean motion of the points between two pictures in sides of the square; more is no motion."""
 MAX_DRIFT = 0.06
 """How far a second look may differ from the first before the find is taken for no person."""
 WITHIN = 0.7
@@ -49,6 +49,7 @@ class Tracker:
         self._jumps: list[int] = []
         self._kept: deque[tuple[int, Image]] = deque(maxlen=KEPT_PICTURES)
         self._searched = float("-inf")
+        self._unsearched = 0
         self._rows = body_rows(detector.joint_set)
 
     def step(self, seconds: float, image: Image, *, jump: bool) -> None:
@@ -62,10 +63,11 @@ class Tracker:
         lost = [live for live in self._live if not self._follow(live, frame, image)]
         self._live = [live for live in self._live if live not in lost]
         self._drop_doubles(frame)
-        overdue = seconds - self._searched >= SEARCH_SECONDS
+        overdue = seconds - self._searched >= SEARCH_SECONDS or self._unsearched >= KEPT_PICTURES
         if jump or lost or overdue or not self._live:
             self._search(frame, image, lost, thorough=bool(jump or lost or overdue))
         self._kept.append((frame, image))
+        self._unsearched += 1
 
     def people(self) -> list[dict[int, Sighting]]:
         """Sightings by frame index of each person, most prominent (area times frames) first."""
@@ -97,13 +99,13 @@ class Tracker:
         started = time.perf_counter()
         boxes = self.detector.find(image, thorough=thorough)
         self.seconds["boxes"] += time.perf_counter() - started
-        if thorough:
-            self._searched = self.times[frame]
         for live in sorted(lost, key=lambda live: -live.box.side):
             self._regain(live, boxes, frame, image)
         for box in sorted(boxes, key=lambda box: -box.side * box.score):
             if len(self._live) < self.max_people and self._is_free(box):
                 self._begin(box, frame, image)
+        if thorough:
+            self._searched, self._unsearched = self.times[frame], 0
 
     def _is_free(self, box: PersonBox) -> bool:
         return not any(box.near(live.box) for live in self._live)
@@ -174,7 +176,7 @@ class Tracker:
     def _step(self, a: Sighting, b: Sighting) -> float:
         """Mean distance of the body's points, in sides of the larger square.
 
-        The detector sometimes takes left for right; that is no motion, so the smaller of both counts.
+        The detector may take left for right; that is no motion, so the smaller of both counts.
         """
         rows = self._rows
         distances = []

@@ -22,9 +22,8 @@ from humanmotion.recovery.alignment import (
     CutAlignment,
     Turn,
     align_sides,
-    mixture_sigma,
 )
-from humanmotion.recovery.flip_choice import FlipChoice, choose_flips, shot_cost
+from humanmotion.recovery.flip_choice import FlipChoice, choose_flips, flip_odds, shot_cost
 from humanmotion.recovery.integrator import Placed, WorldPerson, integrate
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.seams import blend_seams
@@ -158,20 +157,20 @@ def _flips(
 ) -> FlipChoice:
     """In which shots person `k` is shown back to front; `turned` is that reading of them."""
     costs, hypotheses = [], []
+    seen_face = bool((people[k].track.confidence[:, JAW] > 0).any())
     for shot, camera in zip(shots, cameras, strict=True):
         pair, cost = [], []
-        for flip, reading in enumerate((people[k], turned)):
+        for reading in (people[k], turned):
             others = [*people[:k], reading, *people[k + 1 :]]
             frame = _frame(others, shot, camera)
             view = shot_view(reading, frame, sole=body.sole_offset(reading.track.betas), fps=fps)
-            face = float(reading.track.confidence[shot.start : shot.stop, JAW].mean())
-            cost.append(
-                frame.gravity.cost
-                + shot_cost(view.motion, facing=view.facing, weight=view.weight, fps=fps,
-                            flipped=bool(flip), face=face)
-            )  # fmt: skip
+            face = reading.track.confidence[shot.start : shot.stop, JAW] if seen_face else None
+            own = shot_cost(
+                view.motion, facing=view.facing, weight=view.weight, face=face, fps=fps
+            )
+            cost.append(frame.gravity.cost + own)
             pair.append(view)
-        costs.append((cost[0], cost[1]))
+        costs.append((cost[0], cost[1] + flip_odds(pair[0].facing, pair[0].weight)))
         hypotheses.append(pair)
     joins = []
     for before, after in zip(hypotheses[:-1], hypotheses[1:], strict=True):
@@ -257,15 +256,13 @@ def _cuts(
     cuts = []
     for i, (turn, common) in enumerate(turns):
         frame = shots[i + 1].start
-        known = math.isfinite(turn.sigma_rad)
-        doubt = choices[0].doubt[i]
         cuts.append(
             CutAlignment(
                 frame=frame,
                 yaw_rad=turn.yaw_rad,
-                sigma_rad=mixture_sigma(turn, doubt=doubt) if known else math.pi,
+                sigma_rad=min(turn.sigma_rad, math.pi),
                 flipped=choices[0].flipped[i] != choices[0].flipped[i + 1],
-                flip_doubt=doubt,
+                flip_doubt=choices[0].doubt[i],
                 translation=tuple((centre[frame] - centre[frame - 1]).tolist()),
                 residual_m=turn.residual_m,
                 people=common,

@@ -52,6 +52,8 @@ def test_version(capsys):
         (["reconstruct", "x.mp4"], "Missing option '--output' / '-o'"),
         (["reconstruct", "x.mp4", "-o", "y", "--camera", "up"], "'up' is not one of"),
         (["reconstruct", "x.mp4", "-o", "y", "--person", "one"], "valid integer"),
+        (["reconstruct", "x.mp4", "-o", "y", "--focal", "-5"], "--focal"),
+        (["reconstruct", "x.mp4", "-o", "y", "--focal", "nan"], "--focal"),
         (["convert", "a.bvh"], "Missing argument"),
         (["bench", "speed"], "'speed' is not one of"),
         (["info", "--colour"], "No such option: --colour"),

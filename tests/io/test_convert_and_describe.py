@@ -19,6 +19,7 @@ from humanmotion.io import (
     read_coco_wholebody,
     read_colmap,
     read_keypoints_npz,
+    read_motion,
     sniff,
     write_any,
     write_colmap,
@@ -98,6 +99,15 @@ class TestConvertFile:
         assert sniff(tmp_path / f"out{target}") == KINDS[target]
         assert any("units taken as cm" in note for note in notes)
         assert any("mm of the body's own" in note for note in notes) == (target == ".glb")
+
+    def test_a_motion_of_another_body(self, written, other_body, motion, tmp_path, assert_same):
+        notes = convert_file(written[".npz"], tmp_path / "o.bvh", body=other_body)
+        assert any(f"made on body {motion.body_id}" in note for note in notes)
+        again = read_any(tmp_path / "o.bvh", body=other_body)
+        torch.testing.assert_close(again.rotations, motion.rotations, atol=1e-5, rtol=0)
+        assert float(again.betas.abs().max()) < 1e-2
+        assert convert_file(written[".npz"], tmp_path / "o.npz", body=other_body) == ()
+        assert_same(read_motion(tmp_path / "o.npz"), motion)
 
     def test_keypoints_all_ways(self, make_keypoints, body, tmp_path):
         person = make_keypoints("openpose_135")
