@@ -22,10 +22,10 @@ _TRUNK_BLEND = {"spine1": 0.09, "spine2": 0.08, "spine3": 0.08}
 _SMOOTHING: tuple[tuple[tuple[str, ...], int], ...] = (
     (("collar", "shoulder", "spine3", "spine2", "neck"), 6),
     (("pelvis", "hip", "spine1"), 10),
-    (("elbow", "wrist"), 14),
-    (("shoulder", "elbow"), 4),
+    (("elbow", "wrist"), 40),
+    (("shoulder", "elbow"), 14),
     (("hip", "knee"), 4),
-    (("knee", "ankle"), 4),
+    (("knee", "ankle"), 8),
     (("ankle", "foot"), 3),
     (("neck", "head"), 4),
 )

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanmotion.body import build_hands, build_landmarks, build_shape, build_skeleton
+from humanmotion.body.build_colours import vertex_colours
 from humanmotion.body.build_contour import smplx_face_keys
 from humanmotion.body.build_regressor import convex_weights, dense_rows
 from humanmotion.body.build_source import Floats, Ints, Source, read_source
@@ -150,6 +151,7 @@ def _assemble(
         "joint_names": np.array(SMPLX_JOINTS),
         "body_id": np.array(BODY_ID),
         "source_vertices": samples.source_vertices.astype(np.int32),
+        "vertex_colours": vertex_colours(samples, quads),
         **build_hands.hand_keys(),
         **smplx_face_keys(samples, faces),
         **build_landmarks.landmark_tables(samples),

@@ -17,7 +17,7 @@ from humanmotion.rotations import rotation_about_z, rotvec_to_matrix
 
 STEP_SECONDS = 1.15
 """One full gait cycle."""
-TURN_DEGREES_PER_SECOND = 28.0
+TURN_DEGREES_PER_SECOND = 40.0
 FEET = (SMPLX_JOINTS.index("left_foot"), SMPLX_JOINTS.index("right_foot"))
 ANKLES = (SMPLX_JOINTS.index("left_ankle"), SMPLX_JOINTS.index("right_ankle"))
 _UPRIGHT = (math.pi / 2, 0.0, 0.0)
@@ -44,9 +44,9 @@ def _local_poses(times: Tensor, seconds: float) -> Tensor:
     phase = 2 * math.pi * times / STEP_SECONDS
     for side, sign in (("left", 1.0), ("right", -1.0)):
         swing = phase if side == "left" else phase + math.pi
-        _set(pose, f"{side}_hip", 0, -math.radians(24) * swing.cos() - math.radians(4))
+        _set(pose, f"{side}_hip", 0, -math.radians(19) * swing.cos() - math.radians(4))
         lifted = torch.clamp((swing + 0.9).sin().neg(), min=0.0) ** 1.5
-        _set(pose, f"{side}_knee", 0, math.radians(8) + math.radians(52) * lifted)
+        _set(pose, f"{side}_knee", 0, math.radians(8) + math.radians(44) * lifted)
         _set(pose, f"{side}_ankle", 0, math.radians(8) * swing.sin() - math.radians(4))
         _set(pose, f"{side}_shoulder", 2, torch.full_like(times, -sign * math.radians(68)))
         # The arm swings against the leg: about the body's x axis, which the lowered arm keeps.

@@ -27,7 +27,7 @@ SPACING_PX = 12
 GRID = 8
 """Cells along the longer side of the picture between which points are shared out."""
 WINDOW = 15
-ALL_LEVELS = 3
+ALL_LEVELS = 2
 FEW_LEVELS = 1
 """Pyramid levels above the picture itself; few do where the guess is good."""
 SLOW_PX = 1.5
@@ -186,16 +186,19 @@ class BackgroundTracker:
     def _carry_on(self, gray: Image, mask: Image | None, points: Points) -> Points:
         """Where the picture's motion since the last good frame takes points `(n, 2)`."""
         assert self._last is not None
+        before, after = _half(self._last[0]), _half(gray)
+        hidden = None if mask is None else mask[::2, ::2][: after.shape[0], : after.shape[1]]
         some = np.flatnonzero(self._seen)
         some = some[:: max(1, len(some) // MOTION_POINTS)]
-        start = np.ascontiguousarray(self._xy[some])
-        end, good = follow(self._last[0], gray, start, guess=start, mask=mask)
+        start = self._xy[some] / 2
+        end, good = follow(before, after, start, guess=start, mask=hidden, levels=ALL_LEVELS)
         if good.sum() < max(MIN_POINTS, WEAK_SHARE * len(some)):
-            start = start + self._coarse_shift(gray)
-            end, good = follow(self._last[0], gray, self._xy[some], guess=start, mask=mask)
+            shift = self._coarse_shift(gray)
+            guess = start + shift / 2
+            end, good = follow(before, after, start, guess=guess, mask=hidden, levels=ALL_LEVELS)
             if good.sum() < MIN_POINTS:
-                return points + self._coarse_shift(gray)
-        return _affine(self._xy[some][good], end[good], points)
+                return points + shift
+        return _affine(2 * start[good], 2 * end[good], points)
 
     def _weak(self, seen: Bools) -> bool:
         return int(seen.sum()) < max(MIN_POINTS, WEAK_SHARE * len(seen))
@@ -293,7 +296,9 @@ class BackgroundTracker:
             old = self.segments[index]
             assert old.image is not None
             guess = _carry(np.linalg.solve(to_first, old.to_first), old.points)
-            xy, seen = follow(old.image, gray, old.points, guess=guess, mask=mask)
+            xy, seen = follow(
+                old.image, gray, old.points, guess=guess, mask=mask, levels=FEW_LEVELS
+            )
             if seen.sum() < max(MIN_POINTS, RENEW_SHARE * len(seen)):
                 continue
             frame = len(self.current) - 1
@@ -371,7 +376,7 @@ def follow(
     *,
     guess: Points,
     mask: Image | None,
-    levels: int = ALL_LEVELS,
+    levels: int,
 ) -> tuple[Points, Bools]:
     """Places `(n, 2)` of `points` in `after`, and which were found forth and back, off people."""
     start = np.ascontiguousarray(guess, np.float32)
@@ -412,6 +417,11 @@ def predict(points: Points, xy: Points, seen: Bools) -> Points:
         return xy
     moved = _affine(points[seen], xy[seen], points) if seen.any() else points
     return np.where(seen[:, None], xy, moved)
+
+
+def _half(gray: Image) -> Image:
+    size = max(1, gray.shape[1] // 2), max(1, gray.shape[0] // 2)
+    return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _affine(source: Points, target: Points, points: Points) -> Points:

@@ -28,7 +28,7 @@ MAX_PAN_SIGMA = 0.12
 """A pan that tells less than this is not believed."""
 RANGE = (0.35, 4.0)
 """Searched focal lengths in image diagonals."""
-STEPS = 25
+STEPS = 17
 PAIR_SIGMA_PX = 0.5
 
 

@@ -22,7 +22,8 @@ Bools = NDArray[np.bool_]
 MAX_SOLVED_FRAMES = 8
 """So many frames of a key frame's reign fix the depths; the others then only need their pose."""
 DEPTH_ROUNDS = 12
-TRIAL_ROUNDS = 6
+TRIALS = 3
+TRIAL_ROUNDS = 10
 POSE_ROUNDS = 6
 SCALES_PX = (6.0, 3.0, 2.0, 1.0)
 """Inlier scales of the robust weights, coarse to fine over the rounds."""
@@ -84,11 +85,13 @@ def fit_parallax(
     if known is not None:
         shapes.append(plane_filled(views.ray, known))
     still = np.zeros((len(frames), 3))
-    starts = [
-        _adjust(few, _adjust_poses(few, ParallaxFit(turned[frames], still, shape)), TRIAL_ROUNDS)
-        for shape in shapes
-    ]
-    best = _adjust(few, min(starts, key=lambda fit: _cost(few, fit)), DEPTH_ROUNDS)
+
+    def cost(fit: ParallaxFit) -> float:
+        return _cost(few, fit)
+
+    starts = [_adjust_poses(few, ParallaxFit(turned[frames], still, s)) for s in shapes]
+    trials = [_adjust(few, fit, TRIAL_ROUNDS) for fit in sorted(starts, key=cost)[:TRIALS]]
+    best = _adjust(few, min(trials, key=cost), DEPTH_ROUNDS)
     nearest = np.abs(np.arange(len(xy))[:, None] - frames).argmin(1)
     begin = ParallaxFit(best.rotation[nearest], best.translation[nearest], best.inverse_depth)
     return _adjust_poses(views, begin)
@@ -105,24 +108,33 @@ def _solved_frames(residual: Floats, seen: Bools) -> tuple[NDArray[np.int64], in
     return np.unique(np.append(spread, widest)), widest
 
 
-def _linear(views: _Views, fit: ParallaxFit) -> tuple[Floats, Floats, Floats]:
-    """Error `(F, n, 2)` in pixels, its derivative by pose `(F, n, 2, 6)` and by depth `(F, n, 2)`.
+def _project(views: _Views, fit: ParallaxFit) -> tuple[Floats, Floats, Floats, Floats]:
+    """Error `(F, n, 2)` in pixels, slopes `(F, n, 2)`, depths `(F, n)` and turned rays `(F, n, 3)`.
 
-    Points behind the camera get the error of a missing point: zero weight comes with it.
+    Points behind the camera are taken to lie just before it; their error is then large.
     """
-    turned = np.einsum("fij,nj->fni", fit.rotation, views.ray)
+    turned = views.ray @ fit.rotation.transpose(0, 2, 1)
     point = turned + fit.inverse_depth[:, None] * fit.translation[:, None]
     z = np.maximum(point[..., 2], 0.05)
     slope = point[..., :2] / z[..., None]
-    error = views.xy - views.focal * slope
-    scale = views.focal / z
-    by_point = np.zeros((*z.shape, 2, 3))
-    by_point[..., 0, 0] = by_point[..., 1, 1] = scale
-    by_point[..., :, 2] = -scale[..., None] * slope
-    by_turn = -np.cross(by_point, turned[..., None, :])
-    by_step = by_point * fit.inverse_depth[:, None, None]
-    by_depth = np.einsum("fnij,fj->fni", by_point, fit.translation)
-    return error, np.concatenate((by_turn, by_step), -1), by_depth
+    return views.xy - views.focal * slope, slope, z, turned
+
+
+def _linear(views: _Views, fit: ParallaxFit) -> tuple[Floats, Floats, Floats]:
+    """Error `(F, n, 2)` in pixels, its derivative by pose `(F, n, 2, 6)` and by depth `(F, n, 2)`."""
+    error, slope, z, turned = _project(views, fit)
+    u, v = slope[..., 0], slope[..., 1]
+    x, y, depth = turned[..., 0], turned[..., 1], turned[..., 2]
+    zero = np.zeros_like(z)
+    near = fit.inverse_depth
+    # Rows: d(f u) and d(f v) by a small turn (left of the rotation) and by the translation.
+    across = np.stack((-u * y, u * x + depth, -y, near + zero, zero, -near * u), -1)
+    down = np.stack((-depth - v * y, v * x, x, zero, near + zero, -near * v), -1)
+    scale = (views.focal / z)[..., None]
+    by_pose = np.stack((across, down), -2) * scale[..., None]
+    step = fit.translation[:, None]
+    by_depth = (step[..., :2] - slope * step[..., 2:]) * scale
+    return error, by_pose, by_depth
 
 
 def _weights(views: _Views, error: Floats, scale: float) -> Floats:
@@ -132,8 +144,7 @@ def _weights(views: _Views, error: Floats, scale: float) -> Floats:
 
 def _cost(views: _Views, fit: ParallaxFit, scale: float = SCALES_PX[-1]) -> float:
     """Geman-McClure cost of the errors plus that of the priors."""
-    error, _, _ = _linear(views, fit)
-    square = (error**2).sum(-1)
+    square = (_project(views, fit)[0] ** 2).sum(-1)
     data = (views.seen * square * scale**2 / (scale**2 + square)).sum() / NOISE_PX**2
     depth = ((fit.inverse_depth - 1) ** 2).sum() / DEPTH_PRIOR**2
     return float(data + depth + (fit.translation**2).sum() / STEP_PRIOR**2)
@@ -152,19 +163,29 @@ def _adjust(views: _Views, fit: ParallaxFit, rounds: int) -> ParallaxFit:
     return fit
 
 
+def _normal(
+    views: _Views, fit: ParallaxFit, scale: float
+) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """Normal equations by pose `(F, 6, 6)` and `(F, 6)`, and weighted derivatives and errors."""
+    error, by_pose, by_depth = _linear(views, fit)
+    weight = _weights(views, error, scale)[..., None]
+    flat = by_pose.reshape(len(error), -1, 6)
+    weighted = by_pose * weight[..., None]
+    across = weighted.reshape(flat.shape).transpose(0, 2, 1)
+    matrix = across @ flat + _step_prior()
+    side = (across @ error.reshape(len(error), -1, 1))[..., 0]
+    side[:, 3:] -= fit.translation / STEP_PRIOR**2
+    return matrix, side, weighted, by_depth, weight * error
+
+
 def _step(views: _Views, fit: ParallaxFit, *, scale: float, damping: float) -> ParallaxFit:
     frames = len(fit.rotation)
-    error, by_pose, by_depth = _linear(views, fit)
-    weight = _weights(views, error, scale)
-    weighted = by_pose * weight[..., None, None]
-    pose = np.einsum("fnia,fnib->fab", weighted, by_pose) + _step_prior()
-    pose += damping * np.einsum("fab,ab->fab", pose, np.eye(6))
-    cross = np.einsum("fnia,fni->fan", weighted, by_depth).reshape(frames * 6, -1)
-    depth = (weight[..., None] * by_depth**2).sum((0, 2)) * (1 + damping) + DEPTH_PRIOR**-2
-    to_pose = np.einsum("fnia,fni->fa", weighted, error)
-    to_pose[:, 3:] -= fit.translation / STEP_PRIOR**2
-    to_depth = (weight[..., None] * by_depth * error).sum((0, 2))
-    to_depth -= (fit.inverse_depth - 1) / DEPTH_PRIOR**2
+    pose, to_pose, weighted, by_depth, error = _normal(views, fit, scale)
+    weight = _weights(views, _project(views, fit)[0], scale)[..., None]
+    pose += damping * pose * np.eye(6)
+    cross = (weighted * by_depth[..., None]).sum(2).transpose(0, 2, 1).reshape(frames * 6, -1)
+    depth = (weight * by_depth**2).sum((0, 2)) * (1 + damping) + DEPTH_PRIOR**-2
+    to_depth = (by_depth * error).sum((0, 2)) - (fit.inverse_depth - 1) / DEPTH_PRIOR**2
     whole = np.zeros((frames, 6, frames, 6))
     whole[np.arange(frames), :, np.arange(frames)] = pose
     whole = whole.reshape(frames * 6, frames * 6) - (cross / depth) @ cross.T
@@ -178,13 +199,9 @@ def _step(views: _Views, fit: ParallaxFit, *, scale: float, damping: float) -> P
 def _adjust_poses(views: _Views, fit: ParallaxFit) -> ParallaxFit:
     """Poses alone, each frame by itself, depths as they are."""
     for turn in range(POSE_ROUNDS):
-        scale = SCALES_PX[min(turn // 2, len(SCALES_PX) - 1)]
-        error, by_pose, _ = _linear(views, fit)
-        weighted = by_pose * _weights(views, error, scale)[..., None, None]
-        matrix = np.einsum("fnia,fnib->fab", weighted, by_pose) + _step_prior()
-        side = np.einsum("fnia,fni->fa", weighted, error)
-        side[:, 3:] -= fit.translation / STEP_PRIOR**2
-        matrix += 1e-4 * np.einsum("fab,ab->fab", matrix, np.eye(6)) + 1e-6 * np.eye(6)
+        scale = SCALES_PX[min(turn * len(SCALES_PX) // (POSE_ROUNDS - 1), len(SCALES_PX) - 1)]
+        matrix, side, *_ = _normal(views, fit, scale)
+        matrix += 1e-4 * matrix * np.eye(6) + 1e-6 * np.eye(6)
         move = np.linalg.solve(matrix, side[..., None])[..., 0]
         fit = _moved(fit, move, fit.inverse_depth)
     return fit

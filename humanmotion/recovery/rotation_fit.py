@@ -38,26 +38,15 @@ def rays(xy: Floats, focal: float) -> Floats:
 
 
 def kabsch(a: Floats, b: Floats, weights: Floats) -> Floats:
-    """Rotations `(F, 3, 3)` with `b = R a` for rays `a` `(n, 3)`, `b` `(F, n, 3)`, weights `(F, n)`.
+    """Rotations `(F, 3, 3)` with `b = R a` for rays `a` `(F or 1, n, 3)` and `b` `(F, n, 3)`.
 
-    Without two independent directions of positive weight the result is a rotation, but arbitrary.
+    Weights are `(F, n)`. Without two independent directions of positive weight the result is a
+    rotation, but arbitrary.
     """
-    cross = np.einsum("fn,fni,nj->fij", weights, b, a)
-    u, _, vt = np.linalg.svd(cross)
-    sign = np.sign(np.linalg.det(u) * np.linalg.det(vt))
-    u[:, :, 2] *= np.where(sign == 0, 1.0, sign)[:, None]
+    u, _, vt = np.linalg.svd((weights[..., None] * b).transpose(0, 2, 1) @ a)
+    # A reflection fits better than any rotation where the points are nearly on one line.
+    u[np.linalg.det(u @ vt) < 0, :, 2] *= -1
     return np.asarray(u @ vt)
-
-
-def turned(rotation: Floats, ray: Floats, focal: float) -> tuple[Floats, Bools]:
-    """Pixels `(F, n, 2)` from the principal point of rays `(n, 3)` turned by `(F, 3, 3)`.
-
-    The second result tells which lie before the camera.
-    """
-    point = np.einsum("fij,nj->fni", rotation, ray)
-    ahead = point[..., 2] > 0.05
-    depth = np.where(ahead, point[..., 2], 1.0)
-    return focal * point[..., :2] / depth[..., None], ahead
 
 
 def fit_rotations(
@@ -65,21 +54,23 @@ def fit_rotations(
 ) -> tuple[Floats, Floats]:
     """Rotation of the key camera to each frame's, and each point's residual in pixels.
 
-    `key` `(n, 2)` and `xy` `(F, n, 2)` are pixels from the principal point, `seen` `(F, n)`.
-    Returns `(F, 3, 3)` with `x_frame = R @ x_key` and residuals `(F, n)`, BAD_PX where not seen.
-    A frame without seen points gets the identity.
+    `key` `(n, 2)` (or `(F, n, 2)`, a key frame for each frame) and `xy` `(F, n, 2)` are pixels from
+    the principal point, `seen` `(F, n)`. Returns `(F, 3, 3)` with `x_frame = R @ x_key` and
+    residuals `(F, n)`, BAD_PX where not seen. A frame with fewer than 3 points gets the identity.
     """
     source, target = rays(key, focal), rays(xy, focal)
+    source = source if key.ndim == 3 else source[None]
     weights = seen.astype(np.float64)
     rotation = np.tile(np.eye(3), (len(xy), 1, 1))
     residual = np.full(seen.shape, BAD_PX)
     enough = seen.sum(1) >= 3
-    if not enough.any():
-        return rotation, residual
-    for scale in SCALES_PX:
+    for scale in SCALES_PX if enough.any() else ():
         rotation[enough] = kabsch(source, target, weights)[enough]
-        place, ahead = turned(rotation, source, focal)
-        error = np.linalg.norm(place - xy, axis=-1)
+        point = source @ rotation.transpose(0, 2, 1)
+        ahead = point[..., 2] > 0.05
+        place = focal * point[..., :2] / np.where(ahead, point[..., 2], 1.0)[..., None]
+        gap = place - xy
+        error = np.sqrt((gap * gap).sum(-1))
         residual = np.where(seen & ahead, np.minimum(error, BAD_PX), BAD_PX)
         weights = seen * (scale**2 / (scale**2 + residual**2)) ** 2
     return rotation, residual
@@ -87,9 +78,11 @@ def fit_rotations(
 
 def pair_cost(pairs: Sequence[Pair], *, focal: float, sigma: float) -> float:
     """Truncated squared residual, in units of `sigma`, of the best rotations of all pairs."""
-    cost = 0.0
-    for pair in pairs:
-        seen = np.ones((1, len(pair.a)), np.bool_)
-        _, residual = fit_rotations(pair.a, pair.b[None], seen, focal=focal)
-        cost += float(np.minimum((residual / sigma) ** 2, 9.0).sum())
-    return cost
+    most = max(len(pair.a) for pair in pairs)
+    a, b = np.zeros((2, len(pairs), most, 2))
+    seen = np.zeros((len(pairs), most), np.bool_)
+    for row, pair in enumerate(pairs):
+        count = len(pair.a)
+        a[row, :count], b[row, :count], seen[row, :count] = pair.a, pair.b, True
+    _, residual = fit_rotations(a, b, seen, focal=focal)
+    return float(np.minimum((residual[seen] / sigma) ** 2, 9.0).sum())

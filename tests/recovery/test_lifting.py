@@ -129,7 +129,7 @@ def test_the_pose_before_a_cut_does_not_smooth_into_the_one_after() -> None:
 @pytest.mark.parametrize("frames", [1, 2, 3])
 def test_very_short_clips_are_fitted_too(frames: int) -> None:
     _, points = _walk()
-    assert len(_lift(_keypoints(points[:frames])).track) == frames
+    assert len(_lift(_keypoints(points[:frames]))) == frames
 
 
 def test_a_long_clip_fitted_in_windows_agrees_with_one_solve(
