@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from humanmotion.body.build_landmarks import BodySamples, face_table
+from humanmotion.body.build_landmarks import BodySamples
 from humanmotion.body.build_skeleton import INDEX
 from humanmotion.body.build_source import Floats, Ints
 from humanmotion.joint_sets import SMPLX_JOINTS
@@ -13,8 +13,7 @@ from humanmotion.joint_sets import SMPLX_JOINTS
 _SKIN, _HAIR = (214, 174, 152), (74, 56, 46)
 _SHIRT, _TROUSERS, _SHOES = (104, 134, 164), (62, 70, 92), (44, 44, 50)
 _WHITE, _IRIS = (236, 236, 232), (58, 44, 36)
-_MOUTH = (138, 66, 62)
-_IRIS_SHARE = 0.55
+_IRIS_SHARE = 0.42
 """Radius of the iris against the eyeball's."""
 
 
@@ -30,7 +29,6 @@ def vertex_colours(samples: BodySamples, quads: Ints) -> NDArray[np.uint8]:
     out[_led_by(samples, ("ankle", "foot")) > 0.5] = _SHOES
     out[_scalp(samples)] = _HAIR
     out = _softened(out, quads)
-    out[_within_mouth(samples)] = _MOUTH
     for side in ("left", "right"):
         _colour_eye(out, samples, INDEX[f"{side}_eye_smplhf"])
     return out
@@ -50,14 +48,6 @@ def _scalp(samples: BodySamples) -> NDArray[np.bool_]:
     back = (z < head[2] - 0.005) & (y > head[1] - 0.03)
     led = samples.weights[:, INDEX["head"]] > 0.5
     return np.asarray(led & (top | back) & ~ears, np.bool_)
-
-
-def _within_mouth(samples: BodySamples) -> NDArray[np.bool_]:
-    face = face_table(samples.source_vertices)
-    lips = samples.vertices[0, face.vertices[[13, 14]]].mean((0, 1))
-    x, y, z = (samples.vertices[0] - lips).T
-    inside = (np.abs(x) < 0.03) & (np.abs(y) < 0.025) & (z < -0.008) & (z > -0.09)
-    return np.asarray(inside, np.bool_)
 
 
 def _softened(colours: NDArray[np.uint8], quads: Ints) -> NDArray[np.uint8]:

@@ -117,7 +117,7 @@ class BodyModel:
             shapedirs=shapedirs,
             exprdirs=exprdirs,
             weights=weights,
-            blocks=cut_blocks(template, blendshapes, weights, rows),
+            blocks=cut_blocks(template, blendshapes, weights=weights, correctives=rows),
             corrective_joints=torch.tensor(body.corrective_joints, dtype=torch.long),
             joint_template=regressor @ template,
             joint_blendshapes=moved.reshape(3 * JOINTS, 2 * COMPONENTS).T.contiguous(),

@@ -39,7 +39,7 @@ class Block:
 
 
 def cut_blocks(
-    template: Tensor, blendshapes: Tensor, weights: Tensor, correctives: Tensor | None
+    template: Tensor, blendshapes: Tensor, *, weights: Tensor, correctives: Tensor | None
 ) -> tuple[Block, ...]:
     """Blocks of a mesh: `(V, 3)`, `(V, 3, 20)`, `(V, 55)` and `(P, 3, V)` or None."""
     blocks = []

@@ -14,9 +14,12 @@ Floats = NDArray[np.float64]
 
 LOWER_FOOT = 0.03
 """Soles within this of the lower one may both stand, when only the body is known."""
-ENTER_SPEED, STAY_SPEED = 0.35, 0.7
-"""A foot slower than the first begins to stand, and stands until faster than the second, m/s."""
-ENTER_HEIGHT, STAY_HEIGHT = 0.07, 0.12
+ENTER_SPEED = (0.4, 0.8)
+"""A foot slower than this may begin to stand, m/s: between the two, by how noisy the motion is."""
+NOISE_FACTOR = 2.0
+STAY_FACTOR = 2.0
+"""And it stands until it is this much faster."""
+ENTER_HEIGHT, STAY_HEIGHT = 0.10, 0.16
 """The same for the height of the sole, metres."""
 SHORTEST_SECONDS = 0.1
 REACH_FRAMES = 2
@@ -33,10 +36,14 @@ def lower_foot(feet: Floats, *, sole: Floats) -> Floats:
 
 
 def standing_feet(feet: Floats, *, sole: Floats, fps: float) -> Floats:
-    """Contact `(T, 2)`, 0 or 1, from foot joints in the world `(T, 2, 3)`, floor at z = 0."""
+    """Contact `(T, 2)`, 0 or 1, from foot joints in the world `(T, 2, 3)`, floor at z = 0.
+
+    How fast the slower foot usually seems to be tells how noisy the motion is.
+    """
     speed, height = smoothed_speed(feet, fps=fps), feet[..., 2] - sole
-    enter = (speed < ENTER_SPEED) & (height < ENTER_HEIGHT)
-    stay = (speed < STAY_SPEED) & (height < STAY_HEIGHT)
+    slowest = float(np.clip(NOISE_FACTOR * np.median(speed.min(-1)), *ENTER_SPEED))
+    enter = (speed < slowest) & (height < ENTER_HEIGHT)
+    stay = (speed < STAY_FACTOR * slowest) & (height < STAY_HEIGHT)
     shortest = max(2, round(SHORTEST_SECONDS * fps))
     columns = [_hysteresis(enter[:, i], stay[:, i], shortest=shortest) for i in range(2)]
     return np.stack(columns, -1).astype(np.float64)

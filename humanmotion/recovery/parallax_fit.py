@@ -22,8 +22,8 @@ Bools = NDArray[np.bool_]
 MAX_SOLVED_FRAMES = 8
 """So many frames of a key frame's reign fix the depths; the others then only need their pose."""
 DEPTH_ROUNDS = 12
-TRIALS = 3
-TRIAL_ROUNDS = 10
+TRIALS = 6
+TRIAL_ROUNDS = 6
 POSE_ROUNDS = 6
 SCALES_PX = (6.0, 3.0, 2.0, 1.0)
 """Inlier scales of the robust weights, coarse to fine over the rounds."""

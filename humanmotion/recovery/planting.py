@@ -13,14 +13,14 @@ from humanmotion.recovery.floor import ANKLES, FEET, FootShape
 from humanmotion.recovery.leg_ik import Posed, overreach, reach_ankles
 from humanmotion.rotations import rotvec_to_matrix
 
-WANDER = 0.08
+WANDER = 0.15
 """A foot that strays further than this from one place, in metres, does not stand there."""
 SHORTEST = 3
 """Frames; anything shorter is no stand."""
 BLEND_FRAMES = 6
 """A correction fades out over this many frames outside of a stand."""
-LONGEST_SHIFT = 0.25
-"""A foot is never moved further than this, metres: the contact must be wrong then."""
+STEP_FRAMES = 2
+"""A stand that strays is divided, and the foot gets this many frames on both sides to go over."""
 
 
 def plant_feet(
@@ -91,7 +91,7 @@ def _stands(path: NDArray[np.float64], on: NDArray[np.bool_]) -> list[tuple[int,
             continue
         # The fastest step is where the foot left one place for another.
         fastest = start + 1 + int(np.linalg.norm(np.diff(path[start:stop], axis=0), axis=-1).argmax())
-        todo += [(start, fastest), (fastest, stop)]
+        todo += [(start, fastest - STEP_FRAMES), (fastest + STEP_FRAMES, stop)]
     return sorted(out)
 
 

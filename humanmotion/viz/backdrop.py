@@ -17,7 +17,7 @@ from humanmotion.viz.mesh import Array, Rgb
 SIDES = 6
 """Layers of a box's textures: floor, ceiling, walls at -x, +x, -y, +y."""
 _SHADOW_CELLS, _SHADOW_CELL_METRES = 256, 0.03
-_SHADOW_DARK, _SHADOW_REACH_METRES = 0.65, 0.35
+SHADOW_DARK, _SHADOW_REACH_METRES = 0.65, 0.35
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class Backdrop:
 
 
 def contact_shadow(bodies: Sequence[Array]) -> Shadow:
-    """A soft shadow straight below bodies `(V, 3)` in the world; darkest where they touch the floor.
+    """A soft shadow straight below bodies `(V, 3)` in the world, darkest where they stand.
 
     Reaches over a square of 7.7 m around their middle.
     """
@@ -92,7 +92,7 @@ def draw_backdrop(backdrop: Backdrop, K: Array, *, width: int, height: int) -> A
             texture = backdrop.box.textures[number]
             out[mask] = _sample(texture, _plane(hits[mask], number), backdrop.box.tile_metres)
     floor = side == 0
-    out[floor] *= 1 - _SHADOW_DARK * _shadow_at(backdrop.shadow, hits[floor])[:, None]
+    out[floor] *= 1 - SHADOW_DARK * _shadow_at(backdrop.shadow, hits[floor])[:, None]
     fade = np.exp(-np.square(distance / backdrop.box.clear_metres))[..., None]
     haze = np.array(backdrop.box.haze, np.float32) * 255
     return np.clip(np.rint(haze + (out - haze) * fade), 0, 255).astype(np.uint8)

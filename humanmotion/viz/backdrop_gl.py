@@ -7,7 +7,7 @@ from typing import Any
 import moderngl
 import numpy as np
 
-from humanmotion.viz.backdrop import _SHADOW_DARK, SIDES, Backdrop, Box, Shadow
+from humanmotion.viz.backdrop import SHADOW_DARK, SIDES, Backdrop, Box, Shadow
 from humanmotion.viz.mesh import Array
 
 _VERTEX = """
@@ -25,30 +25,26 @@ uniform sampler2DArray sides; uniform sampler2D shadow;
 in vec2 place;
 out vec4 pixel;
 
-// The derivatives must come from the endless plane: across an edge of the box they mean nothing.
-vec3 side_color(vec2 uv, float side, vec2 dx, vec2 dy) {
-    return vec3(fract(uv),side);
-}
-
 void main() {
     vec3 ray = rays * vec3(place * size, 1.0);
     ray = mix(ray, vec3(1e-9), lessThan(abs(ray), vec3(1e-9)));
     vec3 steps = (mix(low, high, greaterThan(ray, vec3(0.0))) - eye) / ray;
-    vec3 at_x = eye + steps.x * ray, at_y = eye + steps.y * ray, at_z = eye + steps.z * ray;
-    vec2 xx = dFdx(at_x.yz), xy = dFdy(at_x.yz), yx = dFdx(at_y.xz), yy = dFdy(at_y.xz);
-    vec2 zx = dFdx(at_z.xy), zy = dFdy(at_z.xy);
-    vec3 color;
+    vec2 on_x = (eye + steps.x * ray).yz, on_y = (eye + steps.y * ray).xz;
+    vec2 on_z = (eye + steps.z * ray).xy;
+    // Derivatives of each endless plane: across an edge of the box the hit's own mean nothing.
+    vec4 slope_x = vec4(dFdx(on_x), dFdy(on_x)), slope_y = vec4(dFdx(on_y), dFdy(on_y));
+    vec4 slope_z = vec4(dFdx(on_z), dFdy(on_z));
     float step = min(min(steps.x, steps.y), steps.z);
-    if (step == steps.z) {
-        color = side_color(at_z.xy, ray.z > 0.0 ? 1.0 : 0.0, zx, zy);
-        vec2 on = (at_z.xy - shadow_square.xy) / shadow_square.z;
-        bool inside = all(greaterThan(on, vec2(0.0))) && all(lessThan(on, vec2(1.0)));
-        if (ray.z < 0.0 && inside) color *= 1.0 - dark * texture(shadow, on).r;
-    } else if (step == steps.x) {
-        color = side_color(at_x.yz, ray.x > 0.0 ? 3.0 : 2.0, xx, xy);
-    } else {
-        color = side_color(at_y.xz, ray.y > 0.0 ? 5.0 : 4.0, yx, yy);
-    }
+    bool is_z = step == steps.z, is_x = !is_z && step == steps.x;
+    vec2 on = is_z ? on_z : is_x ? on_x : on_y;
+    vec4 slope = (is_z ? slope_z : is_x ? slope_x : slope_y) / tile;
+    float side = is_z ? float(ray.z > 0.0) : is_x ? 2.0 + float(ray.x > 0.0)
+        : 4.0 + float(ray.y > 0.0);
+    vec3 color = textureGrad(sides, vec3(on / tile, side), slope.xy, slope.zw).rgb;
+    vec2 cell = (on_z - shadow_square.xy) / shadow_square.z;
+    bool above = all(greaterThan(cell, vec2(0.0))) && all(lessThan(cell, vec2(1.0)));
+    bool shaded = side == 0.0 && above;
+    color *= 1.0 - (shaded ? dark * texture(shadow, cell).r : 0.0);
     float way = step * length(ray) / clear;
     pixel = vec4(mix(haze, color, exp(-way * way)), 0.0);
 }
@@ -81,7 +77,7 @@ class BackdropPass:
         for name, value in (("eye", eye), ("low", box.low), ("high", box.high), ("haze", box.haze)):
             program[name].value = tuple(float(v) for v in value)
         program["tile"].value, program["clear"].value = box.tile_metres, box.clear_metres
-        program["dark"].value = _SHADOW_DARK
+        program["dark"].value = SHADOW_DARK
         program["shadow_square"].value = (*backdrop.shadow.corner, backdrop.shadow.edge_metres)
         self._sides.use(0)
         self._shadow.use(1)
@@ -98,7 +94,7 @@ class BackdropPass:
         data = np.ascontiguousarray(box.textures, np.uint8).tobytes()
         self._sides = self._context.texture_array((edge, edge, SIDES), 3, data, alignment=1)
         self._sides.build_mipmaps()
-        self._sides.filter = (moderngl.LINEAR_MIPMAP_NEAREST, moderngl.LINEAR)
+        self._sides.filter = (moderngl.LINEAR_MIPMAP_LINEAR, moderngl.LINEAR)
         self._box = box
 
     def _upload_shadow(self, shadow: Shadow) -> None:

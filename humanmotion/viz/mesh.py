@@ -94,9 +94,10 @@ class Normals:
 
     def of(self, vertices: Array) -> Array:
         """Area-weighted unit normals `(V, 3)` float32 of vertices `(V, 3)`; 0 without a face."""
-        total = self._gather @ face_normals(vertices, self._faces)
+        total: Array = self._gather @ face_normals(vertices, self._faces)
         length = np.sqrt(np.einsum("vc,vc->v", total, total))
-        return total / np.maximum(length, 1e-20)[:, None]  # type: ignore[no-any-return]
+        unit: Array = total / np.maximum(length, 1e-20)[:, None]
+        return unit
 
 
 def face_normals(vertices: Array, faces: Array) -> Array:

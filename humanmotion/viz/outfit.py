@@ -13,7 +13,7 @@ from humanmotion.viz.mesh import Array, Rgb
 _BROWS = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300)
 _LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
 """MediaPipe face-mesh points along both brows and around the lips."""
-_STROKE_METRES = 0.005
+_STROKE_METRES, _STROKE_FADE_METRES = 0.003, 0.006
 _SHORT_SLEEVE = 0.55
 """Share of the upper arm that the shirt covers."""
 
@@ -66,7 +66,7 @@ def _height(joints: Array, word: str) -> float:
 
 
 def _above_belt(rest: Array, joints: Array) -> Array:
-    return rest[:, 1] > joints[0, 1] + 0.02  # type: ignore[no-any-return]
+    return rest[:, 1] > joints[0, 1] - 0.02  # type: ignore[no-any-return]
 
 
 def _shirt(rest: Array, joints: Array, part: Array) -> Array:
@@ -74,10 +74,11 @@ def _shirt(rest: Array, joints: Array, part: Array) -> Array:
         abs(joints[SMPLX_JOINTS.index(name), 0]) for name in ("left_shoulder", "left_elbow")
     )
     sleeve = shoulder + _SHORT_SLEEVE * (elbow - shoulder)
-    trunk = _led(part, "spine", "collar", "shoulder") & (np.abs(rest[:, 0]) < sleeve)
+    trunk = _led(part, "spine", "collar", "shoulder", "neck") & (np.abs(rest[:, 0]) < sleeve)
     trunk |= _led(part, "pelvis", "hip") & _above_belt(rest, joints)
-    collar = joints[SMPLX_JOINTS.index("neck"), 1]
-    return trunk & (rest[:, 1] < collar + 0.02)  # type: ignore[no-any-return]
+    # The collar is a plane through the neck that lies lower in front.
+    neck = joints[SMPLX_JOINTS.index("neck")]
+    return trunk & (rest[:, 1] < neck[1] + 0.02 - 0.45 * (rest[:, 2] - neck[2]))  # type: ignore[no-any-return]
 
 
 def _hair(rest: Array, joints: Array, part: Array) -> Array:
@@ -91,6 +92,9 @@ def _hair(rest: Array, joints: Array, part: Array) -> Array:
     back = (high[2] - rest[:, 2]) / (high[2] - low[2])
     # A hairline that runs from the crown of the forehead down behind the ears.
     line = head & ((height > 0.62) | (back > 0.55) & (height > -0.15) | (back > 0.72))
+    # Ears stand out sideways from the head above them.
+    wide = np.abs(rest[head & (height > 0.3), 0]).max(initial=0.0)
+    line &= np.abs(rest[:, 0]) <= wide
     neck = joints[SMPLX_JOINTS.index("neck"), 1]
     return line & (rest[:, 1] > neck + 0.04)  # type: ignore[no-any-return]
 
@@ -100,11 +104,12 @@ def _paint_face(colors: Array, body: BodyModel, wear: Outfit, rest: Array) -> No
         return
     points = body.landmark_skin("face").template.cpu().numpy()
     place = {mesh_id: points[i] for i, mesh_id in enumerate(body.face_mesh_ids)}
-    for ids, color in ((_LIPS, wear.lips), (_BROWS, wear.hair)):
+    for ids, color, strength in ((_LIPS, wear.lips, 0.8), (_BROWS, wear.hair, 0.55)):
         strokes = np.array([place[i] for i in ids if i in place])
         if len(strokes):
             gap = np.linalg.norm(rest[:, None] - strokes, axis=-1).min(1)
-            colors[gap < _STROKE_METRES] = color
+            paint = strength * np.clip(1 - (gap - _STROKE_METRES) / _STROKE_FADE_METRES, 0, 1)
+            colors += (np.array(color) - colors) * paint[:, None]
 
 
 def _paint_eyes(colors: Array, rest: Array, part: Array) -> None:

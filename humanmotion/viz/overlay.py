@@ -91,4 +91,4 @@ def _frame_camera(camera: Camera, number: int, frame: Array) -> tuple[Array, Arr
 
 def _to_camera(body: Tensor, R: Array, t: Array) -> Array:
     vertices = body.detach().cpu().numpy().astype(np.float32, copy=False)
-    return vertices @ R.T + t  # type: ignore[no-any-return]
+    return vertices @ R.T + t

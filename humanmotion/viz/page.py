@@ -1,4 +1,4 @@
-"""One self-contained HTML page: 3D playback of a GLB with plots, cuts, warnings and facts beside it.
+"""One self-contained HTML page: 3D playback of a GLB, with plots, cuts and warnings beside it.
 
 The page needs no network and sends nothing: three.js lies inside it, and its content policy forbids
 every request. Whatever text it is given (a file name as title, say) is shown, never run.

@@ -6,7 +6,7 @@ painter of `painter.py` where no OpenGL context can be made.
 
 from __future__ import annotations
 
-import sys
+import platform
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Literal, Protocol
@@ -102,13 +102,12 @@ def open_renderer(backend: Backend = "auto", *, smooth_edges: bool = True) -> Re
 
 
 def _create_context() -> Any:
-    # moderngl reports a missing library or display with a bare Exception of its own making.
+    # The names of the run-time libraries: moderngl asks for those of the development packages.
+    egl: Any = {"backend": "egl", "libgl": "libGL.so.1", "libegl": "libEGL.so.1"}
     try:
-        if sys.platform.startswith("linux"):
-            return moderngl.create_context(
-                standalone=True, backend="egl", libgl="libGL.so.1", libegl="libEGL.so.1"
-            )
-        return moderngl.create_context(standalone=True)
+        on_linux = platform.system() == "Linux"
+        return moderngl.create_context(standalone=True, **(egl if on_linux else {}))
+    # It reports a missing library or display with a bare Exception.
     except Exception as error:
         raise UsageError(
             f"no OpenGL context can be made ({error}); install Mesa's EGL "

@@ -44,9 +44,7 @@ def render_scene(
     return np.ascontiguousarray(picture.rgb)
 
 
-def textured_room(
-    *, edge_metres: float = 9.0, height_metres: float = 3.2, seed: int = 0
-) -> Box:
+def textured_room(*, edge_metres: float = 9.0, height_metres: float = 3.2, seed: int = 0) -> Box:
     """A square room around the origin whose walls and floor are full of corners to track."""
     rng = np.random.default_rng(seed)
     textures = [_floor_texture(rng), np.full((_TEXTURE_PIXELS, _TEXTURE_PIXELS, 3), 225, np.uint8)]
@@ -77,9 +75,7 @@ def open_floor(*, light: Rgb = (0.88, 0.90, 0.93), dark: Rgb = (0.80, 0.83, 0.87
     )
 
 
-def side_view(
-    bodies: Sequence[Array], *, width: int, height: int
-) -> tuple[Array, Array, Array]:
+def side_view(bodies: Sequence[Array], *, width: int, height: int) -> tuple[Array, Array, Array]:
     """A camera `K, R_w2c, t_w2c` that sees bodies `(V, 3)` in the world from the side.
 
     It looks across the way from the first to the last body, from a little above, and holds all of
@@ -144,7 +140,8 @@ def _framed_picture(image: Array, rng: np.random.Generator) -> None:
     for step in range(6):
         inner = (x + 5 + int(rng.integers(0, wide // 2)), y + 5 + int(rng.integers(0, tall // 2)))
         outer = (min(inner[0] + 24, x + wide - 5), min(inner[1] + 24, y + tall - 5))
-        cv2.rectangle(image, inner, outer, rng.integers(70 + 20 * step, 110 + 20 * step, 3).tolist(), -1)
+        color = rng.integers(70 + 20 * step, 110 + 20 * step, 3).tolist()
+        cv2.rectangle(image, inner, outer, color, -1)
 
 
 def _spots(image: Array, rng: np.random.Generator, *, count: int, dark: float) -> None:
