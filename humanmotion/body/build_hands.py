@@ -45,5 +45,11 @@ def _basis() -> Floats:
     for i in range(3):
         moves[3 + i, i, :, 2] = -1.0
     moves[6, :4, 0, 2] = -1.0
-    q, r = np.linalg.qr(np.concatenate([moves.reshape(7, 45), np.eye(45)]).T)
-    return np.asarray((q * np.sign(np.diagonal(r)[:45])).T)
+    rows: list[Floats] = []
+    for move in np.concatenate([moves.reshape(7, 45), np.eye(45)]):
+        for row in rows:
+            move = move - (move @ row) * row
+        length = np.linalg.norm(move)
+        if length > 1e-6:
+            rows.append(move / length)
+    return np.array(rows)

@@ -16,8 +16,9 @@ from humanmotion.joint_sets import SMPLX_JOINTS
 
 MAX_INFLUENCES = 4
 _TRUNK_BONES = ("root", "pelvis.", "spine0", "breast")
-# Half width in metres of the blend around each trunk joint.
-_TRUNK_BLEND = {"spine1": 0.09, "spine2": 0.08, "spine3": 0.08}
+# Where above each trunk joint it takes over, and the half width of the blend, in metres. The two
+# upper joints lie close together: shifted apart, each leads some flesh, and the chest stays stiff.
+_TRUNK_BLEND = {"spine1": (0.0, 0.09), "spine2": (-0.02, 0.06), "spine3": (0.03, 0.06)}
 # Joints whose weights are diffused together, and how often.
 _SMOOTHING: tuple[tuple[tuple[str, ...], int], ...] = (
     (("collar", "shoulder", "spine3", "spine2", "neck"), 6),
@@ -61,8 +62,8 @@ def _share_trunk(trunk: Floats, height: Floats, joints: Floats) -> Floats:
     """The trunk bones' weight given to pelvis and spine by height: each takes over at its joint."""
     out = np.zeros((len(trunk), len(SMPLX_JOINTS)))
     rising = [np.ones_like(height)]
-    for name, width in _TRUNK_BLEND.items():
-        t = np.clip((height - joints[INDEX[name], 1]) / (2 * width) + 0.5, 0, 1)
+    for name, (shift, width) in _TRUNK_BLEND.items():
+        t = np.clip((height - joints[INDEX[name], 1] - shift) / (2 * width) + 0.5, 0, 1)
         rising.append(np.minimum(rising[-1], t * t * (3 - 2 * t)))
     rising.append(np.zeros_like(height))
     for name, above, below in zip(("pelvis", *_TRUNK_BLEND), rising, rising[1:], strict=False):
@@ -99,8 +100,7 @@ def _mirrored(weights: Floats, mirror: Ints) -> Floats:
 
 
 def _strongest(weights: Floats) -> Floats:
-    order = np.argsort(-weights, axis=1, kind="stable")[:, MAX_INFLUENCES:]
-    out = weights.copy()
-    np.put_along_axis(out, order, 0.0, axis=1)
-    out[out < 1e-3] = 0.0
+    # Above the fifth largest: where left and right tie for fourth place, neither is taken.
+    fifth = -np.partition(-weights, MAX_INFLUENCES, axis=1)[:, MAX_INFLUENCES : MAX_INFLUENCES + 1]
+    out = np.where((weights > fifth + 1e-9) & (weights > 1e-3), weights, 0.0)
     return np.asarray(out / np.maximum(out.sum(1, keepdims=True), 1e-9))

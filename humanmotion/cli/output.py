@@ -51,7 +51,7 @@ def emit_rich(table: Table) -> None:
     console = Console(file=io.StringIO(), width=None if sys.stdout.isatty() else 200)
     with console.capture() as written:
         console.print(table)
-    emit(written.get().rstrip())
+    emit("\n".join(line.rstrip() for line in written.get().rstrip().splitlines()))
 
 
 def emit_table(rows: Mapping[str, Any]) -> None:
@@ -68,7 +68,7 @@ def _lines(rows: Mapping[str, Any]) -> list[str]:
         elif isinstance(value, list | tuple) and any(isinstance(item, str) for item in value):
             lines += [name, *(f"  {item}" for item in value)]
         else:
-            text = f"{value:.6g}" if isinstance(value, float) else str(value)
+            text = f"{value:.4g}" if isinstance(value, float) and abs(value) < 1e4 else str(value)
             text = "none" if value in (None, [], ()) else text
             lines.append(f"{name:<{width}}  {text}")
     return lines

@@ -14,6 +14,7 @@ from humanmotion.files import atomic_path, write_json
 from humanmotion.io.bvh import write_bvh
 from humanmotion.io.cameras_json import write_cameras_json
 from humanmotion.io.gltf import glb_bytes
+from humanmotion.io.gltf_body import skinning_residual
 from humanmotion.io.npz import write_motion
 from humanmotion.jobs.overlay import write_overlay
 from humanmotion.jobs.report import page_report, report_values
@@ -83,6 +84,8 @@ def export(
     )  # fmt: skip
     runner.seconds["export"] = sum(spent.values())
     values = report_values(result, body, seconds=runner.seconds | spent, source=video.name)
+    # glTF holds four influences a vertex and no pose correctives: say what that costs this body.
+    values["glb_residual_mm"] = [1000 * skinning_residual(*pair) for pair in pairs]
     write_json(files.report_json, values)
     progress("export", 1.0)
     return files

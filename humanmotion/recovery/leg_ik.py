@@ -17,6 +17,9 @@ LEGS = ((1, 4, 7, 10), (2, 5, 8, 11))
 LONGEST = 0.9995
 """Largest share of the leg's length that a hip may be from its ankle; straighter would be unstable."""
 
+STRAIGHT = 0.01
+"""A knee this near to the line from hip to ankle, in metres, does not show which way it bends."""
+
 
 @dataclass(frozen=True)
 class Posed:
@@ -86,6 +89,6 @@ def _knee_side(posed: Posed, leg: tuple[int, int, int, int], axis: Tensor) -> Te
     bend = posed.joints[:, knee] - posed.joints[:, hip]
     front = posed.world[:, hip, :, 2]
     across = [v - (v * axis).sum(-1, keepdim=True) * axis for v in (bend, front)]
-    share = (across[0].norm(dim=-1, keepdim=True) / 0.05).clamp(max=1.0)
+    share = (across[0].norm(dim=-1, keepdim=True) / STRAIGHT).clamp(max=1.0)
     units = [torch.nn.functional.normalize(v, dim=-1) for v in across]
     return torch.nn.functional.normalize(share * units[0] + (1 - share) * units[1], dim=-1)

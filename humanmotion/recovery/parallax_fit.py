@@ -7,7 +7,7 @@ special, so a camera that only turns is solved as well as one that travels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -21,8 +21,9 @@ Bools = NDArray[np.bool_]
 
 MAX_SOLVED_FRAMES = 8
 """So many frames of a key frame's reign fix the depths; the others then only need their pose."""
+RICH_SHARE = 0.35
+"""Frames with fewer points than this share of the best do not help to fix the depths."""
 DEPTH_ROUNDS = 12
-TRIALS = 6
 TRIAL_ROUNDS = 6
 POSE_ROUNDS = 6
 SCALES_PX = (6.0, 3.0, 2.0, 1.0)
@@ -84,28 +85,46 @@ def fit_parallax(
     shapes = start_depths(views.ray, xy[widest] / focal, seen[widest], threshold=1.0 / focal)
     if known is not None:
         shapes.append(plane_filled(views.ray, known))
-    still = np.zeros((len(frames), 3))
 
     def cost(fit: ParallaxFit) -> float:
         return _cost(few, fit)
 
-    starts = [_adjust_poses(few, ParallaxFit(turned[frames], still, s)) for s in shapes]
-    trials = [_adjust(few, fit, TRIAL_ROUNDS) for fit in sorted(starts, key=cost)[:TRIALS]]
+    plain = ParallaxFit(turned, np.zeros((len(xy), 3)), np.ones(len(key)))
+    trials = []
+    for shape in shapes:
+        start = _adjust_poses(few, replace(plain.at(frames), inverse_depth=shape))
+        trials.append(_adjust(few, _other_side(few, start, plain.at(frames)), TRIAL_ROUNDS))
     best = _adjust(few, min(trials, key=cost), DEPTH_ROUNDS)
     nearest = np.abs(np.arange(len(xy))[:, None] - frames).argmin(1)
     begin = ParallaxFit(best.rotation[nearest], best.translation[nearest], best.inverse_depth)
-    return _adjust_poses(views, begin)
+    return _other_side(views, _adjust_poses(views, begin), plain)
+
+
+def _other_side(views: _Views, fit: ParallaxFit, turned: ParallaxFit) -> ParallaxFit:
+    """Each frame's pose, or the one found from the opposite translation where that fits better.
+
+    Seen against a plane a small step to one side looks much like one to the other, a little turned.
+    """
+    mirrored = ParallaxFit(turned.rotation, -fit.translation, fit.inverse_depth)
+    other = _adjust_poses(views, mirrored)
+    better = _frame_costs(views, other) < _frame_costs(views, fit)
+    return ParallaxFit(
+        np.where(better[:, None, None], other.rotation, fit.rotation),
+        np.where(better[:, None], other.translation, fit.translation),
+        fit.inverse_depth,
+    )
 
 
 def _solved_frames(residual: Floats, seen: Bools) -> tuple[NDArray[np.int64], int]:
-    """Frames spread over the reign, among them the one with most parallax, and that one."""
-    parallax = np.array(
-        [np.median(r[s]) if s.sum() >= MIN_SEEN else -1.0
-         for r, s in zip(residual, seen, strict=True)]
-    )
-    widest = int(parallax.argmax())
-    spread = np.linspace(0, len(residual) - 1, MAX_SOLVED_FRAMES).round().astype(np.int64)
-    return np.unique(np.append(spread, widest)), widest
+    """Frames spread over those with many points, among them the one with most parallax; that one."""
+    count = seen.sum(1)
+    rich = np.flatnonzero(count >= max(MIN_SEEN, RICH_SHARE * int(count.max())))
+    if len(rich) == 0:
+        rich = np.arange(len(seen))
+    parallax = [np.median(residual[f][seen[f]]) if count[f] else 0.0 for f in rich]
+    widest = int(rich[int(np.argmax(parallax))])
+    spread = np.linspace(0, len(rich) - 1, MAX_SOLVED_FRAMES).round().astype(np.int64)
+    return np.unique(np.append(rich[spread], widest)), widest
 
 
 def _project(views: _Views, fit: ParallaxFit) -> tuple[Floats, Floats, Floats, Floats]:
@@ -142,12 +161,18 @@ def _weights(views: _Views, error: Floats, scale: float) -> Floats:
     return np.asarray(views.seen * (scale**2 / (scale**2 + square)) ** 2 / NOISE_PX**2)
 
 
-def _cost(views: _Views, fit: ParallaxFit, scale: float = SCALES_PX[-1]) -> float:
-    """Geman-McClure cost of the errors plus that of the priors."""
+def _frame_costs(views: _Views, fit: ParallaxFit, scale: float = SCALES_PX[-1]) -> Floats:
+    """Geman-McClure cost of each frame's errors `(F)`."""
     square = (_project(views, fit)[0] ** 2).sum(-1)
-    data = (views.seen * square * scale**2 / (scale**2 + square)).sum() / NOISE_PX**2
+    cost = (views.seen * square * scale**2 / (scale**2 + square)).sum(1)
+    return np.asarray(cost / NOISE_PX**2)
+
+
+def _cost(views: _Views, fit: ParallaxFit, scale: float = SCALES_PX[-1]) -> float:
+    """Cost of all errors and of what the priors say."""
     depth = ((fit.inverse_depth - 1) ** 2).sum() / DEPTH_PRIOR**2
-    return float(data + depth + (fit.translation**2).sum() / STEP_PRIOR**2)
+    step = (fit.translation**2).sum() / STEP_PRIOR**2
+    return float(_frame_costs(views, fit, scale).sum() + depth + step)
 
 
 def _adjust(views: _Views, fit: ParallaxFit, rounds: int) -> ParallaxFit:

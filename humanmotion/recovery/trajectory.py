@@ -18,10 +18,12 @@ from humanmotion.recovery.sparse_rows import BandedRows, Floats
 
 ACROSS_SIGMA = 0.05
 """Error across the view in metres; errors of neighbouring frames go together, which is counted."""
-DEPTH_SIGMA = 0.10
-"""The same along the view, as a share of the distance."""
-STANCE_STEP_SIGMA = 0.012
-"""How far a standing foot may seem to move in a frame, in metres."""
+DEPTH_SIGMA = 0.03
+"""The same along the view, as a share of the distance. A wrong focal length is a larger error, but one
+shared by all frames of a shot: the steps between frames, which make the path, are this good."""
+STANCE_STEP_SIGMA = 0.02
+"""How far a standing foot may seem to move in a frame, in metres: strides along the view come out of
+one picture too short, so feet alone must not make the path; `planting` bends the legs to it."""
 STANCE_HEIGHT_SIGMA = 0.02
 SUPPORT_SIGMA = 0.3
 """The lower sole is about on the floor even when nothing is known to stand."""

@@ -66,7 +66,7 @@ def _height(joints: Array, word: str) -> float:
 
 
 def _above_belt(rest: Array, joints: Array) -> Array:
-    return rest[:, 1] > joints[0, 1] - 0.02  # type: ignore[no-any-return]
+    return rest[:, 1] > joints[0, 1] + 0.04  # type: ignore[no-any-return]
 
 
 def _shirt(rest: Array, joints: Array, part: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from humanmotion.viz.mesh import Array, Mesh, Rgb
 from humanmotion.viz.render import Renderer
 
 _TEXTURE_PIXELS = 1024
+_LARGEST_TILE_METRES = 7.0
 _WALL_COLORS = ((206, 190, 164), (168, 186, 200), (190, 202, 176), (204, 182, 182))
 _FLOOR_COLORS = ((150, 122, 92), (172, 146, 114))
 _VIEW_ELEVATION, _VIEW_FOV = np.radians(12.0), np.radians(32.0)
@@ -54,7 +56,8 @@ def textured_room(*, edge_metres: float = 9.0, height_metres: float = 3.2, seed:
         low=(-half, -half, 0.0),
         high=(half, half, height_metres),
         textures=np.stack(textures),
-        tile_metres=max(edge_metres, height_metres),
+        # A whole number of repeats, so that the walls' pictures end where the walls do.
+        tile_metres=edge_metres / math.ceil(edge_metres / _LARGEST_TILE_METRES),
     )
 
 

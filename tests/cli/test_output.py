@@ -38,7 +38,7 @@ def test_table(capsys):
         }
     )
     assert capsys.readouterr().out.splitlines() == [
-        "a       0.333333",
+        "a       0.3333",
         "nested",
         "  bb  True",
         "  c   x",

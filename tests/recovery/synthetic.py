@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from humanmotion.motion import MIRROR_JOINTS
+from humanmotion.recovery.flip import reversed_rotations
 from humanmotion.recovery.focal import FocalEstimate
 from humanmotion.recovery.odometry import CameraMotion
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.shots import Shot
-from humanmotion.rotations import matrix_to_rotvec, rotation_about_z, rotvec_to_matrix
+from humanmotion.rotations import rotation_about_z, rotvec_to_matrix
 
 FPS = 30.0
 
@@ -177,7 +177,8 @@ def _fit(
         stretch = 1 + noise.depth_scale * rng.normal() + noise.depth * _ar((n, 1), noise.rho, rng)
         pelvis[s] = pelvis[s] * stretch + noise.across * _ar((n, 3), noise.rho, rng)
         if flip:
-            turned[s] = reversed_in_depth(turned[s], pelvis[s])
+            ray = torch.nn.functional.normalize(pelvis[s], dim=-1)
+            turned[s] = reversed_rotations(turned[s], ray)
     confidence = torch.full((frames, 55), 0.9)
     # A face is found where it is seen: the true head's front towards the camera.
     facing = (R_w2c @ body.frames(rotations)[1][:, 15])[:, 2, 2]
@@ -187,16 +188,6 @@ def _fit(
         expression=torch.zeros(frames, 10), confidence=confidence,
         times=torch.arange(frames, dtype=torch.float64) / FPS,
     )  # fmt: skip
-
-
-def reversed_in_depth(rotations: Tensor, pelvis: Tensor) -> Tensor:
-    """What a fit to keypoints with swapped sides gives: the same picture, front and back exchanged."""
-    ray = torch.nn.functional.normalize(pelvis, dim=-1)
-    vec = matrix_to_rotvec(rotations)[:, list(MIRROR_JOINTS)] * torch.tensor((1.0, -1.0, -1.0))
-    out = rotvec_to_matrix(vec)
-    through = torch.eye(3) - 2 * ray[:, :, None] * ray[:, None, :]
-    out[:, 0] = through @ rotations[:, 0] @ torch.diag(torch.tensor((-1.0, 1.0, 1.0)))
-    return out
 
 
 def walk(body, *, frames: int = 300, turn: float = 0.5, seed: int = 0) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def]
@@ -222,11 +213,9 @@ def walk(body, *, frames: int = 300, turn: float = 0.5, seed: int = 0) -> tuple[
     rotations[:, 0] = heading @ upright
     joints = body.joints(rotations)
     low = (joints[:, [10, 11], 2] - body.sole_offset()).min(-1)
-    foot = joints[torch.arange(frames), torch.tensor((10, 11))[low.indices]]
-    same = low.indices[1:]
-    step = joints[torch.arange(1, frames), same + 10] - joints[torch.arange(frames - 1), same + 10]
+    foot = low.indices[1:] + 10
+    step = joints[torch.arange(1, frames), foot] - joints[torch.arange(frames - 1), foot]
     transl = torch.zeros(frames, 3)
     transl[1:, :2] = -step[:, :2].cumsum(0)
     transl[:, 2] = -low.values
-    del foot
     return rotations, transl

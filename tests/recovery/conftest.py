@@ -1,0 +1,34 @@
+"""The default body and the maker of synthetic multi-shot scenes."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from humanmotion.body import BodyModel
+
+
+@pytest.fixture(scope="session")
+def body() -> BodyModel:
+    return BodyModel.load()
+
+
+@pytest.fixture(scope="session")
+def synthetic() -> ModuleType:
+    """`synthetic.py` beside this file."""
+    path = Path(__file__).with_name("synthetic.py")
+    spec = importlib.util.spec_from_file_location("recovery_synthetic", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def walk(body, synthetic):
+    """Rotations and translation of a walk whose standing foot never slips, 240 frames."""
+    return synthetic.walk(body, frames=240)

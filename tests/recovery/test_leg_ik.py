@@ -1,0 +1,69 @@
+"""Two-bone legs: exact where they reach, nothing moved when nothing is asked, knees keep their side."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from humanmotion.recovery.leg_ik import Posed, overreach, reach_ankles
+
+
+@pytest.fixture(scope="module")
+def posed(body, walk) -> tuple[torch.Tensor, Posed]:
+    rotations, transl = walk[0].double(), walk[1].double()
+    return rotations, Posed(*body.to(dtype=torch.float64).frames(rotations, transl=transl))
+
+
+def _solve(body, posed, shift):
+    rotations, now = posed
+    ankles = now.joints[:, [7, 8]] + shift
+    feet = now.world[:, [7, 8]]
+    moved = reach_ankles(rotations, now, ankles=ankles, feet_world=feet)
+    root = now.joints[:, 0] - body.rest_joints()[0].double()
+    model = body.to(dtype=torch.float64)
+    return Posed(*model.frames(moved, transl=root)), ankles, moved
+
+
+def test_ankles_arrive_and_feet_keep_their_direction(body, posed) -> None:
+    g = torch.Generator().manual_seed(0)
+    shift = 0.05 * torch.randn(240, 2, 3, generator=g).double()
+    shift[..., 2] = shift[..., 2].abs()
+    after, ankles, _ = _solve(body, posed, shift)
+    free = overreach(posed[1], ankles=ankles) == 0
+    error = (after.joints[:, [7, 8]] - ankles).norm(dim=-1)
+    assert free.double().mean() > 0.8
+    assert error[free].max() < 1e-6
+    assert torch.allclose(after.world[:, [7, 8]], posed[1].world[:, [7, 8]], atol=1e-6)
+    others = [j for j in range(55) if j not in (4, 5, 7, 8, 10, 11)]
+    assert torch.allclose(after.joints[:, others], posed[1].joints[:, others], atol=1e-6)
+
+
+def test_what_is_out_of_reach_is_approached_along_the_line(body, posed) -> None:
+    shift = torch.zeros(240, 2, 3).double()
+    shift[..., 2] = -0.5
+    after, ankles, _ = _solve(body, posed, shift)
+    hips = posed[1].joints[:, [1, 2]]
+    along = torch.nn.functional.cosine_similarity(
+        after.joints[:, [7, 8]] - hips, ankles - hips, dim=-1
+    )
+    assert (along > 1 - 1e-6).all()
+    left = (after.joints[:, [7, 8]] - ankles).norm(dim=-1)
+    assert torch.allclose(left, overreach(posed[1], ankles=ankles), atol=1e-6)
+
+
+def test_asking_for_what_is_there_changes_nothing(body, posed) -> None:
+    after, _, moved = _solve(body, posed, torch.zeros(240, 2, 3).double())
+    bent = overreach(posed[1], ankles=posed[1].joints[:, [7, 8]]).sum(-1) == 0
+    assert bent.double().mean() > 0.9
+    assert torch.allclose(moved[bent], posed[0][bent], atol=1e-5)
+    assert torch.allclose(after.joints[bent], posed[1].joints[bent], atol=1e-6)
+
+
+def test_knees_bend_forwards_when_a_straight_leg_is_shortened(body, posed) -> None:
+    shift = torch.zeros(240, 2, 3).double()
+    shift[..., 2] = 0.15
+    after, _, _ = _solve(body, posed, shift)
+    for hip, knee, ankle in ((1, 4, 7), (2, 5, 8)):
+        middle = (after.joints[:, hip] + after.joints[:, ankle]) / 2
+        front = posed[1].world[:, hip, :, 2]
+        assert (((after.joints[:, knee] - middle) * front).sum(-1) > 0.05).all()
