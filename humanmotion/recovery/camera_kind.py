@@ -23,6 +23,7 @@ from humanmotion.recovery.rotation_fit import Pair, fit_rotations
 CameraKind = Literal["static", "pan", "moving"]
 Floats = NDArray[np.float64]
 
+MIN_USABLE = 0.5
 INLIER = 1.5 / 640
 """A point this near to where a model puts it, as a share of the longest side, agrees with it."""
 REST_QUANTILE = 0.05
@@ -31,12 +32,12 @@ MIN_REST_SHARE = 0.4
 """Of a standing camera's points so many rest, whoever walks past unmasked. A camera that turns
 leaves hardly any point in its place; one that travels leaves those far away, and its rotation is
 then the identity all the same."""
-MAX_TURN_SHARE = 0.6
+MAX_TURN_SHARE = 0.75
 """Where one rotation explains more points than this, what else moves in the picture moves itself (or
 is near, and the rotation is right all the same)."""
 NOISE = 0.4 / 640
 """Tracking noise per axis."""
-MIN_PARALLAX = 0.5 / 640
+MIN_PARALLAX = 0.7 / 640
 MAX_SEGMENTS = 8
 MOVING_SHARE = 0.2
 """The camera travels when this share of the looked-at key frames says so."""
@@ -46,15 +47,13 @@ GRIC_MARGIN = 0.1
 
 @dataclass(frozen=True)
 class KindEvidence:
-    """What was decided and why; lengths in pixels of the tracked picture."""
+    """What was decided, and how well each kind of camera explains the background."""
 
     kind: CameraKind
-    confidence: float
-    """In [0, 1]."""
-    shift: Floats
-    """Median shift of the background from the first view, `(T)`."""
-    inliers: float
-    """Median share of points that agree with the decided model."""
+    usable: float
+    """Share of frames in which enough background was followed."""
+    agreement: dict[CameraKind, float]
+    """Share of the points, in a typical frame, that behave as this kind of camera asks."""
     pan_focal: FocalEstimate | None
     """Focal length in tracked pixels, where the camera turned enough to tell."""
 
@@ -63,43 +62,46 @@ def decide_kind(tracker: BackgroundTracker, *, width: int, height: int) -> KindE
     """Static, pan or moving, from the background of a whole shot.
 
     `width` and `height` are those of the tracked picture. With less than half of the frames usable
-    the answer is `static` with confidence 0.
+    the answer is `static`, and nothing agrees with it.
     """
-    side = max(width, height)
-    shift, still, known = _shifts(tracker, side)
-    if known.mean() < 0.5 or not known.any():
-        return KindEvidence("static", 0.0, shift, 0.0, None)
-    inliers = float(np.median(still[known]))
-    share = float(known.mean())
-    if np.quantile(still[known], REST_QUANTILE) > MIN_REST_SHARE:
-        return KindEvidence("static", share * inliers, shift, inliers, None)
-    centre = np.array([width / 2, height / 2])
-    focal = pan_focal(_widest_pairs(tracker, centre), diagonal=math.hypot(width, height))
-    used = focal.focal_px if focal else math.hypot(width, height)
-    looked = (_vote(s, centre, focal=used, side=side) for s in _longest(tracker))
-    votes = [vote for vote in looked if vote is not None]
-    agreed = float(np.median([v.inliers for v in votes])) if votes else 0.0
-    if _travels(votes):
-        return KindEvidence("moving", share * agreed, shift, agreed, None)
-    return KindEvidence("pan", share * agreed, shift, agreed, focal)
-
-
-def _shifts(tracker: BackgroundTracker, side: int) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Per frame: median shift from the first view, share of points that rest, and usable or not."""
-    frames = len(tracker)
-    shift, still = np.zeros(frames), np.zeros(frames)
     known = np.array([s >= 0 for s in tracker.current], np.bool_)
+    usable = float(known.mean()) if len(known) else 0.0
+    if usable < MIN_USABLE:
+        return KindEvidence("static", usable, {"static": 0.0, "pan": 0.0, "moving": 0.0}, None)
+    resting = _resting(tracker, max(width, height))[known]
+    centre = np.array([width / 2, height / 2])
+    rests = bool(np.quantile(resting, REST_QUANTILE) > MIN_REST_SHARE)
+    # A camera at rest says nothing about its lens.
+    focal = None if rests else pan_focal(
+        _widest_pairs(tracker, centre), diagonal=math.hypot(width, height)
+    )
+    used = focal.focal_px if focal else math.hypot(width, height)
+    looked = (_vote(s, centre, focal=used, side=max(width, height)) for s in _longest(tracker))
+    votes = [vote for vote in looked if vote is not None]
+    agreement: dict[CameraKind, float] = {
+        "static": float(np.median(resting)),
+        "pan": float(np.median([v.turned for v in votes])) if votes else 0.0,
+        "moving": float(np.median([v.travelled for v in votes])) if votes else 0.0,
+    }
+    if rests:
+        return KindEvidence("static", usable, agreement, None)
+    if _travels(votes):
+        return KindEvidence("moving", usable, agreement, None)
+    return KindEvidence("pan", usable, agreement, focal)
+
+
+def _resting(tracker: BackgroundTracker, side: int) -> Floats:
+    """Share of points that are where they were in the shot's first view, per frame `(T)`."""
+    share = np.zeros(len(tracker))
     offset: dict[int, Floats] = {}
     for number, segment in enumerate(tracker.segments):
         offset[number] = _offset(tracker, segment, offset)
         moved = np.stack(segment.xy) - segment.points + offset[number]
+        near = np.linalg.norm(moved, axis=-1) < INLIER * side
         for place, frame in enumerate(segment.frames):
-            if tracker.current[frame] != number:
-                continue
-            length = np.linalg.norm(moved[place][segment.seen[place]], axis=-1)
-            shift[frame] = np.median(length)
-            still[frame] = (length < INLIER * side).mean()
-    return shift, still, known
+            if tracker.current[frame] == number:
+                share[frame] = near[place][segment.seen[place]].mean()
+    return share
 
 
 def _offset(tracker: BackgroundTracker, segment: Segment, known: dict[int, Floats]) -> Floats:
@@ -140,7 +142,10 @@ class _Vote:
     travel: float
     parallax: float
     """Median residual of the rotation as a share of the longest side."""
-    inliers: float
+    turned: float
+    """Share of points the rotation explains."""
+    travelled: float
+    """Share of points epipolar geometry explains."""
 
 
 def _vote(segment: Segment, centre: Floats, *, focal: float, side: int) -> _Vote | None:
@@ -154,12 +159,13 @@ def _vote(segment: Segment, centre: Floats, *, focal: float, side: int) -> _Vote
         return None
     good = seen[worst]
     a, b = segment.points[good].astype(np.float64), xy[worst][good]
-    turn = residual[worst][good]
+    turn, travel = residual[worst][good], _epipolar(a, b, side)
     return _Vote(
         turn=gric(turn / (NOISE * side), dimension=2, parameters=4),
-        travel=gric(_epipolar(a, b, side) / (NOISE * side), dimension=3, parameters=7),
+        travel=gric(travel / (NOISE * side), dimension=3, parameters=7),
         parallax=float(typical[worst]) / side,
-        inliers=float((turn < INLIER * side).mean()),
+        turned=float((turn < INLIER * side).mean()),
+        travelled=float((travel < INLIER * side).mean()),
     )
 
 
@@ -195,7 +201,7 @@ def _travels(votes: list[_Vote]) -> bool:
     wins = [
         vote.travel + GRIC_MARGIN < vote.turn
         and vote.parallax > MIN_PARALLAX
-        and vote.inliers < MAX_TURN_SHARE
+        and vote.turned < MAX_TURN_SHARE
         for vote in votes
     ]
     return sum(wins) >= max(1.0, MOVING_SHARE * len(wins))

@@ -83,12 +83,14 @@ def _bend(posed: Posed, leg: tuple[int, int, int, int], target: Tensor) -> tuple
 def _knee_side(posed: Posed, leg: tuple[int, int, int, int], axis: Tensor) -> Tensor:
     """Unit vector `(T, 3)` across the leg towards which the knee bends.
 
-    A nearly straight leg has no bend to read: there the thigh's own front (its z) takes over.
+    A leg that is straight, or bent backwards by an error of the fit, has no bend worth keeping:
+    there the thigh's own front (its z) takes over.
     """
     hip, knee, _, _ = leg
     bend = posed.joints[:, knee] - posed.joints[:, hip]
     front = posed.world[:, hip, :, 2]
-    across = [v - (v * axis).sum(-1, keepdim=True) * axis for v in (bend, front)]
-    share = (across[0].norm(dim=-1, keepdim=True) / STRAIGHT).clamp(max=1.0)
-    units = [torch.nn.functional.normalize(v, dim=-1) for v in across]
-    return torch.nn.functional.normalize(share * units[0] + (1 - share) * units[1], dim=-1)
+    bend, front = (v - (v * axis).sum(-1, keepdim=True) * axis for v in (bend, front))
+    front = torch.nn.functional.normalize(front, dim=-1)
+    share = ((bend * front).sum(-1, keepdim=True) / STRAIGHT).clamp(0, 1)
+    side = share * torch.nn.functional.normalize(bend, dim=-1) + (1 - share) * front
+    return torch.nn.functional.normalize(side, dim=-1)

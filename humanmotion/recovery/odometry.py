@@ -22,7 +22,12 @@ from humanmotion.checks import check_tensor
 from humanmotion.errors import MotionError, UsageError
 from humanmotion.keypoints import Keypoints
 from humanmotion.recovery.background import BackgroundTracker
-from humanmotion.recovery.camera_kind import CameraKind, KindEvidence, decide_kind
+from humanmotion.recovery.camera_kind import (
+    MIN_USABLE,
+    CameraKind,
+    KindEvidence,
+    decide_kind,
+)
 from humanmotion.recovery.camera_path import CameraPath, camera_path
 from humanmotion.recovery.focal import FocalEstimate, choose_focal
 from humanmotion.recovery.masks import PeopleMasks
@@ -127,14 +132,15 @@ class OdometryTracker:
         kind = evidence.kind if self._kind == "auto" else self._kind
         path = self._path(kind, focal)
         flow = np.array(self._background.flow) * TRACKED_SIDE / max(self.size)
+        confidence = evidence.usable * evidence.agreement[kind] / (1 + path.broken)
         return CameraMotion(
             kind=kind,
             R_c2c0=torch.from_numpy(path.rotation).float(),
             t_c2c0=torch.from_numpy(path.translation).float(),
             flow_px=torch.from_numpy(flow).float(),
-            confidence=min(1.0, evidence.confidence / (1 + path.broken)),
+            confidence=confidence,
             focal=focal,
-            warnings=self._warnings(evidence, path),
+            warnings=_warnings(evidence, confidence, path),
         )
 
     @property
@@ -151,20 +157,6 @@ class OdometryTracker:
             focal=focal.focal_px * self._scale,
             travels=kind == "moving",
         )
-
-    def _warnings(self, evidence: KindEvidence, path: CameraPath) -> tuple[str, ...]:
-        warnings = []
-        if evidence.confidence == 0:
-            warnings.append("too little background to see the camera's motion")
-        elif evidence.confidence < LOW_CONFIDENCE:
-            warnings.append("the camera's motion is uncertain: much of the background disagrees")
-        if path.broken:
-            warnings.append(
-                f"the background was lost {path.broken} times (blur or cover); the camera is taken "
-                "to hold its direction meanwhile"
-            )
-        return tuple(warnings)
-
 
 def estimate_motions(
     frames: Iterable[tuple[float, Image]],
@@ -222,6 +214,20 @@ def _watch(
             "shots in the same frames"
         )
     return trackers
+
+
+def _warnings(evidence: KindEvidence, confidence: float, path: CameraPath) -> tuple[str, ...]:
+    warnings = []
+    if evidence.usable < MIN_USABLE:
+        warnings.append("too little background to see the camera's motion")
+    elif confidence < LOW_CONFIDENCE:
+        warnings.append("the camera's motion is uncertain: much of the background disagrees")
+    if path.broken:
+        warnings.append(
+            f"the background was lost {path.broken} times (blur or cover); the camera is taken to "
+            "hold its direction meanwhile"
+        )
+    return tuple(warnings)
 
 
 def tracked_size(width: int, height: int) -> tuple[int, int]:

@@ -29,6 +29,8 @@ TURN_SIGMA = 0.15
 SHIFT_SIGMA = 1.0
 """Metres it may be shifted."""
 BODY_JOINTS = 22
+OTHERS = 0.1
+"""What the other people count against the chosen one, the first: they are smaller and worse seen."""
 
 
 def resect(
@@ -49,6 +51,7 @@ def resect(
     points = torch.stack(placed, 1)
     pixels = project(torch.stack(seen, 1), K)
     weights = torch.stack([t.confidence[:, :BODY_JOINTS] for t in tracks], 1)
+    weights[:, 1:] *= OTHERS
     R, t = world.R_w2c.float().clone(), world.t_w2c.float().clone()
     for shot, camera in zip(shots, cameras, strict=True):
         if camera.kind == "moving":

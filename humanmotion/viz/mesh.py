@@ -106,8 +106,8 @@ def face_normals(vertices: Array, faces: Array) -> Array:
     a, b, c = (np.ascontiguousarray(faces[:, corner]) for corner in range(3))
     ux, uy, uz = (axis.take(b) - axis.take(a) for axis in (x, y, z))
     vx, vy, vz = (axis.take(c) - axis.take(a) for axis in (x, y, z))
-    normals: Array = np.stack((uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx), -1)
-    return normals
+    crossed = np.stack((uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx), -1)
+    return crossed
 
 
 def shade(albedo: Array, normals: Array, R_w2c: Array) -> Array:
