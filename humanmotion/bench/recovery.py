@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-
 from humanmotion.bench.clip_run import OWN_STAGES, ClipRun, own_seconds, run_clip
 from humanmotion.bench.recovery_truth import heading_errors, landmark_error_mm
 from humanmotion.bench.report import BenchReport, Row
@@ -63,7 +62,12 @@ def _clip_rows(clip: dict[str, Any], folder: Path, output: Path) -> list[Row]:
         return rows
     frames = done.report["frames"]
     rows += [
-        Row(f"{name}/seconds/{stage}", f"{stage}, {frames} frames", done.report["seconds"][stage], "s")
+        Row(
+            f"{name}/seconds/{stage}",
+            f"{stage}, {frames} frames",
+            done.report["seconds"][stage],
+            "s",
+        )
         for stage in OWN_STAGES
     ]
     rows += _cut_rows(clip, done)
@@ -74,7 +78,7 @@ def _clip_rows(clip: dict[str, Any], folder: Path, output: Path) -> list[Row]:
             "median distance to the detector's confident keypoints",
             done.report["quality"]["reprojection_percent"],
             "% of height",
-            *((2.0, "<=") if has_reference else ()),  # type: ignore[arg-type]
+            *((2.0, "<=") if has_reference else ()),
         )
     )
     kinds = {s["camera"] for s in done.report["shots"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def heading_errors(
     camera, _ = read_cameras_json(result / "cameras.json")
     ours = heading(camera.R_w2c.transpose(-1, -2))
     out = []
-    for before, after in zip(shots[:-1], shots[1:], strict=True):
+    for before, after in pairwise(shots):
         cut = int(after["edit_frames"][0])
         if cut not in said:
             continue

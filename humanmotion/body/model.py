@@ -387,4 +387,4 @@ def _moved(value: _T, device: torch.device | str | None, dtype: torch.dtype | No
     elif is_dataclass(value) and not isinstance(value, type):
         changed = {f.name: _moved(getattr(value, f.name), device, dtype) for f in fields(value)}
         moved = replace(value, **changed)
-    return moved  # type: ignore[no-any-return]
+    return moved

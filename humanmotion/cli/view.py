@@ -24,6 +24,4 @@ def view(
     """Show motions side by side in the browser."""
     from humanmotion.jobs.view import view as run
 
-    run(files, html=html, port=port, body=body, overwrite=overwrite)
-    if html is not None:
-        emit(str(html))
+    run(files, announce=emit, html=html, port=port, body=body, overwrite=overwrite)

@@ -96,8 +96,13 @@ def load_clip(clip: Clip, body: BodyModel) -> Motion:
     lift = stance_sole_height(body.joints_of(motion), sole=body.sole_offset(), fps=FPS)
     drop = torch.tensor((0.0, 0.0, float(lift)))
     return Motion.create(
-        rotvec, motion.transl - drop, fps=FPS, joints_present=present,
-        confidence=motion.confidence, body_id=body.body_id, body_sha256=body.sha256,
+        rotvec,
+        motion.transl - drop,
+        fps=FPS,
+        joints_present=present,
+        confidence=motion.confidence,
+        body_id=body.body_id,
+        body_sha256=body.sha256,
         meta=motion.meta,
     )
 

@@ -51,9 +51,7 @@ def make_demo_clip(
     frames = len(motion)
     cuts = tuple(round(frames * i / shots) for i in range(1, shots))
     edges = (0, *cuts, frames)
-    cameras = [
-        _camera(AZIMUTHS_DEGREES[i], HEIGHTS_METRES[i], size) for i in range(shots)
-    ]
+    cameras = [_camera(AZIMUTHS_DEGREES[i], HEIGHTS_METRES[i], size) for i in range(shots)]
     which = torch.tensor([i for i in range(shots) for _ in range(edges[i + 1] - edges[i])])
     R = torch.stack([c[0] for c in cameras])[which]
     t = torch.stack([c[1] for c in cameras])[which]
@@ -62,16 +60,12 @@ def make_demo_clip(
     return DemoClip(motion, Camera(K, R, t, *size), cuts)
 
 
-def film(
-    clip: DemoClip, body: BodyModel, path: Path, *, progress: Callable[[float], None]
-) -> None:
+def film(clip: DemoClip, body: BodyModel, path: Path, *, progress: Callable[[float], None]) -> None:
     """Render the clip and write it as a video, atomically."""
     write_video(path, _frames(clip, body, progress), fps=FPS)
 
 
-def _frames(
-    clip: DemoClip, body: BodyModel, progress: Callable[[float], None]
-) -> Iterator[Image]:
+def _frames(clip: DemoClip, body: BodyModel, progress: Callable[[float], None]) -> Iterator[Image]:
     colors, faces = outfit_colors(body), body.faces.numpy()
     room = textured_room(edge_metres=ROOM_METRES)
     camera = clip.camera

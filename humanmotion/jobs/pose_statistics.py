@@ -73,7 +73,9 @@ def main() -> None:
         "left_hand_pose": measure(hand, ones),
         "right_hand_pose": measure(right, ones),
     }
-    write_npz(given.output, {f"{f}/{k}": v for f, values in fields.items() for k, v in values.items()})
+    write_npz(
+        given.output, {f"{f}/{k}": v for f, values in fields.items() for k, v in values.items()}
+    )
 
 
 if __name__ == "__main__":

@@ -87,7 +87,9 @@ def reconstruct(
     check_targets(folder, overwrite=overwrite or from_stage is not None)
     cv2.setRNGSeed(seed)
     model = BodyModel.load(body)
-    runner = StageRunner(folder / "stages", f"{humanmotion.__version__}-{sha256(video)}-{seed}", from_stage, progress)
+    runner = StageRunner(
+        folder / "stages", f"{humanmotion.__version__}-{sha256(video)}-{seed}", from_stage, progress
+    )
     recovery = _Recovery(Path(video), info, runner, model)
     result = recovery.run(person=person, camera=camera, focal=focal)
     return export(result, model, video=Path(video), folder=folder, runner=runner)

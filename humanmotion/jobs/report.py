@@ -70,9 +70,7 @@ def page_report(result: Reconstruction, body: BodyModel) -> PageReport:
     facts.append(("reprojection", f"{reprojection_percent(result):.2f} % of body height"))
     return PageReport(
         times=main.times.tolist(),
-        shots=[
-            ShotSpan(s["start_seconds"], s["end_seconds"], s["camera"]) for s in _shots(result)
-        ],
+        shots=[ShotSpan(s["start_seconds"], s["end_seconds"], s["camera"]) for s in _shots(result)],
         series=_series(result, joints),
         cuts=[
             CutMark(c["time_seconds"], c["yaw_deg"], c["yaw_sigma_deg"], c["notes"])

@@ -48,7 +48,9 @@ def _encode(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
         arrays[name] = value.numpy() if isinstance(value, torch.Tensor) else value
         return {kind: name}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: _encode(getattr(value, f.name), arrays) for f in dataclasses.fields(value)}
+        fields = {
+            f.name: _encode(getattr(value, f.name), arrays) for f in dataclasses.fields(value)
+        }
         return {"class": type(value).__name__, "fields": fields}
     if isinstance(value, tuple | list):
         return {"tuple": [_encode(v, arrays) for v in value]}
@@ -59,7 +61,9 @@ def _encode(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be kept in a stage file")
 
 
-def _decode(node: Any, arrays: Mapping[str, np.ndarray[Any, Any]], classes: Mapping[str, type]) -> Any:
+def _decode(
+    node: Any, arrays: Mapping[str, np.ndarray[Any, Any]], classes: Mapping[str, type]
+) -> Any:
     match node:
         case {"tensor": name}:
             return torch.from_numpy(arrays[name])

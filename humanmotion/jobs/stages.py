@@ -44,9 +44,7 @@ class StageRunner:
 
     def __post_init__(self) -> None:
         if self.redo_from is not None and self.redo_from not in STAGES:
-            raise UsageError(
-                f"stage {self.redo_from!r} given; the stages are {', '.join(STAGES)}"
-            )
+            raise UsageError(f"stage {self.redo_from!r} given; the stages are {', '.join(STAGES)}")
         writable_folder(self.folder)
         self._chain = self.input_key
 
@@ -67,7 +65,7 @@ class StageRunner:
             if kept is not None:
                 self.seconds[stage] = 0.0
                 self.progress(stage, 1.0)
-                return kept  # type: ignore[no-any-return]
+                return kept
         self.progress(stage, 0.0)
         value = compute()
         save_value(path, value, key=self._chain)

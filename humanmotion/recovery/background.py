@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 Points = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
-MAX_POINTS = 240
+MAX_POINTS = 180
 MIN_POINTS = 12
 """Fewer followed points than this say nothing about a camera."""
 FORWARD_BACKWARD_PX = 1.0

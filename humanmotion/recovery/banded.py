@@ -5,6 +5,8 @@ The normal equations of such a problem are banded: solving them costs time linea
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, solveh_banded
@@ -12,7 +14,7 @@ from torch import Tensor
 
 from humanmotion.rotations import matrix_to_rotvec
 
-Floats = NDArray[np.float32] | NDArray[np.float64]
+Floats = NDArray[Any]
 
 
 def solve_clip(
@@ -31,8 +33,9 @@ def solve_clip(
     _fill_blocks(band, blocks)
     _fill_smoothness(band, smooth.astype(right.dtype) ** 2, joined=joined, frames=frames)
     try:
-        flat = solveh_banded(band, right.reshape(-1), lower=True, check_finite=False,
-                             overwrite_ab=True)
+        flat = solveh_banded(
+            band, right.reshape(-1), lower=True, check_finite=False, overwrite_ab=True
+        )
     except LinAlgError as error:
         raise ValueError("the clip's normal equations are singular") from error
     return np.asarray(flat).reshape(frames, size)

@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 LOWER_FOOT = 0.03
 """Soles within this of the lower one may both stand, when only the body is known."""
-ENTER_SPEED = (0.4, 0.8)
+ENTER_SPEED = (0.25, 0.8)
 """A foot slower than this may begin to stand, m/s: between the two, by how noisy the motion is."""
 NOISE_FACTOR = 2.0
 STAY_FACTOR = 2.0
@@ -22,8 +22,8 @@ STAY_FACTOR = 2.0
 ENTER_HEIGHT, STAY_HEIGHT = 0.10, 0.16
 """The same for the height of the sole, metres."""
 SHORTEST_SECONDS = 0.1
-REACH_FRAMES = 2
-"""Speed is measured over this many frames to either side."""
+REACH_SECONDS = 0.067
+"""Speed is measured over this long to either side."""
 
 
 def lower_foot(feet: Floats, *, sole: Floats) -> Floats:
@@ -50,10 +50,10 @@ def standing_feet(feet: Floats, *, sole: Floats, fps: float) -> Floats:
 
 
 def smoothed_speed(feet: Floats, *, fps: float) -> Floats:
-    """Speed `(T, 2)` in m/s over a few frames to either side, fewer at the ends."""
-    frames = len(feet)
+    """Speed `(T, 2)` in m/s over REACH_SECONDS to either side, less at the ends."""
+    frames, reach = len(feet), max(1, round(REACH_SECONDS * fps))
     index = np.arange(frames)
-    left, right = np.maximum(index - REACH_FRAMES, 0), np.minimum(index + REACH_FRAMES, frames - 1)
+    left, right = np.maximum(index - reach, 0), np.minimum(index + reach, frames - 1)
     span = np.maximum(right - left, 1)[:, None] / fps
     speed: Floats = np.linalg.norm(feet[right] - feet[left], axis=-1) / span
     return speed

@@ -33,7 +33,8 @@ ROLL_TAIL = 2.0
 """Rolled cameras exist: beyond this many sigmas the prior on roll grows only with a logarithm."""
 GROUND_SIGMA = 0.05
 """Height error of a standing sole in metres, about the same over ten frames."""
-CORRELATED_FRAMES = 10.0
+CORRELATED_SECONDS = 0.33
+"""Errors of frames within this time are one error."""
 LARGEST_ROLL = 40 * DEGREE
 """Nobody films with more: somebody lying is likelier."""
 ROUNDS = 6
@@ -70,6 +71,7 @@ class Witness:
     """Points on the sole under each foot joint `(n, 2, 3)`."""
     weight: Tensor
     """In [0, 1] `(n)`; 0 where the person was not seen."""
+    fps: float
     ground: bool
     """Whether places in different frames can be compared: the camera's centre does not move."""
 
@@ -109,20 +111,20 @@ def gravity_view(up: Tensor) -> Tensor:
     return torch.stack((torch.linalg.cross(y, up), y, up))
 
 
-def untilt(joints: Tensor, weight: Tensor) -> Tensor:
+def untilt(joints: Tensor, weight: Tensor, *, fps: float) -> Tensor:
     """Rotation `(3, 3)` that takes out most of a shot's common lean along the view.
 
     `joints` `(n, 55, 3)` in the gravity-view frame (the view is y), `weight` `(n)`. Depth is what a
     single picture shows worst, so upright people who all lean the same way along it do not lean.
     """
-    lean, share = _common_lean(joints, weight)
+    lean, share = _common_lean(joints, weight, fps)
     keep = BODY_PITCH_SIGMA**2 / (BODY_PITCH_SIGMA**2 + (2.5 * DEGREE) ** 2)
     turn = -keep * share * lean
     up = torch.tensor((0.0, 0.0, 1.0), dtype=joints.dtype)
     return between_vectors(up, torch.stack((up[0], turn.tan(), up[2])))
 
 
-def _common_lean(joints: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def _common_lean(joints: Tensor, weight: Tensor, fps: float) -> tuple[Tensor, Tensor]:
     """Mean angle forward along y (radians) of standing people, and how much of it to believe."""
     up = torch.tensor((0.0, 0.0, 1.0), dtype=joints.dtype)
     body, standing = _balanced(joints, up)
@@ -130,7 +132,7 @@ def _common_lean(joints: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     total = w.sum()
     angle = torch.atan2(body[:, 1], body[:, 2])
     mean = (w * angle).sum() / total.clamp(min=1e-6)
-    return mean, total / (total + CORRELATED_FRAMES)
+    return mean, total / (total + CORRELATED_SECONDS * fps)
 
 
 def _up(angles: Tensor) -> Tensor:
@@ -213,7 +215,7 @@ def _balance(witness: Witness, angles: Tensor) -> _Say:
         return _NOTHING
     share = seen / seen.sum()
     limits = torch.tensor((BODY_PITCH_SIGMA, BODY_ROLL_SIGMA), dtype=torch.float64)
-    trust = 1 / (limits**2 + BODY_SPREAD**2 * CORRELATED_FRAMES / seen.sum())
+    trust = 1 / (limits**2 + BODY_SPREAD**2 * CORRELATED_SECONDS * witness.fps / seen.sum())
     robust = 1 / (1 + (size / OUTLIER) ** 2)
     pull = share * robust**2
     cost = 0.5 * float((share * robust * (residual**2 @ trust)).sum())
@@ -226,7 +228,7 @@ def _ground(witness: Witness, angles: Tensor) -> _Say:
         return _NOTHING
     up, slopes = _up(angles), _slopes(angles)
     points, w = _standing_points(witness, up)
-    if float(w.sum()) < CORRELATED_FRAMES:
+    if float(w.sum()) < CORRELATED_SECONDS * witness.fps:
         return _NOTHING
     for _ in range(3):
         height = points @ up
@@ -237,7 +239,7 @@ def _ground(witness: Witness, angles: Tensor) -> _Say:
     rows = (points - middle) @ slopes.T
     # Depth errors grow with distance and tilt the plane most where the ground is seen from afar.
     distance = points.norm(dim=-1)
-    information = w / (GROUND_SIGMA**2 + (0.01 * distance) ** 2) / CORRELATED_FRAMES
+    information = w / (GROUND_SIGMA**2 + (0.01 * distance) ** 2) / (CORRELATED_SECONDS * witness.fps)
     error = (points - middle) @ up
     normal = rows.T @ (information[:, None] * rows)
     return _Say(normal, -rows.T @ (information * error), 0.5 * float((information * error**2).sum()))

@@ -17,6 +17,7 @@ from humanmotion.body import BodyModel
 from humanmotion.joint_sets import JOINT_SETS, SMPLX_JOINTS
 from humanmotion.keypoints import Keypoints
 from humanmotion.recovery.banded import (
+    Floats,
     solve_clip,
     transposed_second_difference,
     turning_second_difference,
@@ -93,7 +94,7 @@ def _solve(
     """Local rotations `(T, 55, 3, 3)` whose hand follows `target` `(T, 21, 3)` about the wrist."""
     joints = _hand_joints(side)
     marks = landmarks_of(body, f"hand21_{side}", joints=tuple(joints), betas=track.betas)
-    statistics = PoseStatistics.load(f"{side}_hand_pose")
+    statistics = PoseStatistics.load("left_hand_pose" if side == "left" else "right_hand_pose")
     pelvis = track.transl + marks.rest[0]
     step_seconds = float(track.times.diff().min()) if len(track) > 1 else 1 / 30
     even = (track.times[2:] - track.times[:-2]) < 3 * step_seconds
@@ -151,7 +152,7 @@ def _add_priors(
     right[:, :3] -= away / WRIST_SIGMA**2
 
 
-def _pull(turn: Tensor, joined: np.ndarray, weight: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _pull(turn: Tensor, joined: Floats, weight: Floats) -> Floats:
     if len(turn) < 3:
         return np.zeros((len(turn), turn.shape[1] * 3), np.float32)
     second = turning_second_difference(turn, joined)

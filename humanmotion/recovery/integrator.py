@@ -80,7 +80,7 @@ def integrate(
         transl = torch.from_numpy(paths.pelvis[k]).to(rest.dtype) - rest
         contact = torch.from_numpy(known[k].contact > 0)
         planted = plant_feet(person.rotations, transl, contact=contact, betas=person.betas,
-                             shape=shapes[k], body=body)  # fmt: skip
+                             shape=shapes[k], body=body, fps=fps)  # fmt: skip
         out.append(WorldPerson(*planted))
     return tuple(out), torch.from_numpy(paths.centre)
 

@@ -122,12 +122,8 @@ def shape_derivative(
     return torch.stack(columns, -1)
 
 
-def _places(
-    marks: Landmarks, rotations: Tensor, pelvis: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _places(marks: Landmarks, rotations: Tensor, pelvis: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Pair places `(T, P, 3)`, joint positions `(T, 55, 3)` and rotations `(T, 55, 3, 3)`."""
-    centres, turned = marks.body.frames(
-        rotations, betas=marks.betas, transl=pelvis - marks.rest[0]
-    )
+    centres, turned = marks.body.frames(rotations, betas=marks.betas, transl=pelvis - marks.rest[0])
     swung = (turned[:, marks.pair_joint] @ marks.pair_offset[..., None])[..., 0]
     return centres[:, marks.pair_joint] + swung, centres, turned

@@ -9,6 +9,7 @@ Gauss-Newton with exact Jacobians; the normal equations are banded, so time is l
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from humanmotion.body import BodyModel
 from humanmotion.joint_sets import SMPLX_JOINTS
 from humanmotion.keypoints import Keypoints
 from humanmotion.recovery.banded import (
+    Floats,
     second_difference,
     solve_clip,
     transposed_second_difference,
@@ -68,7 +70,7 @@ class _Observed:
     weight3d: Tensor  # (T, L, 3) 1 / m
     K: Tensor  # (T, 3, 3)
     fps: float
-    joined: np.ndarray  # type: ignore[type-arg]
+    joined: Floats  # (T - 2) bool
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def lift(
 def _windows(frames: int) -> list[tuple[int, int]]:
     count = max(1, -(-frames // WINDOW))
     edges = [frames * i // count for i in range(count + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def _fit(
@@ -197,13 +199,18 @@ def _place(relative: Tensor, seen: _Observed) -> Tensor:
     # (X + t)_xy - ray_xy (X + t)_z = 0, linear in t.
     zeros, ones = torch.zeros_like(weight), torch.ones_like(weight)
     rows = torch.stack(
-        (torch.stack((ones, zeros, -ray[..., 0]), -1), torch.stack((zeros, ones, -ray[..., 1]), -1)),
+        (
+            torch.stack((ones, zeros, -ray[..., 0]), -1),
+            torch.stack((zeros, ones, -ray[..., 1]), -1),
+        ),
         2,
     )
     right = -(rows @ relative[..., None])[..., 0]
     normal = torch.einsum("tlri,tl,tlrj->tij", rows, weight, rows)
     target = torch.einsum("tlri,tl,tlr->ti", rows, weight, right)
-    normal = normal + 1e-6 * normal.diagonal(dim1=-2, dim2=-1).amax(-1)[:, None, None] * torch.eye(3)
+    normal = normal + 1e-6 * normal.diagonal(dim1=-2, dim2=-1).amax(-1)[:, None, None] * torch.eye(
+        3
+    )
     place = torch.linalg.solve(normal, target)
     return torch.cat((place[:, :2], place[:, 2:].clamp(min=0.3)), -1)
 
@@ -253,13 +260,11 @@ def _gauss_newton(state: _State, seen: _Observed, statistics: PoseStatistics) ->
     statistics.add_to(blocks, right, pose=pose, columns=slice(3, 66))
     blocks.diagonal(dim1=-2, dim2=-1).add_(1e-2)
     smooth, pull = _smoothness(state, seen)
-    step = solve_clip(
-        blocks.numpy(), right.numpy() + pull, smooth=smooth, joined=seen.joined
-    )
+    step = solve_clip(blocks.numpy(), right.numpy() + pull, smooth=smooth, joined=seen.joined)
     return _advance(state, torch.from_numpy(step).to(state.pelvis.dtype))
 
 
-def _smoothness(state: _State, seen: _Observed) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _smoothness(state: _State, seen: _Observed) -> tuple[Floats, Floats]:
     """Weights `(69)` of the second difference, and its right-hand side `(T, 69)` at this state."""
     weight = np.full(69, seen.fps**2 / ACCELERATION_SIGMA, np.float32)
     weight[66:] = seen.fps**2 / ROOT_ACCELERATION_SIGMA
@@ -333,7 +338,9 @@ _SOURCE = {
 def joint_confidence(points: Keypoints) -> Tensor:
     """Confidence `(T, 55)`: of the landmark at the joint; the trunk takes the mean of the torso's."""
     confidence = points.confidence
-    torso = confidence[:, [mark(n) for n in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")]].mean(-1)
+    torso = confidence[
+        :, [mark(n) for n in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")]
+    ].mean(-1)
     out = torch.zeros(len(points), 55)
     out[:, :22] = torso[:, None]
     for joint, name in _SOURCE.items():

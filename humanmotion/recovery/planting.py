@@ -13,14 +13,13 @@ from humanmotion.recovery.floor import ANKLES, FEET, FootShape
 from humanmotion.recovery.leg_ik import Posed, overreach, reach_ankles
 from humanmotion.rotations import rotvec_to_matrix
 
-WANDER = 0.15
+WANDER = 0.2
 """A foot that strays further than this from one place, in metres, does not stand there."""
-SHORTEST = 3
-"""Frames; anything shorter is no stand."""
-BLEND_FRAMES = 6
-"""A correction fades out over this many frames outside of a stand."""
-STEP_FRAMES = 2
-"""A stand that strays is divided, and the foot gets this many frames on both sides to go over."""
+SHORTEST_SECONDS = 0.1
+BLEND_SECONDS = 0.25
+"""A correction fades out this long before and after a stand."""
+STEP_SECONDS = 0.07
+"""A stand that strays is divided, and the foot gets this long on both sides to go over."""
 
 
 def plant_feet(
@@ -31,6 +30,7 @@ def plant_feet(
     betas: Tensor,
     shape: FootShape,
     body: BodyModel,
+    fps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Rotations `(T, 55, 3, 3)`, translation `(T, 3)` and contact `(T, 2)` with planted feet.
 
@@ -38,7 +38,7 @@ def plant_feet(
     """
     posed = Posed(*body.frames(rotations, betas=betas, transl=transl))
     balls = posed.joints[:, list(FEET)]
-    shift, kept = _shifts(balls, contact, sole=shape.sole)
+    shift, kept = _shifts(balls, contact, sole=shape.sole, fps=fps)
     target = balls + shift
     feet_world = _heels_up(posed.world[:, list(ANKLES)], target[..., 2], shape)
     target = target + _lift(target, feet_world, shape)
@@ -51,17 +51,19 @@ def plant_feet(
     return moved, transl + down, kept.to(transl.dtype)
 
 
-def _shifts(balls: Tensor, contact: Tensor, *, sole: Tensor) -> tuple[Tensor, Tensor]:
+def _shifts(
+    balls: Tensor, contact: Tensor, *, sole: Tensor, fps: float
+) -> tuple[Tensor, Tensor]:
     """How far each foot joint `(T, 2, 3)` must move, and the stands kept `(T, 2)` bool."""
     shift, kept = torch.zeros_like(balls), torch.zeros_like(contact)
     for side in range(2):
         path = balls[:, side].double().numpy()
         total, wished = np.zeros((len(path), 1)), np.zeros_like(path)
-        for start, stop in _stands(path, contact[:, side].numpy()):
+        for start, stop in _stands(path, contact[:, side].numpy(), fps=fps):
             place = np.median(path[start:stop], axis=0)
             place[2] = float(sole[side])
             kept[start:stop, side] = True
-            share, gap = _fade(len(path), start, stop), place - path
+            share, gap = _fade(len(path), start, stop, fps=fps), place - path
             # Beyond the stand the correction of its nearest frame fades out.
             gap[:start], gap[stop:] = gap[start], gap[stop - 1]
             total += share[:, None]
@@ -70,20 +72,23 @@ def _shifts(balls: Tensor, contact: Tensor, *, sole: Tensor) -> tuple[Tensor, Te
     return shift, kept
 
 
-def _fade(frames: int, start: int, stop: int) -> NDArray[np.float64]:
-    """1 inside [start, stop), a smooth step down to 0 over BLEND_FRAMES on either side, `(T)`."""
+def _fade(frames: int, start: int, stop: int, *, fps: float) -> NDArray[np.float64]:
+    """1 inside [start, stop), a smooth step down to 0 on either side, `(T)`."""
     index = np.arange(frames)
-    away = np.maximum(np.maximum(start - index, index - (stop - 1)), 0) / BLEND_FRAMES
+    away = np.maximum(np.maximum(start - index, index - (stop - 1)), 0) / (BLEND_SECONDS * fps)
     x = np.clip(1 - away, 0, 1)
     return np.asarray(x * x * (3 - 2 * x))
 
 
-def _stands(path: NDArray[np.float64], on: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def _stands(
+    path: NDArray[np.float64], on: NDArray[np.bool_], *, fps: float
+) -> list[tuple[int, int]]:
     """Ranges in which the foot `(T, 3)` keeps to one place; long ones that stray are divided."""
     todo, out = segments(on), []
+    step, shortest = max(1, round(STEP_SECONDS * fps)), max(2, round(SHORTEST_SECONDS * fps))
     while todo:
         start, stop = todo.pop()
-        if stop - start < SHORTEST:
+        if stop - start < shortest:
             continue
         away = np.linalg.norm(path[start:stop] - np.median(path[start:stop], axis=0), axis=-1)
         if away.max() <= WANDER:
@@ -91,7 +96,7 @@ def _stands(path: NDArray[np.float64], on: NDArray[np.bool_]) -> list[tuple[int,
             continue
         # The fastest step is where the foot left one place for another.
         fastest = start + 1 + int(np.linalg.norm(np.diff(path[start:stop], axis=0), axis=-1).argmax())
-        todo += [(start, fastest - STEP_FRAMES), (fastest + STEP_FRAMES, stop)]
+        todo += [(start, fastest - step), (fastest + step, stop)]
     return sorted(out)
 
 

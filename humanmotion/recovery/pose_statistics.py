@@ -11,11 +11,12 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from humanmotion.files import asset, read_npz
 
-
+Floats = NDArray[np.float64]
 WEIGHT = 1.0
 """One sigma of the statistics costs as much as one sigma of a keypoint coordinate."""
 LIMIT_SIGMA = 0.1
@@ -36,7 +37,9 @@ class PoseStatistics:
     """Value that 0.5 % of the frames exceed, `(n)`."""
 
     @classmethod
-    def load(cls, field: Literal["body_pose", "left_hand_pose", "right_hand_pose"]) -> PoseStatistics:
+    def load(
+        cls, field: Literal["body_pose", "left_hand_pose", "right_hand_pose"]
+    ) -> PoseStatistics:
         """The shipped statistics of one field."""
         names = ("mean", "precision", "low", "high")
         arrays = read_npz(asset("pose_statistics.npz"), keys=[f"{field}/{n}" for n in names])
@@ -56,7 +59,7 @@ class PoseStatistics:
         right[:, columns] -= push * beyond
 
 
-def measure(poses: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def measure(poses: Floats, weights: Floats) -> dict[str, NDArray[np.float32]]:
     """Statistics of `poses` `(N, n)`; `weights` `(N, n)` is 0 where a joint was not recorded.
 
     Covariances are taken over the frames that have both numbers; what that leaves indefinite is

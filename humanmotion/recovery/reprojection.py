@@ -22,9 +22,7 @@ def reprojection_share(
     0 in frames without such a keypoint.
     """
     points = keypoints.to_set(SET)
-    marks = body.landmarks(
-        SET, motion.rotations, betas=motion.betas, transl=motion.transl
-    )
+    marks = body.landmarks(SET, motion.rotations, betas=motion.betas, transl=motion.transl)
     distance = (camera.project(marks) - points.xy).norm(dim=-1)
     sure = (points.confidence > SURE).to(distance.dtype)
     mean = (distance * sure).sum(-1) / sure.sum(-1).clamp(min=1)

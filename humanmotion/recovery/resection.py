@@ -46,7 +46,10 @@ def resect(
 
     `K` `(T, 3, 3)`. A moving camera follows the people already and is left alone.
     """
-    placed = [_joints(p.rotations, p.transl, t.betas, body) for p, t in zip(world.people, tracks, strict=True)]
+    placed = [
+        _joints(p.rotations, p.transl, t.betas, body)
+        for p, t in zip(world.people, tracks, strict=True)
+    ]
     seen = [_joints(t.rotations, t.transl, t.betas, body) for t in tracks]
     points = torch.stack(placed, 1)
     pixels = project(torch.stack(seen, 1), K)
@@ -90,7 +93,14 @@ def _refit(
 
 
 def _step(
-    inside: Tensor, R: Tensor, *, K: Tensor, goal: Tensor, share: Tensor, turn: Tensor, shift: Tensor
+    inside: Tensor,
+    R: Tensor,
+    *,
+    K: Tensor,
+    goal: Tensor,
+    share: Tensor,
+    turn: Tensor,
+    shift: Tensor,
 ) -> Tensor:
     """Gauss-Newton step `(6)`: a world turn, then a shift of the camera's centre."""
     cam = inside @ R.mT
@@ -104,7 +114,9 @@ def _step(
     last = -focal * cam[..., :2] / depth[..., None] ** 2
     lens = torch.cat((slope, last[..., None]), -1) @ R[:, None]
     # inside = turn (X - centre - shift): a turn w moves it by w x inside, a shift by -turn.
-    by_turn = -torch.linalg.cross(inside[..., None, :].expand(*inside.shape, 3), torch.eye(3).expand(*inside.shape, 3))
+    by_turn = -torch.linalg.cross(
+        inside[..., None, :].expand(*inside.shape, 3), torch.eye(3).expand(*inside.shape, 3)
+    )
     rows = torch.cat((lens @ by_turn.mT, lens @ -turn), -1) * weight[..., None, None]
     rows, right = rows.reshape(-1, 6), (residual * weight[..., None]).reshape(-1)
     # All frames see the same error of the body: a second's worth is one sighting.
@@ -113,4 +125,3 @@ def _step(
     held = torch.cat((matrix_to_rotvec(turn), shift)) * prior
     normal = fade * rows.T @ rows + torch.diag(prior)
     return torch.linalg.solve(normal, -(fade * rows.T @ right + held))
-

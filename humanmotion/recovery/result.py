@@ -37,8 +37,6 @@ class Reconstruction:
         frames = len(self.camera)
         for number, person in enumerate(self.people):
             if len(person) != frames:
-                raise MotionError(
-                    f"person {number} has {len(person)} frames, the camera {frames}"
-                )
+                raise MotionError(f"person {number} has {len(person)} frames, the camera {frames}")
         if len(self.cuts) != max(len(self.shots) - 1, 0):
             raise MotionError(f"{len(self.shots)} shots need {len(self.shots) - 1} cuts")

@@ -14,8 +14,8 @@ from torch import Tensor
 
 FEET = (10, 11)
 LOWER_FOOT = 0.03
-HALF_WINDOW = 6
-"""Frames to either side over which a velocity is taken."""
+HALF_WINDOW_SECONDS = 0.2
+"""A velocity is taken over this long to either side."""
 FEET_SIGMA = 0.25
 """Error of a velocity read off the feet, m/s."""
 ACROSS_SIGMA, DEPTH_SIGMA = 0.2, 0.15
@@ -71,11 +71,11 @@ def root_motion(joints: Tensor, *, sole: Tensor, fps: float, still: bool) -> Roo
 
 def _slope(path: Tensor, fps: float) -> Tensor:
     """Least-squares velocity `(n, 2)` over a window around each frame, one-sided at the ends."""
-    frames = len(path)
+    frames, half = len(path), max(1, round(HALF_WINDOW_SECONDS * fps))
     index = torch.arange(frames)
     # At an end the window keeps its length, so that the velocity there is no noisier.
-    middle = index.clamp(min(HALF_WINDOW, (frames - 1) // 2), max(frames - 1 - HALF_WINDOW, frames // 2))
-    window = middle[:, None] + torch.arange(-HALF_WINDOW, HALF_WINDOW + 1)
+    middle = index.clamp(min(half, (frames - 1) // 2), max(frames - 1 - half, frames // 2))
+    window = middle[:, None] + torch.arange(-half, half + 1)
     inside = ((window >= 0) & (window < frames)).to(path.dtype)
     window = window.clamp(0, frames - 1)
     time = (window - index[:, None]).to(path.dtype) / fps

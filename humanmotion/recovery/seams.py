@@ -10,19 +10,19 @@ import torch
 from humanmotion.recovery.integrator import Placed
 from humanmotion.rotations import matrix_to_rotvec, rotvec_to_matrix
 
-FADE_FRAMES = 8
+FADE_SECONDS = 0.27
 LARGEST_RAD = 1.2
 """A larger difference is no fitting error, so it is left as it is."""
 
 
-def blend_seams(person: Placed, *, starts: Sequence[int]) -> Placed:
+def blend_seams(person: Placed, *, starts: Sequence[int], fps: float) -> Placed:
     """Rotations that agree at every cut; `starts` are the first frames of later shots.
 
     The step of each joint beyond what both sides' own motion explains is shared out over a few frames
     on both sides. Nothing is done where the person is absent next to a cut.
     """
     rotations = person.rotations.clone()
-    frames = len(rotations)
+    frames, fade = len(rotations), max(1, round(FADE_SECONDS * fps))
     for start in starts:
         if min(float(person.seen[start - 1]), float(person.seen[start])) <= 0:
             continue
@@ -32,10 +32,10 @@ def blend_seams(person: Placed, *, starts: Sequence[int]) -> Placed:
         right = after @ _half_step(rotations[min(start + 1, frames - 1)], after)
         step = matrix_to_rotvec(left.mT @ right)
         step = step * (step.norm(dim=-1, keepdim=True) < LARGEST_RAD)
-        for side, span in ((1.0, range(start - FADE_FRAMES, start)),
-                           (-1.0, range(start, start + FADE_FRAMES))):  # fmt: skip
+        for side, span in ((1.0, range(start - fade, start)),
+                           (-1.0, range(start, start + fade))):  # fmt: skip
             inside = [t for t in span if 0 <= t < frames]
-            away = torch.tensor([abs(t + 0.5 - start) for t in inside]) / FADE_FRAMES
+            away = torch.tensor([abs(t + 0.5 - start) for t in inside]) / fade
             share = 0.5 * side * (1 - away).clamp(min=0) ** 2 * (1 + 2 * away)
             turn = rotvec_to_matrix(share[:, None, None].to(step.dtype) * step)
             rotations[inside] = rotations[inside] @ turn

@@ -75,13 +75,14 @@ def flipped(seen: Seen, body: BodyModel) -> Seen:
 
 
 def shot_frame(
-    people: Sequence[Seen], *, start: int, stop: int, still: bool, R_c2c0: Tensor
+    people: Sequence[Seen], *, start: int, stop: int, still: bool, R_c2c0: Tensor, fps: float
 ) -> ShotFrame:
     """Find up in one shot from everybody in it."""
     witnesses = []
     for person in people:
         joints = person.joints[start:stop] @ R_c2c0.mT
-        witnesses.append(Witness(joints, joints[:, [10, 11]], person.weight[start:stop], still))
+        weight = person.weight[start:stop]
+        witnesses.append(Witness(joints, joints[:, [10, 11]], weight, fps=fps, ground=still))
     gravity = shot_gravity(witnesses)
     turn = gravity_view(gravity.up).to(R_c2c0.dtype) @ R_c2c0
     return ShotFrame(start, stop, still, gravity, turn)
@@ -92,7 +93,7 @@ def shot_view(person: Seen, frame: ShotFrame, *, sole: Tensor, fps: float) -> Sh
     part = slice(frame.start, frame.stop)
     weight = person.weight[part]
     joints = person.joints[part] @ frame.turn.mT
-    upright = untilt(joints, weight)
+    upright = untilt(joints, weight, fps=fps)
     pelvis = joints[:, :1]
     joints = (joints - pelvis) @ upright.mT + pelvis
     across = joints[:, 1] - joints[:, 2] + joints[:, 16] - joints[:, 17]

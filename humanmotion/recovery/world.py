@@ -87,13 +87,13 @@ def to_world(
             _flips(people, k, turned=turned, shots=shots, cameras=cameras, body=body, fps=fps)
         )
         people[k] = observe(_merged(people[k], turned, shots=shots, choice=choices[k]), body)
-    frames = [_frame(people, shot, camera) for shot, camera in zip(shots, cameras, strict=True)]
+    frames = [_frame(people, shot, camera, fps=fps) for shot, camera in zip(shots, cameras, strict=True)]
     views = [_views(people, frame, body=body, fps=fps) for frame in frames]
     turns = [_align(*pair) for pair in zip(views[:-1], views[1:], strict=True)]
     R_c2w, placed = _placed(people, frames, views=views, turns=turns)
     shot_id = np.repeat(np.arange(len(shots)), [s.stop - s.start for s in shots])
     still = np.repeat([f.still for f in frames], [s.stop - s.start for s in shots])
-    placed = [blend_seams(p, starts=[s.start for s in shots[1:]]) for p in placed]
+    placed = [blend_seams(p, starts=[s.start for s in shots[1:]], fps=fps) for p in placed]
     world, centre = integrate(placed, still=still, shot_id=shot_id, fps=fps, body=body)
     world, centre = _centred(world, centre, people)
     return WorldResult(
@@ -131,10 +131,12 @@ def _rate(times: Tensor) -> float:
     return float(1 / times.diff().median()) if len(times) > 1 else 30.0
 
 
-def _frame(people: Sequence[Seen], shot: Shot, camera: CameraMotion) -> ShotFrame:
+def _frame(
+    people: Sequence[Seen], shot: Shot, camera: CameraMotion, *, fps: float
+) -> ShotFrame:
     turn = camera.R_c2c0.to(people[0].joints.dtype)
     still = camera.kind != "moving"
-    return shot_frame(people, start=shot.start, stop=shot.stop, still=still, R_c2c0=turn)
+    return shot_frame(people, start=shot.start, stop=shot.stop, still=still, R_c2c0=turn, fps=fps)
 
 
 def _views(
@@ -162,7 +164,7 @@ def _flips(
         pair, cost = [], []
         for reading in (people[k], turned):
             others = [*people[:k], reading, *people[k + 1 :]]
-            frame = _frame(others, shot, camera)
+            frame = _frame(others, shot, camera, fps=fps)
             view = shot_view(reading, frame, sole=body.sole_offset(reading.track.betas), fps=fps)
             face = reading.track.confidence[shot.start : shot.stop, JAW] if seen_face else None
             own = shot_cost(

@@ -71,6 +71,7 @@ class Actor:
     def arrange(self, *, mesh: bool, skeleton: bool, offset: Array) -> None:
         """Show or hide the parts, and move everything by `offset` `(3)` metres."""
         self._mesh.visible = mesh
+        self._mesh.opacity = 0.55 if skeleton else None
         self._bones.visible = skeleton
         self._group.position = offset
 

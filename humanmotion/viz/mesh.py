@@ -121,8 +121,9 @@ def shade(albedo: Array, normals: Array, R_w2c: Array) -> Array:
     light = ambient
     for direction, strength in light_directions(R_w2c):
         light = light + strength * np.maximum(normals @ direction, 0.0)
-    linear = np.asarray(albedo, np.float32) ** 2.2 * light[:, None]
-    return np.clip(linear, 0.0, 1.0) ** (1 / 2.2)
+    linear: Array = np.asarray(albedo, np.float32) ** 2.2 * light[:, None]
+    shaded: Array = np.clip(linear, 0.0, 1.0) ** (1 / 2.2)
+    return shaded
 
 
 def light_directions(R_w2c: Array) -> list[tuple[Array, float]]:

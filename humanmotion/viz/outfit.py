@@ -66,7 +66,7 @@ def _height(joints: Array, word: str) -> float:
 
 
 def _above_belt(rest: Array, joints: Array) -> Array:
-    return rest[:, 1] > joints[0, 1] + 0.04  # type: ignore[no-any-return]
+    return rest[:, 1] > joints[0, 1] + 0.04
 
 
 def _shirt(rest: Array, joints: Array, part: Array) -> Array:
@@ -78,7 +78,7 @@ def _shirt(rest: Array, joints: Array, part: Array) -> Array:
     trunk |= _led(part, "pelvis", "hip") & _above_belt(rest, joints)
     # The collar is a plane through the neck that lies lower in front.
     neck = joints[SMPLX_JOINTS.index("neck")]
-    return trunk & (rest[:, 1] < neck[1] + 0.02 - 0.45 * (rest[:, 2] - neck[2]))  # type: ignore[no-any-return]
+    return trunk & (rest[:, 1] < neck[1] + 0.02 - 0.45 * (rest[:, 2] - neck[2]))
 
 
 def _hair(rest: Array, joints: Array, part: Array) -> Array:
@@ -96,7 +96,7 @@ def _hair(rest: Array, joints: Array, part: Array) -> Array:
     wide = np.abs(rest[head & (height > 0.3), 0]).max(initial=0.0)
     line &= np.abs(rest[:, 0]) <= wide
     neck = joints[SMPLX_JOINTS.index("neck"), 1]
-    return line & (rest[:, 1] > neck + 0.04)  # type: ignore[no-any-return]
+    return line & (rest[:, 1] > neck + 0.04)
 
 
 def _paint_face(colors: Array, body: BodyModel, wear: Outfit, rest: Array) -> None:

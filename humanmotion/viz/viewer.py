@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 
 import numpy as np
 import viser
@@ -48,7 +50,9 @@ def serve(
             f"the camera has {len(camera)} frames, the first motion {len(motions[0][0])}; "
             "give one camera pose, or one a frame"
         )
-    server = viser.ViserServer(host=host, port=port, label="humanmotion", verbose=False)
+    # viser prints where it serves; what a command prints on stdout is its result.
+    with redirect_stdout(sys.stderr):
+        server = viser.ViserServer(host=host, port=port, label="humanmotion", verbose=False)
     return Viewer(server, motions, names, camera=camera, side_by_side=side_by_side)
 
 
@@ -77,7 +81,6 @@ class Viewer:
         self._closed = threading.Event()
         self._add_world(camera)
         self._add_controls(max(motion.fps for motion, _ in motions), side_by_side)
-        self._now = self.start
         self._arrange()
         self.show(self.start)
         self._player = threading.Thread(target=self._play, name="motion player", daemon=True)
@@ -95,6 +98,11 @@ class Viewer:
 
     def show(self, seconds: float) -> None:
         """Put everything where it is at a time, in the motions' own seconds."""
+        self._now = seconds
+        self._slider.value = round(seconds, 2)  # type: ignore[misc]  # settable, says viser
+        self._put(seconds)
+
+    def _put(self, seconds: float) -> None:
         with self._server.atomic():
             for actor in self._actors:
                 actor.show(seconds)
@@ -111,7 +119,8 @@ class Viewer:
             return
         self._closed.set()
         self._player.join()
-        self._server.stop()
+        with redirect_stdout(sys.stderr):
+            self._server.stop()
 
     def _add_world(self, camera: Camera | None) -> None:
         scene = self._server.scene
@@ -120,10 +129,12 @@ class Viewer:
             "/floor", width=_FLOOR_METRES, height=_FLOOR_METRES, plane="xy", cell_size=0.5,
             section_size=1.0, fade_distance=_FLOOR_METRES,
         )  # fmt: skip
-        place = self._actors[0].places[0, 0]
-        front = self._actors[0].facing
-        self._server.initial_camera.look_at = tuple(place)
-        self._server.initial_camera.position = tuple(place + 3.5 * front + (0.0, 0.0, 0.6))
+        tracks = np.concatenate([actor.places[:, 0] for actor in self._actors])
+        low, high = tracks.min(0), tracks.max(0)
+        middle, away = (low + high) / 2, 2.8 + 0.6 * float(np.linalg.norm((high - low)[:2]))
+        self._server.initial_camera.look_at = tuple(middle)
+        eye = middle + away * self._actors[0].facing + np.array((0.0, 0.0, 0.25 * away))
+        self._server.initial_camera.position = tuple(eye)
         self._frustum = None
         if camera is not None:
             tall = 2 * math.atan(camera.height / (2 * float(camera.K[0, 1, 1])))
@@ -139,7 +150,7 @@ class Viewer:
             "Time (s)",
             min=self.start,
             max=max(self.end, self.start + 1 / fps),
-            step=1 / fps,
+            step=0.01,
             initial_value=self.start,
         )
         self._speed = gui.add_slider("Speed", min=0.1, max=2.0, step=0.1, initial_value=1.0)
@@ -179,15 +190,13 @@ class Viewer:
         # The player moves the slider too; only a browser's own move sets the time.
         if event.client is not None:
             self._now = self._slider.value
-            self.show(self._now)
+            self._put(self._now)
 
     def _play(self) -> None:
         before = time.perf_counter()
         while not self._closed.wait(_TICK_SECONDS):
             now = time.perf_counter()
             if self._playing.value:
-                self._now += (now - before) * self._speed.value
-                self._now = self.start if self._now > self.end else self._now
-                self._slider.value = self._now
-                self.show(self._now)
+                following = self._now + (now - before) * self._speed.value
+                self.show(self.start if following > self.end else following)
             before = now

@@ -24,7 +24,7 @@ def _camera(pitch_deg: float, roll_deg: float) -> torch.Tensor:
 def _witness(joints: torch.Tensor, R: torch.Tensor, *, ground: bool = True) -> Witness:
     """Bodies 4 m in front of a camera 1.5 m high."""
     seen = (joints + torch.tensor((0.0, 4.0, -1.5))) @ R.T
-    return Witness(seen, seen[:, [10, 11]], torch.ones(len(seen)), ground)
+    return Witness(seen, seen[:, [10, 11]], torch.ones(len(seen)), fps=30.0, ground=ground)
 
 
 def _degrees_apart(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -106,8 +106,8 @@ def test_untilt_takes_out_a_common_lean_along_the_view_and_leaves_uprights(joint
     weight = torch.ones(len(joints))
     pelvis = joints[:, :1]
     leaning = (joints - pelvis) @ lean.T + pelvis
-    total = untilt(leaning, weight) @ lean
+    total = untilt(leaning, weight, fps=30.0) @ lean
     up = torch.tensor((0.0, 0.0, 1.0))
     assert _degrees_apart(total @ up, up) < 5.0
-    assert _degrees_apart(untilt(joints, weight) @ up, up) < 3.0
-    assert torch.allclose(untilt(joints, weight * 0), torch.eye(3))
+    assert _degrees_apart(untilt(joints, weight, fps=30.0) @ up, up) < 3.0
+    assert torch.allclose(untilt(joints, weight * 0, fps=30.0), torch.eye(3))

@@ -34,7 +34,11 @@ def _track(rotations: torch.Tensor) -> PoseTrack:
 
 def _empty(frames: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     joints = len(NAMES)
-    return torch.zeros(frames, joints, 2), torch.zeros(frames, joints), torch.zeros(frames, joints, 3)
+    return (
+        torch.zeros(frames, joints, 2),
+        torch.zeros(frames, joints),
+        torch.zeros(frames, joints, 3),
+    )
 
 
 def _keypoints(xy: torch.Tensor, confidence: torch.Tensor, xyz: torch.Tensor) -> Keypoints:

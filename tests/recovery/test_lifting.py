@@ -16,8 +16,8 @@ from humanmotion.metrics import mpjpe, pa_mpjpe
 from humanmotion.recovery import lifting
 from humanmotion.recovery.initial_pose import mark
 from humanmotion.recovery.lifting import lift
-from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.pose_statistics import PoseStatistics
+from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.rotations import geodesic_distance, rotation_about_z
 
 BODY = BodyModel.load()
@@ -73,7 +73,9 @@ def test_clean_keypoints_give_the_pose_back() -> None:
     rotations, points = _walk()
     lifted = _lift(_keypoints(points))
     K = intrinsics(FOCAL, width=WIDTH, height=HEIGHT).expand(FRAMES, 3, 3)
-    seen = BODY.landmarks("mediapipe_33", lifted.rotations, betas=lifted.betas, transl=lifted.transl)
+    seen = BODY.landmarks(
+        "mediapipe_33", lifted.rotations, betas=lifted.betas, transl=lifted.transl
+    )
     assert (project(seen, K) - project(points, K)).norm(dim=-1).median() < 6.0  # of 600 px
     truth = BODY.joints(rotations)[:, :22]
     assert pa_mpjpe(_joints(lifted), truth).median() < 0.02

@@ -1,0 +1,89 @@
+"""Show motion files: a live viewer, or one page that can be sent to somebody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from humanmotion.body import BodyModel
+from humanmotion.camera import Camera
+from humanmotion.errors import OutputError, UsageError
+from humanmotion.io.convert import read_any
+from humanmotion.io.gltf import glb_bytes
+from humanmotion.io.npz import read_camera
+from humanmotion.io.sniff import sniff
+from humanmotion.motion import Motion
+from humanmotion.viz.page import PageReport, Series, write_page
+from humanmotion.viz.viewer import serve
+
+
+def view(
+    files: Sequence[str | Path],
+    *,
+    announce: Callable[[str], None],
+    html: str | Path | None = None,
+    port: int = 8080,
+    body: str | Path | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Serve the motions in `files` until interrupted, or with `html` write them as one page.
+
+    Files of one folder share their world; files of several are put side by side. `announce` is
+    called with the address, or the page's path. Raises UsageError without files, InputError for a
+    bad file, OutputError when the page exists without `overwrite`.
+    """
+    if not files:
+        raise UsageError("no file given to view; give one motion file or more")
+    if html is not None and Path(html).exists() and not overwrite:
+        raise OutputError(f"{html} exists already; pass --overwrite or name another output")
+    paths = [Path(file) for file in files]
+    model = BodyModel.load(body)
+    motions = [(read_any(path, body=model), model) for path in paths]
+    names = _names(paths)
+    apart = len({path.resolve().parent for path in paths}) > 1
+    camera = _camera(paths[0], motions[0][0])
+    if html is not None:
+        glb = glb_bytes(motions, camera=camera, names=names)
+        title = ", ".join(path.name for path in paths)
+        report = _report(motions, names)
+        write_page(
+            html, title=title, glb=glb, report=report, side_by_side=apart, overwrite=overwrite
+        )
+        announce(str(html))
+        return
+    viewer = serve(motions, names=names, camera=camera, side_by_side=apart, port=port)
+    announce(viewer.url)
+    try:
+        viewer.wait()
+    finally:
+        viewer.close()
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """File names; with its folder where two are the same, numbered where that is not enough."""
+    names = [path.stem for path in paths]
+    if len(set(names)) < len(names):
+        names = [f"{path.resolve().parent.name}/{path.stem}" for path in paths]
+    if len(set(names)) < len(names):
+        names = [f"{name} {number}" for number, name in enumerate(names, 1)]
+    return names
+
+
+def _camera(path: Path, motion: Motion) -> Camera | None:
+    camera = read_camera(path) if sniff(path) == "motion" else None
+    return camera if camera is not None and len(camera) == len(motion) else None
+
+
+def _report(motions: Sequence[tuple[Motion, BodyModel]], names: Sequence[str]) -> PageReport:
+    """Pelvis heights over the first motion's frames, and what each file is."""
+    first = motions[0][0]
+    series = []
+    for (motion, body), name in zip(motions, names, strict=True):
+        height = body.joints_of(motion)[:, 0, 2].tolist()[: len(first)]
+        padded = height + [None] * (len(first) - len(height))
+        series.append(Series(name, "m", padded, plot="pelvis height"))
+    facts = [
+        (name, f"{len(motion)} frames at {motion.fps:.4g} fps, {motion.duration:.2f} s")
+        for (motion, _), name in zip(motions, names, strict=True)
+    ]
+    return PageReport(times=first.times.tolist(), series=series, facts=facts)
