@@ -297,8 +297,7 @@ def _encode(
                     f"a picture is {image.shape} {image.dtype}; all must be {(*size, 3)} uint8"
                 )
             padded = np.pad(image, ((0, size[0] % 2), (0, size[1] % 2), (0, 0)), mode="edge")
-            # Left to the encoder, the conversion sometimes gave other bytes for the same pictures.
-            frame = av.VideoFrame.from_ndarray(padded, format="rgb24").reformat(format="yuv420p")
+            frame = av.VideoFrame.from_ndarray(padded, format="rgb24")
             frame.pts, frame.time_base = tick, Fraction(1, _TICKS)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -310,7 +309,8 @@ def _h264_stream(container: Any, size: tuple[int, int], *, rate: float | None) -
     stream.height, stream.width = size[0] + size[0] % 2, size[1] + size[1] % 2
     stream.pix_fmt = "yuv420p"
     stream.codec_context.time_base = Fraction(1, _TICKS)
+    # With its lookahead (macroblock tree) x264 gave other bytes for the same pictures now and then.
+    options = {"preset": "veryfast", "crf": "20", "rc-lookahead": "0"}
     # Without a rate, reordered frames would make the container's duration wrong.
-    reorder = {} if rate else {"bf": "0"}
-    stream.options = {"preset": "veryfast", "crf": "20"} | reorder
+    stream.options = options if rate else options | {"bf": "0"}
     return stream

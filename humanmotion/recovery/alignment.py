@@ -182,7 +182,9 @@ def _variances() -> Tensor:
 def _ellipse_cost(before: Tensor, after: Tensor, *, turn: Tensor, variance: Tensor) -> Tensor:
     """Robust squared distances `(S, J)`, halved, of vectors `(J, 3)` under both error ellipses."""
     error = before - after @ turn.mT
-    both = torch.diag_embed(variance) + turn[:, None] @ torch.diag_embed(variance) @ turn.mT[:, None]
+    both = (
+        torch.diag_embed(variance) + turn[:, None] @ torch.diag_embed(variance) @ turn.mT[:, None]
+    )
     square = (error * torch.linalg.solve(both, error[..., None])[..., 0]).sum(-1)
     # The ellipses' own size is left out on purpose: errors along the view are no noise but turns and
     # bends of the whole body, and counting it draws every answer towards parallel views.

@@ -7,26 +7,27 @@ within a key frame's reign. Where the view returns to an older key frame, that o
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float64]
-Points = NDArray[np.float32]
-Bools = NDArray[np.bool_]
+from humanmotion.recovery.corners import (
+    MIN_POINTS,
+    Bools,
+    Floats,
+    Image,
+    Points,
+    affine,
+    carry,
+    corners,
+    follow,
+    half,
+    homography,
+    predict,
+)
 
-MAX_POINTS = 180
-MIN_POINTS = 12
-"""Fewer followed points than this say nothing about a camera."""
-FORWARD_BACKWARD_PX = 1.0
-SPACING_PX = 12
-GRID = 8
-"""Cells along the longer side of the picture between which points are shared out."""
-WINDOW = 15
 ALL_LEVELS = 2
 FEW_LEVELS = 1
 """Pyramid levels above the picture itself; few do where the guess is good."""
@@ -186,19 +187,19 @@ class BackgroundTracker:
     def _carry_on(self, gray: Image, mask: Image | None, points: Points) -> Points:
         """Where the picture's motion since the last good frame takes points `(n, 2)`."""
         assert self._last is not None
-        before, after = _half(self._last[0]), _half(gray)
+        before, after = half(self._last[0]), half(gray)
         hidden = None if mask is None else mask[::2, ::2][: after.shape[0], : after.shape[1]]
         some = np.flatnonzero(self._seen)
         some = some[:: max(1, len(some) // MOTION_POINTS)]
-        start = self._xy[some] / 2
+        start = np.asarray(self._xy[some] / 2, np.float32)
         end, good = follow(before, after, start, guess=start, mask=hidden, levels=ALL_LEVELS)
         if good.sum() < max(MIN_POINTS, WEAK_SHARE * len(some)):
             shift = self._coarse_shift(gray)
-            guess = start + shift / 2
+            guess = np.asarray(start + shift / 2, np.float32)
             end, good = follow(before, after, start, guess=guess, mask=hidden, levels=ALL_LEVELS)
             if good.sum() < MIN_POINTS:
                 return points + shift
-        return _affine(2 * start[good], 2 * end[good], points)
+        return 2 * affine(start[good], end[good], np.asarray(points / 2, np.float32))
 
     def _weak(self, seen: Bools) -> bool:
         return int(seen.sum()) < max(MIN_POINTS, WEAK_SHARE * len(seen))
@@ -295,7 +296,7 @@ class BackgroundTracker:
         for index in self._near(to_first, gray):
             old = self.segments[index]
             assert old.image is not None
-            guess = _carry(np.linalg.solve(to_first, old.to_first), old.points)
+            guess = carry(np.linalg.pinv(to_first) @ old.to_first, old.points)
             xy, seen = follow(
                 old.image, gray, old.points, guess=guess, mask=mask, levels=FEW_LEVELS
             )
@@ -317,137 +318,13 @@ class BackgroundTracker:
         for index, segment in enumerate(self.segments):
             if index == self._at or segment.image is None:
                 continue
-            turn = np.linalg.solve(to_first, segment.to_first)
+            turn = np.linalg.pinv(to_first) @ segment.to_first
+            if abs(turn[2, 2]) < 1e-6:
+                continue
             turn = turn / turn[2, 2]
             if (np.c_[grid, np.ones(9)] @ turn[2] <= 0.2).any():
                 continue
-            shift = float(np.linalg.norm(_carry(turn, grid) - grid, axis=-1).mean())
+            shift = float(np.linalg.norm(carry(turn, grid) - grid, axis=-1).mean())
             if shift < REUSE_SHIFT * max(h, w):
                 found.append((shift, index))
         return [index for _, index in sorted(found)[:2]]
-
-
-def corners(gray: Image, mask: Image | None, kept: Points) -> Points:
-    """New Shi-Tomasi corners `(n, 2)` away from the kept ones `(m, 2)`, at most MAX_POINTS - m."""
-    room = MAX_POINTS - len(kept)
-    if room <= 0:
-        return np.zeros((0, 2), np.float32)
-    free = np.full(gray.shape, 255, np.uint8) if mask is None else mask.copy()
-    # Interlaced or letterboxed borders make corners that belong to the frame, not the scene.
-    margin = 4
-    free[:margin], free[-margin:], free[:, :margin], free[:, -margin:] = 0, 0, 0, 0
-    for x, y in kept.astype(int).tolist():
-        cv2.circle(free, (x, y), SPACING_PX, 0, -1)
-    found = cv2.goodFeaturesToTrack(gray, 4 * MAX_POINTS, 0.002, SPACING_PX, mask=free)
-    if found is None:
-        return np.zeros((0, 2), np.float32)
-    return _spread(np.asarray(found, np.float32).reshape(-1, 2), kept, gray.shape)
-
-
-def _spread(found: Points, kept: Points, shape: tuple[int, ...]) -> Points:
-    """The best corners of each cell of a grid: one busy thing must not outnumber the scene.
-
-    `found` is sorted, best first; a cell's share counts the points kept in it.
-    """
-    h, w = shape
-    cells = np.array([GRID, max(1, round(GRID * h / w))]) if w >= h else np.array(
-        [max(1, round(GRID * w / h)), GRID]
-    )
-    quota = math.ceil(MAX_POINTS / int(cells.prod()))
-    count = np.zeros(int(cells.prod()), np.int64)
-    chosen = []
-    for n, cell in enumerate(_cell(np.concatenate((kept, found)), cells, (w, h)).tolist()):
-        if n < len(kept) or count[cell] < quota:
-            count[cell] += 1
-            if n >= len(kept):
-                chosen.append(n - len(kept))
-    return found[chosen[: MAX_POINTS - len(kept)]]
-
-
-def _cell(points: Points, cells: NDArray[np.int64], size: tuple[int, int]) -> NDArray[np.int64]:
-    place = (points * cells / np.array(size)).astype(np.int64).clip(0, cells - 1)
-    return np.asarray(place[:, 0] * cells[1] + place[:, 1], np.int64)
-
-
-def follow(
-    before: Image,
-    after: Image,
-    points: Points,
-    *,
-    guess: Points,
-    mask: Image | None,
-    levels: int,
-) -> tuple[Points, Bools]:
-    """Places `(n, 2)` of `points` in `after`, and which were found forth and back, off people."""
-    start = np.ascontiguousarray(guess, np.float32)
-    xy, good = _lucas_kanade(before, after, points, start, levels)
-    back, again = _lucas_kanade(after, before, xy, points, levels)
-    gap = np.linalg.norm(back - points, axis=-1)
-    seen = good & again & (gap <= FORWARD_BACKWARD_PX)
-    h, w = after.shape
-    seen &= (xy >= 2).all(-1) & (xy[:, 0] < w - 2) & (xy[:, 1] < h - 2)
-    xy = np.where(seen[:, None], xy, start)
-    if mask is not None:
-        column = np.clip(xy[:, 0], 0, w - 1).astype(int)
-        row = np.clip(xy[:, 1], 0, h - 1).astype(int)
-        seen &= mask[row, column] > 0
-    return xy, seen
-
-
-def _lucas_kanade(
-    before: Image, after: Image, points: Points, guess: Points, levels: int
-) -> tuple[Points, Bools]:
-    xy, good, _ = cv2.calcOpticalFlowPyrLK(
-        before,
-        after,
-        points,
-        guess.copy(),
-        winSize=(WINDOW, WINDOW),
-        maxLevel=levels,
-        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
-        criteria=(cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.02),
-    )
-    found = np.asarray(xy, np.float32)
-    return found, (np.asarray(good)[:, 0] == 1) & np.isfinite(found).all(-1)
-
-
-def predict(points: Points, xy: Points, seen: Bools) -> Points:
-    """Where each point `(n, 2)` is: its last place, or where the found ones' motion takes it."""
-    if seen.all():
-        return xy
-    moved = _affine(points[seen], xy[seen], points) if seen.any() else points
-    return np.where(seen[:, None], xy, moved)
-
-
-def _half(gray: Image) -> Image:
-    size = max(1, gray.shape[1] // 2), max(1, gray.shape[0] // 2)
-    return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _affine(source: Points, target: Points, points: Points) -> Points:
-    """Points `(n, 2)` carried by the affine map that most of `source` to `target` follows."""
-    found = None
-    if len(source) >= 6:
-        # Affine, not a homography: it stays sane where it is extrapolated.
-        found, _ = cv2.estimateAffine2D(
-            source, target, method=cv2.RANSAC, ransacReprojThreshold=3.0, maxIters=200
-        )
-    if found is None:
-        shift = np.median(target - source, axis=0) if len(source) else np.zeros(2)
-        return np.asarray(points + shift, np.float32)
-    return np.asarray(points @ found[:, :2].T + found[:, 2], np.float32)
-
-
-def homography(source: Points, target: Points, seen: Bools) -> Floats:
-    """Robust homography `(3, 3)` of `source` onto `target`, identity when there is none."""
-    if seen.sum() < MIN_POINTS:
-        return np.eye(3)
-    found, _ = cv2.findHomography(source[seen], target[seen], cv2.USAC_MAGSAC, 1.5)
-    return np.eye(3) if found is None else np.asarray(found, np.float64)
-
-
-def _carry(homography_: Floats, points: NDArray[np.floating]) -> Points:
-    mapped = np.c_[points, np.ones(len(points))] @ homography_.T
-    return (mapped[:, :2] / np.where(np.abs(mapped[:, 2:]) < 1e-9, 1e-9, mapped[:, 2:])).astype(
-        np.float32
-    )

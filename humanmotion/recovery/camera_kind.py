@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from humanmotion.recovery.background import MIN_POINTS, BackgroundTracker, Segment
+from humanmotion.recovery.background import BackgroundTracker, Segment
+from humanmotion.recovery.corners import MIN_POINTS
 from humanmotion.recovery.focal import FocalEstimate, pan_focal
 from humanmotion.recovery.rotation_fit import Pair, fit_rotations
 
@@ -72,8 +73,10 @@ def decide_kind(tracker: BackgroundTracker, *, width: int, height: int) -> KindE
     centre = np.array([width / 2, height / 2])
     rests = bool(np.quantile(resting, REST_QUANTILE) > MIN_REST_SHARE)
     # A camera at rest says nothing about its lens.
-    focal = None if rests else pan_focal(
-        _widest_pairs(tracker, centre), diagonal=math.hypot(width, height)
+    focal = (
+        None
+        if rests
+        else pan_focal(_widest_pairs(tracker, centre), diagonal=math.hypot(width, height))
     )
     used = focal.focal_px if focal else math.hypot(width, height)
     looked = (_vote(s, centre, focal=used, side=max(width, height)) for s in _longest(tracker))
@@ -152,8 +155,12 @@ def _vote(segment: Segment, centre: Floats, *, focal: float, side: int) -> _Vote
     _, xy, seen = segment.stacked()
     key = segment.points - centre
     _, residual = fit_rotations(key, xy - centre, seen, focal=focal)
-    typical = np.array([np.median(r[s]) if s.sum() >= MIN_POINTS else -1.0
-                        for r, s in zip(residual, seen, strict=True)])
+    typical = np.array(
+        [
+            np.median(r[s]) if s.sum() >= MIN_POINTS else -1.0
+            for r, s in zip(residual, seen, strict=True)
+        ]
+    )
     worst = int(typical.argmax())
     if typical[worst] < 0:
         return None
@@ -177,7 +184,9 @@ def gric(error: Floats, *, dimension: int, parameters: int) -> float:
     """
     count = len(error)
     robust = np.minimum(error**2, 2.0 * (4 - dimension)).sum()
-    return float(robust + math.log(4) * dimension * count + math.log(4 * count) * parameters) / count
+    return (
+        float(robust + math.log(4) * dimension * count + math.log(4 * count) * parameters) / count
+    )
 
 
 def _epipolar(a: Floats, b: Floats, side: int) -> Floats:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
-from humanmotion.recovery.background import MIN_POINTS, BackgroundTracker, Segment
+from humanmotion.recovery.background import BackgroundTracker, Segment
+from humanmotion.recovery.corners import MIN_POINTS
 from humanmotion.recovery.parallax_fit import ParallaxFit, fit_parallax
 from humanmotion.recovery.rotation_fit import fit_rotations
 

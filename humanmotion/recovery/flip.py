@@ -24,7 +24,9 @@ def reverse_depth(track: PoseTrack, *, pelvis: Tensor) -> PoseTrack:
     order = list(MIRROR_JOINTS)
     return replace(
         track,
-        rotations=reversed_rotations(track.rotations, torch.nn.functional.normalize(pelvis, dim=-1)),
+        rotations=reversed_rotations(
+            track.rotations, torch.nn.functional.normalize(pelvis, dim=-1)
+        ),
         confidence=track.confidence[:, order],
     )
 

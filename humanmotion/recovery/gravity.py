@@ -38,8 +38,8 @@ CORRELATED_SECONDS = 0.33
 LARGEST_ROLL = 40 * DEGREE
 """Nobody films with more: somebody lying is likelier."""
 ROUNDS = 6
-CARRYING_HEIGHT = 0.04
-"""Of two feet the lower one carries; this much lower, in metres, decides it."""
+CARRYING_HEIGHT = 0.1
+"""Of two feet the lower one carries most: this much lower, in metres, e times as much."""
 SEGMENT_MASS = (
     (0, 0.14), (3, 0.14), (9, 0.22), (15, 0.08), (1, 0.05), (2, 0.05), (4, 0.075), (5, 0.075),
     (7, 0.04), (8, 0.04), (16, 0.02), (17, 0.02), (18, 0.02), (19, 0.02), (20, 0.015), (21, 0.015),
@@ -239,10 +239,14 @@ def _ground(witness: Witness, angles: Tensor) -> _Say:
     rows = (points - middle) @ slopes.T
     # Depth errors grow with distance and tilt the plane most where the ground is seen from afar.
     distance = points.norm(dim=-1)
-    information = w / (GROUND_SIGMA**2 + (0.01 * distance) ** 2) / (CORRELATED_SECONDS * witness.fps)
+    information = (
+        w / (GROUND_SIGMA**2 + (0.01 * distance) ** 2) / (CORRELATED_SECONDS * witness.fps)
+    )
     error = (points - middle) @ up
     normal = rows.T @ (information[:, None] * rows)
-    return _Say(normal, -rows.T @ (information * error), 0.5 * float((information * error**2).sum()))
+    return _Say(
+        normal, -rows.T @ (information * error), 0.5 * float((information * error**2).sum())
+    )
 
 
 def _standing_points(witness: Witness, up: Tensor) -> tuple[Tensor, Tensor]:

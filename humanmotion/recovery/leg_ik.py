@@ -29,9 +29,7 @@ class Posed:
     world: Tensor
 
 
-def reach_ankles(
-    rotations: Tensor, posed: Posed, *, ankles: Tensor, feet_world: Tensor
-) -> Tensor:
+def reach_ankles(rotations: Tensor, posed: Posed, *, ankles: Tensor, feet_world: Tensor) -> Tensor:
     """Local rotations `(T, 55, 3, 3)` with the ankles at `ankles` `(T, 2, 3)` where legs reach.
 
     `posed` is the body of `rotations`; `feet_world` `(T, 2, 3, 3)` are the wanted world rotations of

@@ -81,9 +81,7 @@ def hide_person(
     if not seen.any():
         return
     limit = 4.0 * max(mask.shape)
-    points = {
-        name: np.clip(xy[j], -limit, limit) for name, j in places.items() if seen[j]
-    }
+    points = {name: np.clip(xy[j], -limit, limit) for name, j in places.items() if seen[j]}
     torso = _torso_length(points, xy[seen])
     for a, b, width in _LIMBS:
         if a in points and b in points:
@@ -109,9 +107,7 @@ def _places(joint_set: str) -> dict[str, int]:
 
 
 _WANTED = tuple(
-    dict.fromkeys(
-        [name for limb in _LIMBS for name in limb[:2]] + [*_TORSO, *_HEAD, *dict(_TIPS)]
-    )
+    dict.fromkeys([name for limb in _LIMBS for name in limb[:2]] + [*_TORSO, *_HEAD, *dict(_TIPS)])
 )
 
 
@@ -131,16 +127,14 @@ def _torso_length(points: dict[str, Floats], seen: Floats) -> float:
 
 
 def _line(mask: Image, a: Floats, b: Floats, width: float) -> None:
-    start, end = ((int(round(p[0])), int(round(p[1]))) for p in (a, b))
+    start, end = ((round(float(p[0])), round(float(p[1]))) for p in (a, b))
     cv2.line(mask, start, end, 0, max(1, min(int(width), 255)))
 
 
 def _disc(mask: Image, centre: Floats, radius: float) -> None:
-    cv2.circle(mask, (int(round(centre[0])), int(round(centre[1]))), max(1, int(radius)), 0, -1)
+    cv2.circle(mask, (round(float(centre[0])), round(float(centre[1]))), max(1, int(radius)), 0, -1)
 
 
 def _box(mask: Image, seen: Floats, margin: float) -> None:
     low, high = seen.min(0) - margin, seen.max(0) + margin
-    cv2.rectangle(
-        mask, (int(low[0]), int(low[1])), (int(high[0]), int(high[1])), 0, -1
-    )
+    cv2.rectangle(mask, (int(low[0]), int(low[1])), (int(high[0]), int(high[1])), 0, -1)

@@ -110,9 +110,7 @@ class OdometryTracker:
     def evidence(self) -> KindEvidence:
         """What the frames so far say about the kind of camera."""
         if self._evidence is None:
-            self._evidence = decide_kind(
-                self._background, width=self.size[0], height=self.size[1]
-            )
+            self._evidence = decide_kind(self._background, width=self.size[0], height=self.size[1])
         return self._evidence
 
     def finish(self) -> None:
@@ -157,6 +155,7 @@ class OdometryTracker:
             focal=focal.focal_px * self._scale,
             travels=kind == "moving",
         )
+
 
 def estimate_motions(
     frames: Iterable[tuple[float, Image]],

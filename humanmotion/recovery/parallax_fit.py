@@ -116,7 +116,7 @@ def _other_side(views: _Views, fit: ParallaxFit, turned: ParallaxFit) -> Paralla
 
 
 def _solved_frames(residual: Floats, seen: Bools) -> tuple[NDArray[np.int64], int]:
-    """Frames spread over those with many points, among them the one with most parallax; that one."""
+    """Frames spread over those with many points, with the one of most parallax; and that one."""
     count = seen.sum(1)
     rich = np.flatnonzero(count >= max(MIN_SEEN, RICH_SHARE * int(count.max())))
     if len(rich) == 0:
@@ -140,7 +140,7 @@ def _project(views: _Views, fit: ParallaxFit) -> tuple[Floats, Floats, Floats, F
 
 
 def _linear(views: _Views, fit: ParallaxFit) -> tuple[Floats, Floats, Floats]:
-    """Error `(F, n, 2)` in pixels, its derivative by pose `(F, n, 2, 6)` and by depth `(F, n, 2)`."""
+    """Error `(F, n, 2)` in pixels, its derivative by pose `(F, n, 2, 6)`, by depth `(F, n, 2)`."""
     error, slope, z, turned = _project(views, fit)
     u, v = slope[..., 0], slope[..., 1]
     x, y, depth = turned[..., 0], turned[..., 1], turned[..., 2]
@@ -227,7 +227,7 @@ def _adjust_poses(views: _Views, fit: ParallaxFit) -> ParallaxFit:
         scale = SCALES_PX[min(turn * len(SCALES_PX) // (POSE_ROUNDS - 1), len(SCALES_PX) - 1)]
         matrix, side, *_ = _normal(views, fit, scale)
         matrix += 1e-4 * matrix * np.eye(6) + 1e-6 * np.eye(6)
-        move = np.linalg.solve(matrix, side[..., None])[..., 0]
+        move = np.asarray(np.linalg.solve(matrix, side[..., None])[..., 0], np.float64)
         fit = _moved(fit, move, fit.inverse_depth)
     return fit
 

@@ -51,9 +51,7 @@ def plant_feet(
     return moved, transl + down, kept.to(transl.dtype)
 
 
-def _shifts(
-    balls: Tensor, contact: Tensor, *, sole: Tensor, fps: float
-) -> tuple[Tensor, Tensor]:
+def _shifts(balls: Tensor, contact: Tensor, *, sole: Tensor, fps: float) -> tuple[Tensor, Tensor]:
     """How far each foot joint `(T, 2, 3)` must move, and the stands kept `(T, 2)` bool."""
     shift, kept = torch.zeros_like(balls), torch.zeros_like(contact)
     for side in range(2):
@@ -95,7 +93,9 @@ def _stands(
             out.append((start, stop))
             continue
         # The fastest step is where the foot left one place for another.
-        fastest = start + 1 + int(np.linalg.norm(np.diff(path[start:stop], axis=0), axis=-1).argmax())
+        fastest = (
+            start + 1 + int(np.linalg.norm(np.diff(path[start:stop], axis=0), axis=-1).argmax())
+        )
         todo += [(start, fastest - step), (fastest + step, stop)]
     return sorted(out)
 
@@ -118,7 +118,9 @@ def _heels_up(feet_world: Tensor, ball_height: Tensor, shape: FootShape) -> Tens
     return _raise(heel, -low) @ feet_world
 
 
-def _toes_up(rotations: Tensor, feet_world: Tensor, ball_height: Tensor, shape: FootShape) -> Tensor:
+def _toes_up(
+    rotations: Tensor, feet_world: Tensor, ball_height: Tensor, shape: FootShape
+) -> Tensor:
     """Toes bent up about the ball so that none is below the floor."""
     out = rotations.clone()
     for side, foot in enumerate(FEET):

@@ -49,9 +49,7 @@ def kabsch(a: Floats, b: Floats, weights: Floats) -> Floats:
     return np.asarray(u @ vt)
 
 
-def fit_rotations(
-    key: Floats, xy: Floats, seen: Bools, *, focal: float
-) -> tuple[Floats, Floats]:
+def fit_rotations(key: Floats, xy: Floats, seen: Bools, *, focal: float) -> tuple[Floats, Floats]:
     """Rotation of the key camera to each frame's, and each point's residual in pixels.
 
     `key` `(n, 2)` (or `(F, n, 2)`, a key frame for each frame) and `xy` `(F, n, 2)` are pixels from

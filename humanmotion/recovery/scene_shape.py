@@ -6,6 +6,8 @@ which a homography decomposes (Malis & Vargas 2007), of which a scene close to a
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -55,9 +57,7 @@ def _from_essential(ray: Floats, xy: Floats, seen: Bools, threshold: float) -> l
     )
     if found is None or found.shape != (3, 3):
         return []
-    _, _, _, good, points = cv2.recoverPose(
-        found, a, b, np.eye(3), distanceThresh=1e4, mask=inlier
-    )
+    _, _, _, good, points = cv2.recoverPose(found, a, b, np.eye(3), distanceThresh=1e4, mask=inlier)
     z = points[2] / np.where(np.abs(points[3]) < 1e-9, 1e-9, points[3])
     ahead = (good[:, 0] > 0) & (z > 1e-3)
     if ahead.sum() < MIN_SEEN:
@@ -68,6 +68,8 @@ def _from_essential(ray: Floats, xy: Floats, seen: Bools, threshold: float) -> l
 
 
 def _from_planes(ray: Floats, xy: Floats, seen: Bools, threshold: float) -> list[Floats]:
+    # OpenCV says None where its types do not.
+    found: Any
     found, _ = cv2.findHomography(ray[seen, :2], xy[seen], cv2.USAC_MAGSAC, 3 * threshold)
     if found is None:
         return []

@@ -28,7 +28,9 @@ class BandedRows:
             return
         span = columns.max(-1) - columns.min(-1)
         if span.max() >= self._shape[0]:
-            raise ValueError(f"a row spans {span.max()} unknowns, the reach is {self._shape[0] - 1}")
+            raise ValueError(
+                f"a row spans {span.max()} unknowns, the reach is {self._shape[0] - 1}"
+            )
         scaled = coefficients * weight[:, None]
         np.add.at(self._right, columns, scaled * value[:, None])
         size = columns.shape[1]

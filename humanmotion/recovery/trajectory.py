@@ -34,7 +34,8 @@ CAMERA_ACCELERATION = 2.0
 CAMERA_STEP_SIGMA = 0.15
 STILL_SIGMA = 1e-3
 UNSEEN_STEP_SIGMA = 0.03
-START_SIGMA = 10.0
+ANYWHERE_SIGMA = 100.0
+"""Nobody has to be seen: what nothing else places is near the start, in metres."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,9 @@ def solve_paths(
             _data_rows(rows, layout, person=person, k=k)
             _foot_rows(rows, layout, person=person, k=k)
             _body_rows(rows, layout, person=person, k=k, fps=fps)
-            layout.tie(rows, layout.person(k, 2), value=-person.lowest, sigma=LIFT_SIGMA, share=lift[k])
+            layout.tie(
+                rows, layout.person(k, 2), value=-person.lowest, sigma=LIFT_SIGMA, share=lift[k]
+            )
         paths = rows.solve().reshape(layout.frames, layout.size // 3, 3).transpose(1, 0, 2)
         lowest = np.stack([p.lowest for p in people]) + paths[1:, :, 2]
         if not (lowest < -0.005).any():
@@ -123,7 +126,9 @@ class _Layout:
     ) -> None:  # fmt: skip
         """`x = value` with sigma, counted by `share` `(T)`."""
         on = share > 0
-        rows.add(column[on, None], np.ones((on.sum(), 1)), value=value[on], weight=share[on] / sigma**2)
+        rows.add(
+            column[on, None], np.ones((on.sum(), 1)), value=value[on], weight=share[on] / sigma**2
+        )
 
     def step(
         self, rows: BandedRows, column: NDArray[np.int64], *, value: Floats, sigma: float,
@@ -165,8 +170,7 @@ def _camera_rows(
         layout.step(rows, column, value=zeros[1:], sigma=STILL_SIGMA, share=held)
         layout.step(rows, column, value=zeros[1:], sigma=CAMERA_STEP_SIGMA, share=moving)
         layout.bend(rows, column, sigma=CAMERA_ACCELERATION / fps**2, share=both)
-        # Every shot's camera has to be somewhere, even when nobody is in it.
-        layout.tie(rows, column, value=zeros, sigma=START_SIGMA * 100, share=zeros + 1.0)
+        layout.tie(rows, column, value=zeros, sigma=ANYWHERE_SIGMA, share=zeros + 1.0)
         if axis < 2:
             layout.tie(rows, column, value=zeros, sigma=0.01, share=start)
 
@@ -219,6 +223,7 @@ def _body_rows(
     )
     for axis in range(3):
         column = layout.person(k, axis)
+        layout.tie(rows, column, value=0 * absent, sigma=ANYWHERE_SIGMA, share=everywhere)
         layout.bend(rows, column, sigma=PELVIS_ACCELERATION / fps**2, share=everywhere[2:])
         layout.step(
             rows, column, value=absent[1:] * 0, sigma=UNSEEN_STEP_SIGMA,

@@ -87,7 +87,9 @@ def to_world(
             _flips(people, k, turned=turned, shots=shots, cameras=cameras, body=body, fps=fps)
         )
         people[k] = observe(_merged(people[k], turned, shots=shots, choice=choices[k]), body)
-    frames = [_frame(people, shot, camera, fps=fps) for shot, camera in zip(shots, cameras, strict=True)]
+    frames = [
+        _frame(people, shot, camera, fps=fps) for shot, camera in zip(shots, cameras, strict=True)
+    ]
     views = [_views(people, frame, body=body, fps=fps) for frame in frames]
     turns = [_align(*pair) for pair in zip(views[:-1], views[1:], strict=True)]
     R_c2w, placed = _placed(people, frames, views=views, turns=turns)
@@ -131,9 +133,7 @@ def _rate(times: Tensor) -> float:
     return float(1 / times.diff().median()) if len(times) > 1 else 30.0
 
 
-def _frame(
-    people: Sequence[Seen], shot: Shot, camera: CameraMotion, *, fps: float
-) -> ShotFrame:
+def _frame(people: Sequence[Seen], shot: Shot, camera: CameraMotion, *, fps: float) -> ShotFrame:
     turn = camera.R_c2c0.to(people[0].joints.dtype)
     still = camera.kind != "moving"
     return shot_frame(people, start=shot.start, stop=shot.stop, still=still, R_c2c0=turn, fps=fps)
@@ -142,9 +142,7 @@ def _frame(
 def _views(
     people: Sequence[Seen], frame: ShotFrame, *, body: BodyModel, fps: float
 ) -> list[ShotView]:
-    return [
-        shot_view(p, frame, sole=body.sole_offset(p.track.betas), fps=fps) for p in people
-    ]
+    return [shot_view(p, frame, sole=body.sole_offset(p.track.betas), fps=fps) for p in people]
 
 
 def _flips(
@@ -167,9 +165,7 @@ def _flips(
             frame = _frame(others, shot, camera, fps=fps)
             view = shot_view(reading, frame, sole=body.sole_offset(reading.track.betas), fps=fps)
             face = reading.track.confidence[shot.start : shot.stop, JAW] if seen_face else None
-            own = shot_cost(
-                view.motion, facing=view.facing, weight=view.weight, face=face, fps=fps
-            )
+            own = shot_cost(view.motion, facing=view.facing, weight=view.weight, face=face, fps=fps)
             cost.append(frame.gravity.cost + own)
             pair.append(view)
         costs.append((cost[0], cost[1] + flip_odds(pair[0].facing, pair[0].weight)))
@@ -180,9 +176,7 @@ def _flips(
     return choose_flips(costs, joins)
 
 
-def _merged(
-    true: Seen, turned: Seen, *, shots: Sequence[Shot], choice: FlipChoice
-) -> PoseTrack:
+def _merged(true: Seen, turned: Seen, *, shots: Sequence[Shot], choice: FlipChoice) -> PoseTrack:
     rotations, confidence = true.track.rotations.clone(), true.track.confidence.clone()
     for shot, flip in zip(shots, choice.flipped, strict=True):
         if flip:
@@ -217,7 +211,7 @@ def _placed(
         yaw = rotation_about_z(torch.tensor(heading, dtype=frame.turn.dtype))
         turned.append(yaw @ frame.turn)
         for k, view in enumerate(views[s]):
-            upright[k].append((yaw @ view.upright @ frame.turn))
+            upright[k].append(yaw @ view.upright @ frame.turn)
     R_c2w = torch.cat(turned)
     placed = []
     for k, person in enumerate(people):

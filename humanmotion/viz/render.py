@@ -154,17 +154,19 @@ class GlRenderer:
         R_w2c: Array = LEVEL_CAMERA,
     ) -> Picture:
         """As `Renderer.render`."""
-        target = self._target(width, height)
-        target.begin(width, height, background)
-        if backdrop is not None:
-            self._backdrop.draw(backdrop, K, width=width, height=height)
-        self._context.enable(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
-        # Clockwise, as the picture is drawn upside down.
-        self._context.front_face = "cw"
-        self._set_uniforms(clip_matrix(K, width=width, height=height), R_w2c)
-        for number, mesh in enumerate(meshes):
-            self._slot(number, mesh).draw(mesh)
-        return Picture(target.read(width, height))
+        # Another renderer's context may be the current one.
+        with self._context:
+            target = self._target(width, height)
+            target.begin(width, height, background)
+            if backdrop is not None:
+                self._backdrop.draw(backdrop, K, width=width, height=height)
+            self._context.enable(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
+            # Clockwise, as the picture is drawn upside down.
+            self._context.front_face = "cw"
+            self._set_uniforms(clip_matrix(K, width=width, height=height), R_w2c)
+            for number, mesh in enumerate(meshes):
+                self._slot(number, mesh).draw(mesh)
+            return Picture(target.read(width, height))
 
     def _set_uniforms(self, clip: Array, R_w2c: Array) -> None:
         program = self._program

@@ -20,8 +20,18 @@ def body() -> BodyModel:
 @pytest.fixture(scope="session")
 def synthetic() -> ModuleType:
     """`synthetic.py` beside this file."""
-    path = Path(__file__).with_name("synthetic.py")
-    spec = importlib.util.spec_from_file_location("recovery_synthetic", path)
+    return _beside("synthetic")
+
+
+@pytest.fixture(scope="session")
+def room() -> ModuleType:
+    """`room.py` beside this file: pictures of a textured room with known camera poses."""
+    return _beside("room")
+
+
+def _beside(name: str) -> ModuleType:
+    path = Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"recovery_{name}", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)

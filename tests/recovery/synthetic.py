@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from humanmotion.recovery.flip import reversed_rotations
+from humanmotion.recovery.floor import foot_shape
 from humanmotion.recovery.focal import FocalEstimate
+from humanmotion.recovery.leg_ik import Posed, reach_ankles
 from humanmotion.recovery.odometry import CameraMotion
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.shots import Shot
@@ -190,32 +192,57 @@ def _fit(
     )  # fmt: skip
 
 
-def walk(body, *, frames: int = 300, turn: float = 0.5, seed: int = 0) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def]
-    """A walk on a curve: swinging limbs, and a root moved so that the lower foot never slips.
+STEP_SECONDS, STRIDE = 1.1, 1.05
+"""One full cycle of the walk, and the metres it covers."""
+STANCE_SHARE = 0.6
 
-    Returns rotations `(T, 55, 3, 3)` and transl `(T, 3)`, world z up, the lower sole at 0.
+
+def walk(body, *, frames: int = 300, bend: float = 0.35, seed: int = 0) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def]
+    """A walk along a bend (radians per metre): a gliding pelvis, flat feet that stand and swing.
+
+    Returns rotations `(T, 55, 3, 3)` and transl `(T, 3)`, world z up. Standing feet do not move, and
+    their soles are at 0.
     """
-    phase = 2 * math.pi * torch.arange(frames) / FPS * (0.9 + 0.02 * (seed % 5))
+    time = torch.arange(frames) / FPS
+    phase = time / STEP_SECONDS + 0.1 * seed
+    upright = rotvec_to_matrix(torch.tensor((math.pi / 2, 0.0, 0.0)))
     vec = torch.zeros(frames, 55, 3)
-    for hip, knee, ankle, shift in ((1, 4, 7, 0.0), (2, 5, 8, math.pi)):
-        swing = phase + shift
-        vec[:, hip, 0] = -0.42 * swing.sin() - 0.05
-        bend = 0.5 * (1 + (swing - 0.3).cos()) / 2 * ((swing).cos() > -0.6) + 0.06
-        vec[:, knee, 0] = bend * 1.2
-        vec[:, ankle, 0] = -(vec[:, hip, 0] + vec[:, knee, 0]) * 0.6
-    for shoulder, side, shift in ((16, -1.0, math.pi), (17, 1.0, 0.0)):
+    for shoulder, side, shift in ((16, -1.0, 0.5), (17, 1.0, 0.0)):
         vec[:, shoulder, 2] = side * 1.2
-        vec[:, shoulder, 1] = 0.5 * (phase + shift).sin() * -side
+        vec[:, shoulder, 1] = -side * 0.4 * (2 * math.pi * (phase + shift)).sin()
     vec[:, 18, 1], vec[:, 19, 1] = -0.4, 0.6
     rotations = rotvec_to_matrix(vec)
-    upright = rotvec_to_matrix(torch.tensor((math.pi / 2, 0.0, 0.0)))
-    heading = rotation_about_z(turn * torch.arange(frames) / FPS + 0.3 * seed)
-    rotations[:, 0] = heading @ upright
-    joints = body.joints(rotations)
-    low = (joints[:, [10, 11], 2] - body.sole_offset()).min(-1)
-    foot = low.indices[1:] + 10
-    step = joints[torch.arange(1, frames), foot] - joints[torch.arange(frames - 1), foot]
-    transl = torch.zeros(frames, 3)
-    transl[1:, :2] = -step[:, :2].cumsum(0)
-    transl[:, 2] = -low.values
-    return rotations, transl
+    rotations[:, 0] = rotation_about_z(bend * STRIDE * phase) @ upright
+    pelvis = _along(phase, bend)
+    pelvis[:, 2] = 0.93 * float(body.leg_length()) + 0.17 + 0.015 * (4 * math.pi * phase).sin()
+    transl = pelvis - body.rest_joints()[0]
+    posed = Posed(*body.frames(rotations, transl=transl))
+    shape = foot_shape(body, torch.zeros(10))
+    places, headings = zip(*(_foot(phase + 0.5 * k, bend, side=s, ahead=0.5 * k)
+                             for k, s in ((0, 1.0), (1, -1.0))), strict=True)  # fmt: skip
+    feet_world = rotation_about_z(torch.stack(headings, 1)) @ upright
+    balls = torch.stack(places, 1) + torch.stack((shape.sole * 0, shape.sole * 0, shape.sole), -1)
+    ankles = balls - (feet_world @ shape.ball[..., None])[..., 0]
+    return reach_ankles(rotations, posed, ankles=ankles, feet_world=feet_world), transl
+
+
+def _along(phase: Tensor, bend: float, aside: float | Tensor = 0.0) -> Tensor:
+    """Points `(T, 3)` on (or `aside` of) the bend that the walk follows, after `phase` cycles."""
+    angle = bend * STRIDE * phase
+    radius = 1 / bend - aside
+    # The rest pose faces -y once it is upright.
+    return torch.stack((radius * angle.cos() - 1 / bend, radius * angle.sin(), 0 * angle), -1) @ (
+        rotation_about_z(torch.tensor(-math.pi)).T
+    )
+
+
+def _foot(phase: Tensor, bend: float, *, side: float, ahead: float) -> tuple[Tensor, Tensor]:
+    """Where one foot is on the ground `(T, 3)` and how it is turned `(T)`."""
+    cycle, share = phase.floor(), phase % 1
+    swing = ((share - STANCE_SHARE) / (1 - STANCE_SHARE)).clamp(0, 1)
+    smooth = swing**3 * (10 - 15 * swing + 6 * swing**2)
+    # Half way through its stand the foot is below the pelvis.
+    reached = cycle + smooth + STANCE_SHARE / 2 - ahead
+    place = _along(reached, bend, aside=0.09 * side)
+    place[:, 2] = 0.1 * (math.pi * smooth).sin()
+    return place, bend * STRIDE * reached

@@ -33,9 +33,9 @@ def test_ankles_arrive_and_feet_keep_their_direction(body, posed) -> None:
     error = (after.joints[:, [7, 8]] - ankles).norm(dim=-1)
     assert free.double().mean() > 0.8
     assert error[free].max() < 1e-6
-    assert torch.allclose(after.world[:, [7, 8]], posed[1].world[:, [7, 8]], atol=1e-6)
+    assert torch.allclose(after.world[:, [7, 8]], posed[1].world[:, [7, 8]], atol=1e-5)
     others = [j for j in range(55) if j not in (4, 5, 7, 8, 10, 11)]
-    assert torch.allclose(after.joints[:, others], posed[1].joints[:, others], atol=1e-6)
+    assert torch.allclose(after.joints[:, others], posed[1].joints[:, others], atol=1e-5)
 
 
 def test_what_is_out_of_reach_is_approached_along_the_line(body, posed) -> None:
@@ -66,4 +66,11 @@ def test_knees_bend_forwards_when_a_straight_leg_is_shortened(body, posed) -> No
     for hip, knee, ankle in ((1, 4, 7), (2, 5, 8)):
         middle = (after.joints[:, hip] + after.joints[:, ankle]) / 2
         front = posed[1].world[:, hip, :, 2]
-        assert (((after.joints[:, knee] - middle) * front).sum(-1) > 0.05).all()
+        thigh, shank, reach = (
+            (posed[1].joints[:, a] - posed[1].joints[:, b]).norm(dim=-1)
+            for a, b in ((hip, knee), (knee, ankle), (hip, ankle))
+        )
+        straight = thigh + shank - reach < 0.03
+        assert straight.any()
+        bent = ((after.joints[:, knee] - middle) * front).sum(-1)
+        assert (bent[straight] > 0.05).all()
