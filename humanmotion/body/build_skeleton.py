@@ -28,19 +28,19 @@ FINGER_ENDS = [INDEX[f"{side}_{f}3"] for side in ("left", "right") for f in FING
 
 # Direction of each bone of the left side from its parent: (x, y, z), scaled freely.
 _REST = {
-    "left_hip": (55, -100, -25),
-    "left_knee": (53, -408, -10),
-    "left_ankle": (-28, -442, -24),
-    "left_foot": (45, -65, 127),
-    "spine1": (0, 113, -25),
-    "spine2": (0, 145, -7),
-    "spine3": (0, 56, 22),
-    "neck": (0, 172, -29),
-    "head": (0, 175, 24),
-    "left_collar": (47, 88, -12),
-    "left_shoulder": (118, 55, -12),
-    "left_elbow": (282, -52, -31),
-    "left_wrist": (274, 8, -10),
+    "left_hip": (0.4708, -0.8559, -0.2140),
+    "left_knee": (0.1288, -0.9914, -0.0243),
+    "left_ankle": (-0.0631, -0.9965, -0.0541),
+    "left_foot": (0.3008, -0.4345, 0.8490),
+    "spine1": (0.0000, 0.9764, -0.2160),
+    "spine2": (0.0000, 0.9988, -0.0482),
+    "spine3": (0.0000, 0.9308, 0.3657),
+    "neck": (0.0000, 0.9861, -0.1663),
+    "head": (0.0000, 0.9907, 0.1359),
+    "left_collar": (0.4677, 0.8758, -0.1194),
+    "left_shoulder": (0.9026, 0.4207, -0.0918),
+    "left_elbow": (0.9777, -0.1803, -0.1075),
+    "left_wrist": (0.9989, 0.0292, -0.0365),
 }
 # How strongly each anatomical joint attracts the placed one; the others weigh 0.3.
 _PULL = dict.fromkeys(("pelvis", "spine1", "spine2", "spine3", "hip", "neck"), 0.5)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -193,9 +193,10 @@ class _Recovery:
 
         def compute() -> tuple[PoseTrack, ...]:
             fitted = []
-            for number, track in enumerate(tracks):
-                self._runner.progress("pose", number / len(tracks))
-                fitted.append(_fit_person(track, self._body, K=K, shot_id=shot_id))
+            with _one_thread():
+                for number, track in enumerate(tracks):
+                    self._runner.progress("pose", number / len(tracks))
+                    fitted.append(_fit_person(track, self._body, K=K, shot_id=shot_id))
             return tuple(fitted)
 
         settings = {"chosen": list(chosen), "body": self._body.sha256}
@@ -208,9 +209,10 @@ class _Recovery:
         cameras: tuple[CameraMotion, ...],
     ) -> WorldResult:
         def compute() -> WorldResult:
-            world = to_world(tracks, shots=shots, cameras=cameras, body=self._body)
             K = self._intrinsics(cameras, shots)
-            return resect(world, tracks, K=K, shots=shots, cameras=cameras, body=self._body)
+            with _one_thread():
+                world = to_world(tracks, shots=shots, cameras=cameras, body=self._body)
+                return resect(world, tracks, K=K, shots=shots, cameras=cameras, body=self._body)
 
         return self._runner.run("world", compute, settings={}, classes=_KEPT)
 
@@ -257,6 +259,17 @@ class _Recovery:
             body_sha256=self._body.sha256,
             meta={"source": self._video.name, "person": number},
         )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Fitting is thousands of small products: handing them round threads costs more than it saves."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _fit_person(track: Keypoints, body: BodyModel, *, K: Tensor, shot_id: Tensor) -> PoseTrack:

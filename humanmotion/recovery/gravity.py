@@ -174,7 +174,7 @@ def _balanced(joints: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
     bones = (hips - knees).norm(dim=-1) + (knees - ankles).norm(dim=-1)
     reach = (share * (hips - ankles).norm(dim=-1) / bones.clamp(min=1e-6)).sum(-1)
     axis = torch.nn.functional.normalize(centre - support, dim=-1)
-    return axis, ((reach - 0.8) / 0.12).clamp(0, 1)
+    return axis, ((reach - 0.75) / 0.1).clamp(0, 1)
 
 
 @dataclass(frozen=True)

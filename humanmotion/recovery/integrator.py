@@ -18,7 +18,7 @@ from humanmotion.body import BodyModel
 from humanmotion.recovery.contacts import lower_foot, standing_feet
 from humanmotion.recovery.floor import FootShape, foot_shape, lowest_point
 from humanmotion.recovery.planting import plant_feet
-from humanmotion.recovery.trajectory import Paths, PersonPath, solve_paths
+from humanmotion.recovery.trajectory import PersonPath, solve_paths
 
 FIRST_GUESS = 0.3
 """How much the first guess of contact is believed."""
@@ -61,18 +61,21 @@ def integrate(
     shot_id: NDArray[np.int64],
     fps: float,
     body: BodyModel,
+    centre: Tensor | None = None,
 ) -> tuple[tuple[WorldPerson, ...], Tensor]:
     """Everybody in the world, and the camera's centre `(T, 3)`.
 
     `still` `(T)` says where the camera's centre keeps its place, `shot_id` `(T)` where it may jump.
+    With `centre` the camera is known already and people are placed before it.
     """
+    fixed = None if centre is None else centre.double().numpy()
     shapes = [foot_shape(body, p.betas) for p in people]
     bodies = [body.joints(p.rotations, betas=p.betas) for p in people]
     known = [_person_path(p, j, s) for p, j, s in zip(people, bodies, shapes, strict=True)]
     for _ in range(ROUNDS):
-        paths = solve_paths(known, still=still, shot_id=shot_id, fps=fps)
+        paths = solve_paths(known, still=still, shot_id=shot_id, fps=fps, centre=fixed)
         known = [_with_contact(p, path, fps) for p, path in zip(known, paths.pelvis, strict=True)]
-    paths = solve_paths(known, still=still, shot_id=shot_id, fps=fps)
+    paths = solve_paths(known, still=still, shot_id=shot_id, fps=fps, centre=fixed)
     known = [_with_contact(p, path, fps) for p, path in zip(known, paths.pelvis, strict=True)]
     out = []
     for k, person in enumerate(people):
@@ -104,6 +107,3 @@ def _person_path(person: Placed, joints: Tensor, shape: FootShape) -> PersonPath
 def _with_contact(person: PersonPath, path: NDArray[np.float64], fps: float) -> PersonPath:
     stands = standing_feet(person.feet + path[:, None], sole=person.sole, fps=fps)
     return person.standing(stands)
-
-
-__all__ = ["Paths", "Placed", "WorldPerson", "integrate"]

@@ -223,8 +223,8 @@ def _warnings(evidence: KindEvidence, confidence: float, path: CameraPath) -> tu
         warnings.append("the camera's motion is uncertain: much of the background disagrees")
     if path.broken:
         warnings.append(
-            f"the background was lost {path.broken} times (blur or cover); the camera is taken to "
-            "hold its direction meanwhile"
+            f"the background was lost {path.broken} x (blur or cover); the camera is taken to hold "
+            "its direction meanwhile"
         )
     return tuple(warnings)
 

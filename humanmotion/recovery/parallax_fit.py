@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from humanmotion.recovery.rotation_fit import fit_rotations
+from humanmotion.recovery.rotation_fit import BLOCK, fit_rotations
 from humanmotion.recovery.scene_shape import DEPTH_RANGE, MIN_SEEN, plane_filled, start_depths
 
 Floats = NDArray[np.float64]
@@ -95,9 +95,14 @@ def fit_parallax(
         start = _adjust_poses(few, replace(plain.at(frames), inverse_depth=shape))
         trials.append(_adjust(few, _other_side(few, start, plain.at(frames)), TRIAL_ROUNDS))
     best = _adjust(few, min(trials, key=cost), DEPTH_ROUNDS)
-    nearest = np.abs(np.arange(len(xy))[:, None] - frames).argmin(1)
-    begin = ParallaxFit(best.rotation[nearest], best.translation[nearest], best.inverse_depth)
-    return _other_side(views, _adjust_poses(views, begin), plain)
+    for start in range(0, len(xy), BLOCK):
+        some = np.arange(start, min(start + BLOCK, len(xy)))
+        near = np.abs(some[:, None] - frames).argmin(1)
+        begin = ParallaxFit(best.rotation[near], best.translation[near], best.inverse_depth)
+        part = views.at(some)
+        end = _other_side(part, _adjust_poses(part, begin), plain.at(some))
+        plain.rotation[some], plain.translation[some] = end.rotation, end.translation
+    return ParallaxFit(plain.rotation, plain.translation, best.inverse_depth)
 
 
 def _other_side(views: _Views, fit: ParallaxFit, turned: ParallaxFit) -> ParallaxFit:

@@ -17,6 +17,8 @@ Bools = NDArray[np.bool_]
 
 SCALES_PX = (24.0, 12.0, 6.0, 3.0, 1.5, 1.0, 1.0)
 """Inlier scales of the reweighting, coarse to fine."""
+BLOCK = 256
+"""Frames taken at once: long shots must not need much memory."""
 BAD_PX = 1e3
 """Residual given to a point that was not seen or that falls behind the camera."""
 
@@ -56,8 +58,16 @@ def fit_rotations(key: Floats, xy: Floats, seen: Bools, *, focal: float) -> tupl
     the principal point, `seen` `(F, n)`. Returns `(F, 3, 3)` with `x_frame = R @ x_key` and
     residuals `(F, n)`, BAD_PX where not seen. A frame with fewer than 3 points gets the identity.
     """
+    rotation, residual = np.zeros((len(xy), 3, 3)), np.zeros(seen.shape)
+    for start in range(0, len(xy), BLOCK):
+        some = slice(start, start + BLOCK)
+        mine = key[some] if key.ndim == 3 else key[None]
+        rotation[some], residual[some] = _fit_block(mine, xy[some], seen[some], focal)
+    return rotation, residual
+
+
+def _fit_block(key: Floats, xy: Floats, seen: Bools, focal: float) -> tuple[Floats, Floats]:
     source, target = rays(key, focal), rays(xy, focal)
-    source = source if key.ndim == 3 else source[None]
     weights = seen.astype(np.float64)
     rotation = np.tile(np.eye(3), (len(xy), 1, 1))
     residual = np.full(seen.shape, BAD_PX)

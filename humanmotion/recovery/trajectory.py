@@ -78,16 +78,21 @@ def solve_paths(
     still: NDArray[np.bool_],
     shot_id: NDArray[np.int64],
     fps: float,
+    centre: Floats | None = None,
 ) -> Paths:
     """Paths of `K` people and the camera; `still` `(T)` where the camera's centre keeps its place.
 
+    With `centre` `(T, 3)` the camera's place is known and only the people are looked for.
     The world's origin is below the first camera. Bodies that would sink are lifted in a second pass.
     """
     layout = _Layout(len(people), len(shot_id))
     lift = np.zeros((len(people), len(shot_id)))
     for _ in range(2):
         rows = BandedRows(layout.size * layout.frames, 3 * layout.size - 1)
-        _camera_rows(rows, layout, still=still, shot_id=shot_id, fps=fps)
+        if centre is None:
+            _camera_rows(rows, layout, still=still, shot_id=shot_id, fps=fps)
+        else:
+            _known_camera_rows(rows, layout, centre)
         for k, person in enumerate(people):
             _data_rows(rows, layout, person=person, k=k)
             _foot_rows(rows, layout, person=person, k=k)
@@ -173,6 +178,13 @@ def _camera_rows(
         layout.tie(rows, column, value=zeros, sigma=ANYWHERE_SIGMA, share=zeros + 1.0)
         if axis < 2:
             layout.tie(rows, column, value=zeros, sigma=0.01, share=start)
+
+
+def _known_camera_rows(rows: BandedRows, layout: _Layout, centre: Floats) -> None:
+    for axis in range(3):
+        everywhere = np.ones(layout.frames)
+        column = layout.camera(axis)
+        layout.tie(rows, column, value=centre[:, axis], sigma=STILL_SIGMA, share=everywhere)
 
 
 def _data_rows(rows: BandedRows, layout: _Layout, *, person: PersonPath, k: int) -> None:

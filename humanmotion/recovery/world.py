@@ -10,10 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from humanmotion.body import BodyModel
@@ -87,16 +90,19 @@ def to_world(
             _flips(people, k, turned=turned, shots=shots, cameras=cameras, body=body, fps=fps)
         )
         people[k] = observe(_merged(people[k], turned, shots=shots, choice=choices[k]), body)
+    guides = people[: _guides(people, shots)]
     frames = [
-        _frame(people, shot, camera, fps=fps) for shot, camera in zip(shots, cameras, strict=True)
+        _frame(guides, shot, camera, fps=fps) for shot, camera in zip(shots, cameras, strict=True)
     ]
     views = [_views(people, frame, body=body, fps=fps) for frame in frames]
-    turns = [_align(*pair) for pair in zip(views[:-1], views[1:], strict=True)]
+    turns = [_align(a[: len(guides)], b[: len(guides)]) for a, b in pairwise(views)]
     R_c2w, placed = _placed(people, frames, views=views, turns=turns)
     shot_id = np.repeat(np.arange(len(shots)), [s.stop - s.start for s in shots])
     still = np.repeat([f.still for f in frames], [s.stop - s.start for s in shots])
     placed = [blend_seams(p, starts=[s.start for s in shots[1:]], fps=fps) for p in placed]
-    world, centre = integrate(placed, still=still, shot_id=shot_id, fps=fps, body=body)
+    world, centre = _integrated(
+        placed, len(guides), still=still, shot_id=shot_id, fps=fps, body=body
+    )
     world, centre = _centred(world, centre, people)
     return WorldResult(
         people=world,
@@ -106,6 +112,34 @@ def to_world(
         flipped=tuple(c.flipped for c in choices),
         gravity_sigma_rad=tuple(f.gravity.pitch_sigma_rad for f in frames),
     )
+
+
+def _guides(people: Sequence[Seen], shots: Sequence[Shot]) -> int:
+    """How many people decide up, heading and cameras: the first alone when every shot shows them.
+
+    Somebody in the background, badly seen, would only pull the cameras off the one that is asked for.
+    """
+    always = all(bool((people[0].weight[s.start : s.stop] > 0).any()) for s in shots)
+    return 1 if always else len(people)
+
+
+def _integrated(
+    placed: Sequence[Placed],
+    guides: int,
+    *,
+    still: NDArray[np.bool_],
+    shot_id: NDArray[np.int64],
+    fps: float,
+    body: BodyModel,
+) -> tuple[tuple[WorldPerson, ...], Tensor]:
+    """The guides with the cameras, then each other person before those cameras."""
+    world, centre = integrate(placed[:guides], still=still, shot_id=shot_id, fps=fps, body=body)
+    for other in placed[guides:]:
+        found, _ = integrate(
+            [other], still=still, shot_id=shot_id, fps=fps, body=body, centre=centre
+        )
+        world = (*world, *found)
+    return world, centre
 
 
 def _check(
@@ -171,7 +205,7 @@ def _flips(
         costs.append((cost[0], cost[1] + flip_odds(pair[0].facing, pair[0].weight)))
         hypotheses.append(pair)
     joins = []
-    for before, after in zip(hypotheses[:-1], hypotheses[1:], strict=True):
+    for before, after in pairwise(hypotheses):
         joins.append(np.array([[_align([b], [a])[0].cost for a in after] for b in before]))
     return choose_flips(costs, joins)
 

@@ -25,7 +25,8 @@ from humanmotion.viz.mesh import (
     shifted,
 )
 
-_OVERSAMPLING = 2
+_LARGE_PIXELS = 1600
+"""Parts of a picture are painted at about this size and shrunk: that smooths their edges."""
 _SUBPIXEL_BITS = 4
 _FARTHEST_PIXEL = 1 << 14
 """OpenCV's fixed-point polygons overflow beyond; nothing outside the image is seen anyway."""
@@ -66,13 +67,14 @@ class Painter:
 def _paint(meshes: Sequence[Mesh], K: Array, under: Array, *, R_w2c: Array) -> Array:
     """`(h, w, 4)`: the meshes over the image `under` `(h, w, 4)`."""
     height, width = under.shape[:2]
-    big = (width * _OVERSAMPLING, height * _OVERSAMPLING)
+    factor = min(max(_LARGE_PIXELS // max(width, height), 2), 4)
+    big = (width * factor, height * factor)
     canvas = cv2.resize(under, big, interpolation=cv2.INTER_NEAREST)
     seen = [_visible_faces(mesh, K, R_w2c) for mesh in meshes]
     corners, depth, colors = (np.concatenate(parts) for parts in zip(*seen, strict=True))
     order = np.argsort(-depth, kind="stable")
     # Half a pixel: OpenCV counts from the first pixel's centre.
-    scaled = (corners[order] * _OVERSAMPLING - 0.5) * (1 << _SUBPIXEL_BITS)
+    scaled = (corners[order] * factor - 0.5) * (1 << _SUBPIXEL_BITS)
     limit = _FARTHEST_PIXEL << _SUBPIXEL_BITS
     polygons = np.clip(np.rint(scaled), -limit, limit).astype(np.int32)
     for polygon, color in zip(polygons, colors[order].tolist(), strict=True):

@@ -215,15 +215,15 @@ def clip_matrix(K: Array, *, width: int, height: int) -> Array:
 
 
 class _Target:
-    """A multisampled framebuffer and the plain one that it is resolved into."""
+    """A framebuffer and, where it has several samples a pixel, the plain one that it resolves into."""
 
     def __init__(self, context: Any, size: tuple[int, int], samples: int) -> None:
         self._context = context
         color = context.renderbuffer(size, 4, samples=samples)
         depth = context.depth_renderbuffer(size, samples=samples)
         self._many = context.framebuffer([color], depth)
-        self._plain = context.framebuffer([context.renderbuffer(size, 4)])
-        self._parts = (self._many, self._plain, color, depth)
+        self._plain = context.framebuffer([context.renderbuffer(size, 4)]) if samples else self._many
+        self._parts = {self._many, self._plain, color, depth}
 
     def begin(self, width: int, height: int, background: Rgb) -> None:
         self._many.use()
@@ -231,7 +231,8 @@ class _Target:
         self._many.clear(*background, 0.0)
 
     def read(self, width: int, height: int) -> Array:
-        self._context.copy_framebuffer(self._plain, self._many)
+        if self._plain is not self._many:
+            self._context.copy_framebuffer(self._plain, self._many)
         data = self._plain.read(viewport=(0, 0, width, height), components=4)
         return np.frombuffer(data, np.uint8).reshape(height, width, 4)
 

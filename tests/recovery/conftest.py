@@ -29,6 +29,18 @@ def room() -> ModuleType:
     return _beside("room")
 
 
+@pytest.fixture(scope="session")
+def painted() -> ModuleType:
+    """`painted.py` beside this file: pictures of the default body, clothed, that a detector sees."""
+    return _beside("painted")
+
+
+@pytest.fixture(scope="session")
+def stick() -> ModuleType:
+    """`stick.py` beside this file: a stick figure as keypoints, and a detector that sees it."""
+    return _beside("stick")
+
+
 def _beside(name: str) -> ModuleType:
     path = Path(__file__).with_name(f"{name}.py")
     spec = importlib.util.spec_from_file_location(f"recovery_{name}", path)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-WIDTH, HEIGHT = 400, 224
+WIDTH, HEIGHT = 320, 180
 TEXTURE = 512
 TEXELS_PER_METRE = 70.0
 NOISE = 2.0
@@ -38,7 +38,7 @@ class Take:
         return np.einsum("ij,tkj->tik", self.rotation[0], self.rotation)
 
 
-def take(kind: str, seed: int, *, frames: int = 30) -> Take:
+def take(kind: str, seed: int, *, frames: int) -> Take:
     """`static`, `pan`, `slow pan` (1.2 degrees in all) or `moving`, all with 0.3 px jitter at 640."""
     rng = np.random.default_rng(seed)
     focal = np.hypot(WIDTH, HEIGHT) * rng.uniform(0.8, 1.3)

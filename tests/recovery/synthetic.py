@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -101,7 +102,7 @@ def _shots(frames: int, count: int, rng: np.random.Generator) -> tuple[Shot, ...
     least = min(45, frames // count)
     spare = np.sort(rng.integers(0, frames - least * count + 1, count - 1))
     edges = [0, *(int(s) + least * (i + 1) for i, s in enumerate(spare)), frames]
-    return tuple(Shot(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True))
+    return tuple(Shot(a, b) for a, b in pairwise(edges))
 
 
 def _camera(

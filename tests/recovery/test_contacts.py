@@ -39,7 +39,7 @@ def test_stands_are_found_under_noise(noise: float) -> None:
 
 def test_the_lower_foot_stands_in_a_walk_seen_from_the_pelvis() -> None:
     feet, truth = _steps()
-    pelvis = feet.mean(1, keepdims=True) + (0, 0, 0.9)
+    pelvis = feet.mean(1, keepdims=True) + np.array((0, 0, 0.9))
     found = lower_foot(feet - pelvis, sole=SOLE) > 0
     assert found.any(-1).all()
     assert found[truth].mean() > 0.98
