@@ -296,8 +296,9 @@ def _encode(
                 raise UsageError(
                     f"a picture is {image.shape} {image.dtype}; all must be {(*size, 3)} uint8"
                 )
-            padded = np.pad(image, ((0, size[0] % 2), (0, size[1] % 2), (0, 0)), mode="edge")
-            frame = av.VideoFrame.from_ndarray(padded, format="rgb24")
+            if size[0] % 2 or size[1] % 2:
+                image = np.pad(image, ((0, size[0] % 2), (0, size[1] % 2), (0, 0)), mode="edge")
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
             frame.pts, frame.time_base = tick, Fraction(1, _TICKS)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

@@ -17,7 +17,7 @@ from humanmotion.io.gltf import glb_bytes
 from humanmotion.io.gltf_body import skinning_residual
 from humanmotion.io.npz import write_motion
 from humanmotion.jobs.overlay import write_overlay
-from humanmotion.jobs.report import page_report, report_values
+from humanmotion.jobs.report import page_report, person_names, report_values
 from humanmotion.jobs.stages import StageRunner
 from humanmotion.recovery.result import Reconstruction
 from humanmotion.viz.page import write_page
@@ -60,7 +60,7 @@ def export(
     (folder / "report.json").unlink(missing_ok=True)
     motions = motion_paths(folder, len(result.people))
     pairs = [(motion, body) for motion in result.people]
-    glb = _timed(spent, "export/glb", lambda: glb_bytes(pairs, camera=result.camera))
+    glb = _timed(spent, "export/glb", lambda: glb_bytes(pairs, camera=result.camera, names=person_names(len(pairs))))
     files = ReconstructionFiles(folder, tuple(motions), *(folder / name for name in NAMES))
 
     def small_files() -> None:

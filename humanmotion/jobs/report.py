@@ -78,7 +78,16 @@ def page_report(result: Reconstruction, body: BodyModel) -> PageReport:
         ],
         facts=facts,
         warnings=result.warnings,
+        seen={
+            name: (person.confidence > 0).any(-1).tolist()
+            for name, person in zip(person_names(len(result.people)), result.people, strict=True)
+        },
     )
+
+
+def person_names(people: int) -> list[str]:
+    """What the people are called in the GLB and on the page: the chosen one first."""
+    return [f"person {number}" for number in range(1, people + 1)]
 
 
 def _series(result: Reconstruction, joints: Tensor) -> list[Series]:

@@ -69,7 +69,9 @@ def body_colours(image: Image, sighting: Sighting, rows: BodyRows) -> Floats:
         return np.zeros(2 * int(np.prod(BINS)), np.float32)
     # About 64 pixels show the colours as well as 600 do.
     step = max(1, min(patch.shape[:2]) // 64)
-    hsv = cv2.cvtColor(np.ascontiguousarray(patch[::step, ::step]), cv2.COLOR_RGB2HSV)
+    hsv = np.asarray(
+        cv2.cvtColor(np.ascontiguousarray(patch[::step, ::step]), cv2.COLOR_RGB2HSV), np.uint8
+    )
     places = (xy - [left, top]) / step
     torso = np.zeros(hsv.shape[:2], np.uint8)
     cv2.fillConvexPoly(torso, cv2.convexHull(places[rows.torso].astype(np.int32)), 255)
@@ -87,11 +89,10 @@ def _histogram(hsv: Image, mask: Image) -> Floats:
 
 def colour_distance(a: Floats, b: Floats) -> float:
     """Hellinger distance of two summed histograms, 0 the same to 1 nothing in common."""
-    total = np.sqrt(a.sum() * b.sum())
-    if total <= 0:
+    if min(a.sum(), b.sum()) <= 0:
         # Clothes never seen: neither for nor against.
         return 0.5 * SAME_SHOT_COLOURS
-    common = np.sqrt(_softened(a) * _softened(b)).sum() / total
+    common = np.sqrt(_softened(a) * _softened(b)).sum()
     return float(np.sqrt(max(0.0, 1 - common)))
 
 
@@ -100,7 +101,8 @@ def _softened(histogram: Floats) -> Floats:
     # Hue is a circle; saturation and value end.
     modes = ["constant", "wrap", "nearest", "nearest"]
     widths = (0, SOFTENING, SOFTENING, SOFTENING)
-    return np.asarray(gaussian_filter(regions, widths, mode=modes).ravel(), np.float32)
+    blurred = gaussian_filter(regions, widths, mode=modes).ravel()
+    return np.asarray(blurred / blurred.sum(), np.float32)
 
 
 def link(pieces: list[Piece], times: list[float], jumps: list[int]) -> list[Piece]:
@@ -115,7 +117,7 @@ def link(pieces: list[Piece], times: list[float], jumps: list[int]) -> list[Piec
             (cost, i, j)
             for i, a in enumerate(people)
             for j, b in enumerate(people)
-            if i < j and (cost := _mismatch(a, b, times, jumps)) is not None
+            if i < j and (cost := _mismatch(a, b, times=times, jumps=jumps)) is not None
         ]
         if not costs:
             return sorted(people, key=lambda p: -p.prominence)
@@ -125,7 +127,7 @@ def link(pieces: list[Piece], times: list[float], jumps: list[int]) -> list[Piec
         people = [p for k, p in enumerate(people) if k not in (i, j)] + [joined]
 
 
-def _mismatch(a: Piece, b: Piece, times: list[float], jumps: list[int]) -> float | None:
+def _mismatch(a: Piece, b: Piece, *, times: list[float], jumps: list[int]) -> float | None:
     """How badly two pieces fit as one person, or None when they cannot be."""
     if a.sightings.keys() & b.sightings.keys():
         return None

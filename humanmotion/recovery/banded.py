@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, solveh_banded
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from humanmotion.rotations import matrix_to_rotvec
@@ -33,9 +34,12 @@ def solve_clip(
     _fill_blocks(band, blocks)
     _fill_smoothness(band, smooth.astype(right.dtype) ** 2, joined=joined, frames=frames)
     try:
-        flat = solveh_banded(
-            band, right.reshape(-1), lower=True, check_finite=False, overwrite_ab=True
-        )
+        # A narrow band is many tiny products: threads wait for each other longer than they work,
+        # thirty times longer where the cores are shared.
+        with threadpool_limits(limits=1, user_api="blas"):
+            flat = solveh_banded(
+                band, right.reshape(-1), lower=True, check_finite=False, overwrite_ab=True
+            )
     except LinAlgError as error:
         raise ValueError("the clip's normal equations are singular") from error
     return np.asarray(flat).reshape(frames, size)

@@ -33,9 +33,12 @@ MIN_REST_SHARE = 0.4
 """Of a standing camera's points so many rest, whoever walks past unmasked. A camera that turns
 leaves hardly any point in its place; one that travels leaves those far away, and its rotation is
 then the identity all the same."""
-MAX_TURN_SHARE = 0.75
-"""Where one rotation explains more points than this, what else moves in the picture moves itself (or
-is near, and the rotation is right all the same)."""
+MIN_TURN_SHARE = 0.4
+STREWN = 6.0 / 640
+MIN_STREWN = 0.1
+"""Where a rotation explains a good part of the points, and hardly any lie a little beside it, what
+else moves in the picture moves itself: parallax comes in all sizes."""
+PARALLAX_QUANTILE = 0.85
 NOISE = 0.4 / 640
 """Tracking noise per axis."""
 MIN_PARALLAX = 0.7 / 640
@@ -139,7 +142,7 @@ def _widest_pairs(tracker: BackgroundTracker, centre: Floats) -> list[Pair]:
 
 @dataclass(frozen=True)
 class _Vote:
-    """GRIC per point of each model for the frame of a key frame that turns fit worst."""
+    """What each model makes of a frame with much parallax; GRIC is per point."""
 
     turn: float
     travel: float
@@ -147,6 +150,8 @@ class _Vote:
     """Median residual of the rotation as a share of the longest side."""
     turned: float
     """Share of points the rotation explains."""
+    strewn: float
+    """Share of points it nearly explains."""
     travelled: float
     """Share of points epipolar geometry explains."""
 
@@ -161,17 +166,22 @@ def _vote(segment: Segment, centre: Floats, *, focal: float, side: int) -> _Vote
             for r, s in zip(residual, seen, strict=True)
         ]
     )
-    worst = int(typical.argmax())
-    if typical[worst] < 0:
+    known = np.flatnonzero(typical >= 0)
+    if len(known) == 0:
         return None
-    good = seen[worst]
-    a, b = segment.points[good].astype(np.float64), xy[worst][good]
-    turn, travel = residual[worst][good], _epipolar(a, b, side)
+    # Not the very worst frame: there the fit of the rotation itself may have failed.
+    order = known[typical[known].argsort()]
+    wide = int(order[int(PARALLAX_QUANTILE * (len(order) - 1))])
+    good = seen[wide]
+    a, b = segment.points[good].astype(np.float64), xy[wide][good]
+    turn, travel = residual[wide][good], _epipolar(a, b, side)
+    near = turn < INLIER * side
     return _Vote(
         turn=gric(turn / (NOISE * side), dimension=2, parameters=4),
         travel=gric(travel / (NOISE * side), dimension=3, parameters=7),
-        parallax=float(typical[worst]) / side,
-        turned=float((turn < INLIER * side).mean()),
+        parallax=float(typical[wide]) / side,
+        turned=float(near.mean()),
+        strewn=float((~near & (turn < STREWN * side)).mean()),
         travelled=float((travel < INLIER * side).mean()),
     )
 
@@ -210,7 +220,7 @@ def _travels(votes: list[_Vote]) -> bool:
     wins = [
         vote.travel + GRIC_MARGIN < vote.turn
         and vote.parallax > MIN_PARALLAX
-        and vote.turned < MAX_TURN_SHARE
+        and (vote.turned < MIN_TURN_SHARE or vote.strewn > MIN_STREWN)
         for vote in votes
     ]
     return sum(wins) >= max(1.0, MOVING_SHARE * len(wins))

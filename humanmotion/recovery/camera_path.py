@@ -19,7 +19,7 @@ Bools = NDArray[np.bool_]
 
 AVERAGING_ROUNDS = 3
 LENT_FRAMES = 16
-"""Frames of a neighbouring segment that help to fix the depths of one."""
+"""About so many frames of a neighbouring segment help to fix the depths of one."""
 UNIT_RANGE = (0.05, 20.0)
 
 
@@ -134,7 +134,7 @@ def _borrowed(segment: Segment, other: Segment) -> tuple[Floats, Bools]:
     found = np.zeros((len(xy), len(segment.ids)), np.bool_)
     places[:, mine], found[:, mine] = xy[:, theirs], seen[:, theirs]
     rich = np.flatnonzero(found.sum(1) >= MIN_POINTS)
-    keep = np.unique(rich[np.linspace(0, len(rich) - 1, LENT_FRAMES).astype(int)]) if len(rich) else rich
+    keep = rich[:: max(1, len(rich) // LENT_FRAMES)]
     return places[keep], found[keep]
 
 

@@ -30,6 +30,8 @@ WINDOW = 12
 """Frames on each side that the median is over."""
 FLASH_FRAMES = 8
 """A picture that is back within this many frames after a change was only flashed at."""
+WATCHED = 0.25
+"""Share of LEVEL from which a change is looked at for being a flash."""
 DISSOLVE_STEPS = (4, 8, 12)
 """Half lengths in frames of the dissolves looked for."""
 MIXTURE = 0.25
@@ -43,7 +45,7 @@ class Content:
     change: Tensor
     """Difference to the frame before."""
     lasting: Tensor
-    """Least difference between the frame before and any of the next frames: small for a flash."""
+    """Least difference over the change, some frames on or back: small at both ends of a flash."""
     dissolve: Tensor
     """Difference between the ends of a slow linear mixture with its middle here; else 0."""
 
@@ -56,7 +58,7 @@ class ContentScorer:
         self._lasting: list[float] = []
         self._dissolve: list[float] = []
         self._small: deque[NDArray[np.int16]] = deque(maxlen=2 * max(DISSOLVE_STEPS) + 1)
-        self._hsv: NDArray[np.int16] | None = None
+        self._recent: deque[NDArray[np.int16]] = deque(maxlen=FLASH_FRAMES + 1)
         self._watched: list[tuple[int, NDArray[np.int16]]] = []
 
     def add(self, image: Image) -> bool:
@@ -64,17 +66,13 @@ class ContentScorer:
         small = _small(image)
         hsv = cv2.cvtColor(small, cv2.COLOR_RGB2HSV).astype(np.int16)
         frame = len(self._change)
-        change = 0.0 if self._hsv is None else _difference(hsv, self._hsv)
+        change = _difference(hsv, self._recent[-1]) if self._recent else 0.0
         jump = change > LEVEL and change > RATIO * median(self._change[-WINDOW:])
         self._change.append(change)
         self._lasting.append(change)
         self._dissolve.append(0.0)
-        if change > 0.5 * LEVEL and self._hsv is not None:
-            self._watched.append((frame, self._hsv))
-        self._watched = [(f, h) for f, h in self._watched if frame <= f + FLASH_FRAMES]
-        for start, before in self._watched:
-            self._lasting[start] = min(self._lasting[start], _difference(hsv, before))
-        self._hsv = hsv
+        self._compare_over(frame, hsv)
+        self._recent.append(hsv)
         self._small.append(small.astype(np.int16))
         self._score_dissolves(frame)
         return jump
@@ -83,6 +81,16 @@ class ContentScorer:
         """The scores of all pictures so far."""
         rows = (self._change, self._lasting, self._dissolve)
         return Content(*(torch.tensor(row, dtype=torch.float32) for row in rows))
+
+    def _compare_over(self, frame: int, hsv: NDArray[np.int16]) -> None:
+        """Whether this picture was there before a change, or comes back after one."""
+        if self._change[frame] > WATCHED * LEVEL:
+            earlier = [_difference(hsv, before) for before in self._recent]
+            self._lasting[frame] = min(earlier)
+            self._watched.append((frame, self._recent[-1]))
+        self._watched = [(f, h) for f, h in self._watched if frame < f + FLASH_FRAMES]
+        for start, before in self._watched:
+            self._lasting[start] = min(self._lasting[start], _difference(hsv, before))
 
     def _score_dissolves(self, frame: int) -> None:
         for step in DISSOLVE_STEPS:
@@ -103,7 +111,8 @@ def _small(image: Image) -> Image:
     size = WIDTH, max(1, round(height * WIDTH / width))
     if width >= 4 * WIDTH:
         # Halving first is three times as fast and averages the same pixels.
-        image = cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+        half = (width // 2, height // 2)
+        image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8)
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 

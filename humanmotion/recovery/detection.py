@@ -120,7 +120,9 @@ class MediaPipeDetector:
     def look(self, image: Image, box: PersonBox) -> Sighting | None:
         """See `Detector`."""
         height, width = image.shape[:2]
-        roi = holistic_graph.rectangle(box.x, box.y, box.side, box.angle, (width, height))
+        roi = holistic_graph.rectangle(
+            (box.x, box.y), side=box.side, angle=box.angle, size=(width, height)
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             result = self._looker.process({"image": image, "roi": roi})

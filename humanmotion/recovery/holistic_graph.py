@@ -120,7 +120,7 @@ def open_graph(text: str) -> Any:
         # The models load with the first picture, in other threads.
         blank: dict[str, Any] = {"image": np.zeros((64, 64, 3), np.uint8)}
         if "roi" in text:
-            blank["roi"] = rectangle(32, 32, 64, 0, (64, 64))
+            blank["roi"] = rectangle((32, 32), side=64, angle=0, size=(64, 64))
         graph.process(blank)
         return graph
 
@@ -143,13 +143,15 @@ def _native_log_off() -> Iterator[None]:
         os.close(kept)
 
 
-def rectangle(x: float, y: float, side: float, angle: float, size: tuple[int, int]) -> Any:
+def rectangle(
+    centre: tuple[float, float], *, side: float, angle: float, size: tuple[int, int]
+) -> Any:
     """MediaPipe's rectangle for a square in pixels, turned clockwise by `angle` radians."""
     from mediapipe.framework.formats import rect_pb2
 
     return rect_pb2.NormalizedRect(
-        x_center=x / size[0],
-        y_center=y / size[1],
+        x_center=centre[0] / size[0],
+        y_center=centre[1] / size[1],
         width=side / size[0],
         height=side / size[1],
         rotation=angle,

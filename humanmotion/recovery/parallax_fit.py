@@ -95,8 +95,8 @@ def fit_parallax(
         start = _adjust_poses(few, replace(plain.at(frames), inverse_depth=shape))
         trials.append(_adjust(few, _other_side(few, start, plain.at(frames)), TRIAL_ROUNDS))
     best = _adjust(few, min(trials, key=cost), DEPTH_ROUNDS)
-    for start in range(0, len(xy), BLOCK):
-        some = np.arange(start, min(start + BLOCK, len(xy)))
+    for first in range(0, len(xy), BLOCK):
+        some = np.arange(first, min(first + BLOCK, len(xy)))
         near = np.abs(some[:, None] - frames).argmin(1)
         begin = ParallaxFit(best.rotation[near], best.translation[near], best.inverse_depth)
         part = views.at(some)

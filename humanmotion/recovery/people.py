@@ -92,9 +92,8 @@ def find_people(
             "recognisable and at least about 60 pixels tall"
         )
     spent = {"decode": decode, **tracker.seconds, "content": content}
-    view = _View(times, shown, size or shown, detector.joint_set)
-    tracks = _tracks(people, view, scorer.result())
-    return People(tracks, times, scorer.result(), *view.size, seconds=spent)
+    view, scores = _View(times, shown, size or shown, detector.joint_set), scorer.result()
+    return People(_tracks(people, view, scores), times, scores, *view.size, seconds=spent)
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,8 @@ def person_jumps(tracks: Sequence[Keypoints], frames: int) -> Tensor:
 def _signs(track: Keypoints, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     rows = body_rows(track.joint_set)
     body, mirrored = torch.from_numpy(rows.body), torch.from_numpy(rows.mirrored)
-    plain = _joint_overlap(track, boxes, body, body)
-    crossed = _joint_overlap(track, boxes, body, mirrored)
+    plain = _joint_overlap(track, boxes, before=body, now=body)
+    crossed = _joint_overlap(track, boxes, before=body, now=mirrored)
     joints = torch.maximum(plain, crossed)
     jumped = (joints < MIN_JOINT_OVERLAP) & (_beside(joints, fill=0.0) > QUIET_JOINT_OVERLAP)
     turned = _heading_jump(track, crossed > plain)
@@ -78,16 +78,15 @@ def _overlap(a: Tensor, b: Tensor) -> Tensor:
     return common / (area - common).clamp(min=1e-9)
 
 
-def _joint_overlap(track: Keypoints, boxes: Tensor, rows: Tensor, other: Tensor) -> Tensor:
-    """Mean overlap of squares about `rows` before and `other` now, `(T)`; 0 where not seen."""
+def _joint_overlap(track: Keypoints, boxes: Tensor, *, before: Tensor, now: Tensor) -> Tensor:
+    """Mean overlap of squares about rows `before` and rows `now`, `(T)`; 0 where not seen."""
     half = SQUARE / 2 * (boxes[:, 3] - boxes[:, 1])
     half = torch.maximum(half, torch.cat((half[:1], half[:-1])))[:, None]
-    now, before = track.xy[:, other], track.xy[:, rows].roll(1, 0)
-    both = (track.confidence[:, other] > CONFIDENT) & (
-        track.confidence[:, rows].roll(1, 0) > CONFIDENT
-    )
+    sure = track.confidence > CONFIDENT
+    both = sure[:, now] & sure[:, before].roll(1, 0)
     both[0] = False
-    common = (2 * half[..., None] - (now - before).abs()).clamp(min=0).prod(-1)
+    moved = (track.xy[:, now] - track.xy[:, before].roll(1, 0)).abs()
+    common = (2 * half[..., None] - moved).clamp(min=0).prod(-1)
     overlap = common / (8 * half**2 - common).clamp(min=1e-9)
     return (overlap * both).sum(-1) / both.sum(-1).clamp(min=1)
 

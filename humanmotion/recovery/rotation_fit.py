@@ -17,6 +17,8 @@ Bools = NDArray[np.bool_]
 
 SCALES_PX = (24.0, 12.0, 6.0, 3.0, 1.5, 1.0, 1.0)
 """Inlier scales of the reweighting, coarse to fine."""
+STRAY_PX = 3.0
+STRAY_SHARE = 0.1
 BLOCK = 256
 """Frames taken at once: long shots must not need much memory."""
 BAD_PX = 1e3
@@ -67,8 +69,20 @@ def fit_rotations(key: Floats, xy: Floats, seen: Bools, *, focal: float) -> tupl
 
 
 def _fit_block(key: Floats, xy: Floats, seen: Bools, focal: float) -> tuple[Floats, Floats]:
+    rotation, residual = _reweighted(key, xy, seen.astype(np.float64), focal)
+    # Where the columns are the same points in every frame, what strayed in some is doubted in all:
+    # one frame in which a crowd holds half of the points cannot tell, the others can.
+    strays = seen & (residual > STRAY_PX)
+    if len(key) > 1 or strays.sum() < STRAY_SHARE * seen.sum():
+        return rotation, residual
+    trust = 1 - strays.sum(0) / np.maximum(seen.sum(0), 1)
+    return _reweighted(key, xy, seen * np.maximum(trust, 0.01) ** 4, focal)
+
+
+def _reweighted(key: Floats, xy: Floats, prior: Floats, focal: float) -> tuple[Floats, Floats]:
     source, target = rays(key, focal), rays(xy, focal)
-    weights = seen.astype(np.float64)
+    weights = prior
+    seen = prior > 0
     rotation = np.tile(np.eye(3), (len(xy), 1, 1))
     residual = np.full(seen.shape, BAD_PX)
     enough = seen.sum(1) >= 3
@@ -80,7 +94,7 @@ def _fit_block(key: Floats, xy: Floats, seen: Bools, focal: float) -> tuple[Floa
         gap = place - xy
         error = np.sqrt((gap * gap).sum(-1))
         residual = np.where(seen & ahead, np.minimum(error, BAD_PX), BAD_PX)
-        weights = seen * (scale**2 / (scale**2 + residual**2)) ** 2
+        weights = prior * (scale**2 / (scale**2 + residual**2)) ** 2
     return rotation, residual
 
 

@@ -24,7 +24,7 @@ STATES = ((0, 0), (1, 1), (1, 0), (0, 1))
 """Whether the upper and the lower body are swapped."""
 SWAPPED = 0.003
 """Cost of one swapped frame, in sides of the square around the person: the majority decides."""
-TWISTED = 0.02
+TWISTED = 0.005
 """Cost of one frame with only half of the body swapped."""
 HAND = 0.002
 """Weight of the log odds by which the hand model says which hand it sees."""
@@ -43,9 +43,12 @@ Rows = NDArray[np.int64]
 class _Layout:
     upper: Rows  # left and right points of arms and head, no fingers
     lower: Rows
+    body: Rows  # both and the points on the middle line
     mirror: Rows  # (J) each row's row on the other side, fingers too
+    face: Rows  # face mesh; it hangs on the nose
     hands: tuple[Rows, Rows]  # finger rows, left and right
     wrists: tuple[int, int]
+    nose: int
 
 
 def settle_sides(
@@ -117,16 +120,19 @@ def _own_costs(sighting: Sighting, layout: _Layout) -> Floats:
 
 def _move_costs(before: Sighting, after: Sighting, layout: _Layout) -> Floats:
     """`(4, 4)`: motion of the points from one frame to the next if each is in a given state."""
-    moves = [_moves(before, after, rows, layout.mirror) for rows in (layout.upper, layout.lower)]
+    moves = [
+        _moves(before, after, (rows, layout.mirror[rows])) for rows in (layout.upper, layout.lower)
+    ]
     table = [[sum(moves[k][a[k] != b[k]] for k in (0, 1)) / 2 for b in STATES] for a in STATES]
     return np.array(table, np.float32)
 
 
-def _moves(before: Sighting, after: Sighting, rows: Rows, mirror: Rows) -> tuple[float, float]:
+def _moves(before: Sighting, after: Sighting, pair: tuple[Rows, Rows]) -> tuple[float, float]:
     """Mean motion in sides of the square, with labels as they are and with one of both swapped."""
     side = max(before.box.side, after.box.side)
     out = []
-    for other in (rows, mirror[rows]):
+    rows = pair[0]
+    for other in pair:
         weight = before.confidence[rows] * after.confidence[other]
         apart = np.linalg.norm(before.xy[rows] - after.xy[other], axis=1) / side
         total = float(weight.sum())
@@ -144,8 +150,8 @@ def _swapped(sighting: Sighting, state: tuple[int, int], layout: _Layout) -> Sig
     sides, xyz = sighting.sides.copy(), sighting.xyz[order]
     if upper and lower:
         # The detector took front for back.
-        body = np.concatenate((layout.upper, layout.lower))
-        xyz[body, 2] *= -1
+        xyz[layout.body, 2] *= -1
+        xyz[layout.face] += xyz[layout.nose] - sighting.xyz[layout.nose]
     for rows, wrist in zip(layout.hands, layout.wrists, strict=True):
         if upper and len(rows):
             order[rows] = layout.mirror[rows]
@@ -169,12 +175,17 @@ def _layout(joint_set: str) -> _Layout:
         np.array([i for i, n in enumerate(names) if n.startswith(f"{side}_hand_")], np.int64)
         for side in ("left", "right")
     )
-    body = [i for i in range(len(names)) if mirror[i] != i and "_hand_" not in names[i]]
-    low = [i for i in body if any(word in names[i] for word in _LOWER)]
+    face = [i for i, name in enumerate(names) if name.startswith(("mesh_", "face_"))]
+    body = [i for i, name in enumerate(names) if i not in face and "_hand_" not in name]
+    sided = [i for i in body if mirror[i] != i]
+    low = [i for i in sided if any(word in names[i] for word in _LOWER)]
     return _Layout(
-        upper=np.array([i for i in body if i not in low]),
+        upper=np.array([i for i in sided if i not in low]),
         lower=np.array(low),
+        body=np.array(body),
+        face=np.array(face, np.int64),
         mirror=np.array(mirror),
         hands=(fingers[0], fingers[1]),
         wrists=(names.index("left_wrist"), names.index("right_wrist")),
+        nose=names.index("nose"),
     )

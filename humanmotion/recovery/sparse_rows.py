@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solveh_banded
+from threadpoolctl import threadpool_limits
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -44,5 +45,7 @@ class BandedRows:
     def solve(self) -> Floats:
         """The minimiser `(unknowns)`; raises LinAlgError when something is left free."""
         band = self._band.reshape(self._shape)
-        answer: Floats = solveh_banded(band, self._right, lower=True, check_finite=False)
+        # See `banded`: threads only wait for each other on a narrow band.
+        with threadpool_limits(limits=1, user_api="blas"):
+            answer: Floats = solveh_banded(band, self._right, lower=True, check_finite=False)
         return answer

@@ -80,10 +80,10 @@ class Tracker:
         sighting = self._look(image, live.box)
         if sighting is None or self._step(live.last, sighting) > MAX_STEP:
             return False
-        self._take(live, frame, sighting, image)
+        self._take(live, sighting, frame=frame, image=image)
         return True
 
-    def _take(self, live: _Live, frame: int, sighting: Sighting, image: Image) -> None:
+    def _take(self, live: _Live, sighting: Sighting, *, frame: int, image: Image) -> None:
         live.piece.add(frame, sighting, body_colours(image, sighting, self._rows))
         live.box, live.last = sighting.box, sighting
 
@@ -100,7 +100,7 @@ class Tracker:
         boxes = self.detector.find(image, thorough=thorough)
         self.seconds["boxes"] += time.perf_counter() - started
         for live in sorted(lost, key=lambda live: -live.box.side):
-            self._regain(live, boxes, frame, image)
+            self._regain(live, boxes, frame=frame, image=image)
         for box in sorted(boxes, key=lambda box: -box.side * box.score):
             if len(self._live) < self.max_people and self._is_free(box):
                 self._begin(box, frame, image)
@@ -110,13 +110,13 @@ class Tracker:
     def _is_free(self, box: PersonBox) -> bool:
         return not any(box.near(live.box) for live in self._live)
 
-    def _regain(self, live: _Live, boxes: list[PersonBox], frame: int, image: Image) -> None:
+    def _regain(self, live: _Live, boxes: list[PersonBox], *, frame: int, image: Image) -> None:
         """Go on with a person who was lost, from a box found near the last place."""
         for box in boxes:
             if box.near(live.box, reach=0.5) and self._is_free(box):
                 sighting = self._confirmed(box, image)
                 if sighting is not None and not self._is_double(sighting, frame):
-                    self._take(live, frame, sighting, image)
+                    self._take(live, sighting, frame=frame, image=image)
                     self._live.append(live)
                     return
 
@@ -126,7 +126,7 @@ class Tracker:
             return
         live = _Live(Piece(), sighting.box, sighting)
         self._pieces.append(live.piece)
-        self._take(live, frame, sighting, image)
+        self._take(live, sighting, frame=frame, image=image)
         self._trace_back(live.piece, sighting)
         self._live.append(live)
 

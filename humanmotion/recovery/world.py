@@ -11,7 +11,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,27 +81,19 @@ def to_world(
     """
     _check(tracks, shots=shots, cameras=cameras)
     fps = _rate(tracks[0].times)
-    choices = []
-    people = [observe(track, body) for track in tracks]
-    for k in range(len(people)):
-        turned = flipped(people[k], body)
-        choices.append(
-            _flips(people, k, turned=turned, shots=shots, cameras=cameras, body=body, fps=fps)
-        )
-        people[k] = observe(_merged(people[k], turned, shots=shots, choice=choices[k]), body)
-    guides = people[: _guides(people, shots)]
+    people, choices = _true_readings(tracks, shots=shots, cameras=cameras, body=body, fps=fps)
+    guides = _guides(people, shots)
     frames = [
-        _frame(guides, shot, camera, fps=fps) for shot, camera in zip(shots, cameras, strict=True)
+        _frame(people[:guides], shot, camera, fps=fps)
+        for shot, camera in zip(shots, cameras, strict=True)
     ]
     views = [_views(people, frame, body=body, fps=fps) for frame in frames]
-    turns = [_align(a[: len(guides)], b[: len(guides)]) for a, b in pairwise(views)]
+    turns = [_turn(before, after, guides=guides) for before, after in pairwise(views)]
     R_c2w, placed = _placed(people, frames, views=views, turns=turns)
     shot_id = np.repeat(np.arange(len(shots)), [s.stop - s.start for s in shots])
     still = np.repeat([f.still for f in frames], [s.stop - s.start for s in shots])
     placed = [blend_seams(p, starts=[s.start for s in shots[1:]], fps=fps) for p in placed]
-    world, centre = _integrated(
-        placed, len(guides), still=still, shot_id=shot_id, fps=fps, body=body
-    )
+    world, centre = _integrated(placed, guides, still=still, shot_id=shot_id, fps=fps, body=body)
     world, centre = _centred(world, centre, people)
     return WorldResult(
         people=world,
@@ -112,6 +103,28 @@ def to_world(
         flipped=tuple(c.flipped for c in choices),
         gravity_sigma_rad=tuple(f.gravity.pitch_sigma_rad for f in frames),
     )
+
+
+def _true_readings(
+    tracks: Sequence[PoseTrack],
+    *,
+    shots: Sequence[Shot],
+    cameras: Sequence[CameraMotion],
+    body: BodyModel,
+    fps: float,
+) -> tuple[list[Seen], list[FlipChoice]]:
+    """Everybody with front and back put right, and the choices that did it."""
+    people: list[Seen] = []
+    choices = []
+    for track in tracks:
+        shown = observe(track, body)
+        turned = flipped(shown, body)
+        choice = _flips(
+            people[:1], (shown, turned), shots=shots, cameras=cameras, body=body, fps=fps
+        )
+        choices.append(choice)
+        people.append(observe(_merged(shown, turned, shots=shots, choice=choice), body))
+    return people, choices
 
 
 def _guides(people: Sequence[Seen], shots: Sequence[Shot]) -> int:
@@ -180,23 +193,21 @@ def _views(
 
 
 def _flips(
-    people: Sequence[Seen],
-    k: int,
+    others: Sequence[Seen],
+    readings: tuple[Seen, Seen],
     *,
-    turned: Seen,
     shots: Sequence[Shot],
     cameras: Sequence[CameraMotion],
     body: BodyModel,
     fps: float,
 ) -> FlipChoice:
-    """In which shots person `k` is shown back to front; `turned` is that reading of them."""
+    """In which shots the second reading of a person holds; `others` are people already read."""
     costs, hypotheses = [], []
-    seen_face = bool((people[k].track.confidence[:, JAW] > 0).any())
+    seen_face = bool((readings[0].track.confidence[:, JAW] > 0).any())
     for shot, camera in zip(shots, cameras, strict=True):
         pair, cost = [], []
-        for reading in (people[k], turned):
-            others = [*people[:k], reading, *people[k + 1 :]]
-            frame = _frame(others, shot, camera, fps=fps)
+        for reading in readings:
+            frame = _frame([*others, reading], shot, camera, fps=fps)
             view = shot_view(reading, frame, sole=body.sole_offset(reading.track.betas), fps=fps)
             face = reading.track.confidence[shot.start : shot.stop, JAW] if seen_face else None
             own = shot_cost(view.motion, facing=view.facing, weight=view.weight, face=face, fps=fps)
@@ -218,6 +229,14 @@ def _merged(true: Seen, turned: Seen, *, shots: Sequence[Shot], choice: FlipChoi
             rotations[part] = turned.track.rotations[part]
             confidence[part] = turned.track.confidence[part]
     return replace(true.track, rotations=rotations, confidence=confidence)
+
+
+def _turn(
+    before: Sequence[ShotView], after: Sequence[ShotView], *, guides: int
+) -> tuple[Turn, int]:
+    """The turn over one cut by the guides, or by everybody where the cut shows none of them."""
+    turn, common = _align(before[:guides], after[:guides])
+    return (turn, common) if common else _align(before, after)
 
 
 def _align(before: Sequence[ShotView], after: Sequence[ShotView]) -> tuple[Turn, int]:

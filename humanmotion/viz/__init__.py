@@ -30,3 +30,4 @@ from humanmotion.viz.scene import open_floor as open_floor
 from humanmotion.viz.scene import render_scene as render_scene
 from humanmotion.viz.scene import side_view as side_view
 from humanmotion.viz.scene import textured_room as textured_room
+from humanmotion.viz.scene import world_picture as world_picture

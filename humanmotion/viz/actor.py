@@ -8,7 +8,7 @@ import viser
 
 from humanmotion.body import BodyModel
 from humanmotion.motion import Motion
-from humanmotion.viz.mesh import Array, Rgb
+from humanmotion.viz.mesh import PERSON_COLORS, Array
 
 _BONE_METRES, _PATH_METRES = 0.012, 0.01
 _LABEL_METRES = 1.05
@@ -19,7 +19,7 @@ class Actor:
     """A motion in a viser scene."""
 
     def __init__(
-        self, server: viser.ViserServer, motion: Motion, body: BodyModel, *, name: str, color: Rgb
+        self, server: viser.ViserServer, motion: Motion, body: BodyModel, *, name: str, number: int
     ) -> None:
         self.times = motion.times.double().cpu().numpy()
         """Seconds `(T)`."""
@@ -29,9 +29,10 @@ class Actor:
         self._turns = viser.transforms.SO3.from_matrix(turns.double().detach().cpu().numpy()).wxyz
         self._seen = (motion.confidence > 0).any(-1).cpu().numpy()
         self._parents = np.array(body.parents)
+        color = PERSON_COLORS[number % len(PERSON_COLORS)]
         paint = np.rint(255 * np.array(color)).astype(np.uint8)
         scene = server.scene
-        self._group = scene.add_frame(f"/people/{_node(name)}", show_axes=False)
+        self._group = scene.add_frame(f"/people/{number}", show_axes=False)
         rest = torch.eye(3).expand(1, len(body.parents), 3, 3)
         self._mesh = scene.add_mesh_skinned(
             f"{self._group.name}/body",
@@ -90,8 +91,3 @@ class Actor:
 def frame_at(times: Array, seconds: float) -> int:
     """Index of the frame nearest to a time; `times` `(T)` rise."""
     return int(np.abs(times - seconds).argmin())
-
-
-def _node(name: str) -> str:
-    """A name as one part of a scene path."""
-    return name.replace("/", " ") or "person"

@@ -11,8 +11,8 @@ import html
 import json
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -84,14 +84,16 @@ class PageReport:
     facts: Sequence[tuple[str, str]] = ()
     """Rows of the table of facts."""
     warnings: Sequence[str] = ()
+    seen: Mapping[str, Sequence[bool]] = field(default_factory=dict)
+    """Name of a person in the GLB to the frames they are in, `(T)`; not shown in the others. Who is
+    not named is there all the time."""
 
     def __post_init__(self) -> None:
-        for one in self.series:
-            if len(one.values) != len(self.times):
-                raise MotionError(
-                    f"series {one.name!r} has {len(one.values)} values, "
-                    f"the report {len(self.times)} times"
-                )
+        lengths = [(f"series {one.name!r}", len(one.values)) for one in self.series]
+        lengths += [(f"seen of {name!r}", len(frames)) for name, frames in self.seen.items()]
+        for what, length in lengths:
+            if length != len(self.times):
+                raise MotionError(f"{what} has {length} values, the report {len(self.times)} times")
 
 
 def write_page(
@@ -142,6 +144,7 @@ def _report_data(report: PageReport) -> dict[str, Any]:
         ],
         "facts": [list(row) for row in report.facts],
         "warnings": list(report.warnings),
+        "seen": {name: [int(there) for there in frames] for name, frames in report.seen.items()},
     }
 
 

@@ -222,7 +222,9 @@ class _Target:
         color = context.renderbuffer(size, 4, samples=samples)
         depth = context.depth_renderbuffer(size, samples=samples)
         self._many = context.framebuffer([color], depth)
-        self._plain = context.framebuffer([context.renderbuffer(size, 4)]) if samples else self._many
+        self._plain = (
+            context.framebuffer([context.renderbuffer(size, 4)]) if samples else self._many
+        )
         self._parts = {self._many, self._plain, color, depth}
 
     def begin(self, width: int, height: int, background: Rgb) -> None:

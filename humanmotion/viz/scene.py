@@ -46,6 +46,17 @@ def render_scene(
     return np.ascontiguousarray(picture.rgb)
 
 
+def world_picture(bodies: Sequence[Mesh], *, width: int, height: int, renderer: Renderer) -> Array:
+    """Bodies (meshes in the world), say one at several times, on an open floor, from the side.
+
+    `(H, W, 3)` uint8 RGB. Raises UsageError when there is no body.
+    """
+    K, R, t = side_view([body.vertices for body in bodies], width=width, height=height)
+    return render_scene(
+        bodies, open_floor(), K=K, R_w2c=R, t_w2c=t, width=width, height=height, renderer=renderer
+    )
+
+
 def textured_room(*, edge_metres: float = 9.0, height_metres: float = 3.2, seed: int = 0) -> Box:
     """A square room around the origin whose walls and floor are full of corners to track."""
     rng = np.random.default_rng(seed)

@@ -17,7 +17,6 @@ from humanmotion.camera import Camera
 from humanmotion.errors import UsageError
 from humanmotion.motion import Motion
 from humanmotion.viz.actor import Actor, frame_at
-from humanmotion.viz.mesh import PERSON_COLORS
 
 BESIDE_METRES = 1.4
 _FRUSTUM_METRES = 0.25
@@ -70,8 +69,8 @@ class Viewer:
     ) -> None:
         self._server = server
         self._actors = [
-            Actor(server, motion, body, name=name, color=PERSON_COLORS[i % len(PERSON_COLORS)])
-            for i, ((motion, body), name) in enumerate(zip(motions, names, strict=True))
+            Actor(server, motion, body, name=name, number=number)
+            for number, ((motion, body), name) in enumerate(zip(motions, names, strict=True))
         ]
         self.start = min(actor.times[0] for actor in self._actors)
         """Seconds: the earliest frame of all motions."""

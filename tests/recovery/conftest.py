@@ -8,8 +8,18 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 from humanmotion.body import BodyModel
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread():
+    """Thousands of small products: handing them round threads costs more than it saves."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from contextlib import closing
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -166,7 +167,7 @@ def test_tiles_cover_the_picture_twice_over(size):
             covered[y : y + side, x : x + side] += 1
         assert covered.min() >= 1
         lefts = sorted({tile[0] for tile in found if tile[2] == side})
-        assert all(b - a <= side / 2 + 1 for a, b in zip(lefts, lefts[1:], strict=False))
+        assert all(b - a <= side / 2 + 1 for a, b in pairwise(lefts))
 
 
 def test_distinct_keeps_the_best_of_each():

@@ -49,7 +49,7 @@ def test_every_joint_and_limb_is_hidden_in_every_joint_set(joint_set):
     mask = mask_of(person(320, 240, joint_set=joint_set))
     names = [n for n in PLACES if n in JOINT_SETS[joint_set] and n != "nose"]
     for name in names:
-        x, y = np.array(PLACES[name]) + (320, 240)
+        x, y = np.add(PLACES[name], (320, 240))
         assert mask[y, x] == 0, name
     for a, b in (("left_shoulder", "left_elbow"), ("right_knee", "right_ankle")):
         middle = (np.array(PLACES[a]) + PLACES[b]) // 2 + (320, 240)
@@ -58,7 +58,7 @@ def test_every_joint_and_limb_is_hidden_in_every_joint_set(joint_set):
 
 def test_a_limb_is_a_capsule_of_all_pixels_near_it():
     mask = mask_of(person(320, 240))
-    knee, ankle = (np.array(PLACES[f"left_{n}"], float) + (320, 240) for n in ("knee", "ankle"))
+    knee, ankle = (np.add(PLACES[f"left_{n}"], (320.0, 240.0)) for n in ("knee", "ankle"))
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(float)
     share = np.clip((y - knee[1]) / (ankle[1] - knee[1]), 0, 1)
     distance = np.hypot(x - knee[0], y - knee[1] - share * (ankle[1] - knee[1]))

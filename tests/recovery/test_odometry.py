@@ -259,7 +259,9 @@ def test_frames_of_another_size_are_refused():
         tracker.add(np.zeros((64, 48), np.uint8))
 
 
-@pytest.mark.parametrize("size", [(1, 1), (640, 3), (641, 360), (1280, 720), (1768, 994), (7680, 4320)])
+@pytest.mark.parametrize(
+    "size", [(1, 1), (640, 3), (641, 360), (1280, 720), (1768, 994), (7680, 4320)]
+)
 def test_pictures_are_shrunk_to_the_size_told(size):
     small = tracked_size(*size)
     assert max(small) <= 640

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from humanmotion.recovery.parallax_fit import _linear, _Views, fit_parallax
 from humanmotion.recovery.parallax_fit import ParallaxFit as Poses
+from humanmotion.recovery.parallax_fit import _linear, _Views, fit_parallax
 from humanmotion.recovery.rotation_fit import BAD_PX, fit_rotations, kabsch, rays
 
 FOCAL = 700.0

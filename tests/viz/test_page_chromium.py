@@ -39,6 +39,7 @@ def page(browser, body, people, tmp_path_factory):
         cuts=[CutMark(2.5, -30.0, 5.0, TITLE)],
         facts=[("video", TITLE)],
         warnings=[TITLE],
+        seen={"ben": [i < FRAMES - 5 for i in range(FRAMES)]},
     )
     path = tmp_path_factory.mktemp("page") / "page.html"
     write_page(path, title=TITLE, glb=glb, report=report)
@@ -105,6 +106,19 @@ def test_the_picture_shows_the_people(page) -> None:
     assert shown.std() > 5
     changed = np.abs(shown.astype(int) - bare).max(-1) > 12
     assert 0.02 < changed.mean() < 0.5
+
+
+def test_who_is_absent_is_not_shown(page) -> None:
+    shown = "[0, 1].map(i => humanmotion.shown(i))"
+    page.evaluate(f"humanmotion.pause(); humanmotion.setTime({FRAMES - 6} / {FPS})")
+    assert page.evaluate(shown) == [True, True]
+    page.evaluate(f"humanmotion.setTime({FRAMES - 5} / {FPS})")
+    assert page.evaluate(shown) == [True, False]
+    page.locator("#legend button").first.click()
+    assert page.evaluate(shown) == [False, False]
+    page.locator("#legend button").first.click()
+    page.evaluate("humanmotion.setTime(0)")
+    assert page.evaluate(shown) == [True, True]
 
 
 def test_plots_seek_and_keys_step(page) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,7 +10,7 @@ from humanmotion.viz.backdrop import Backdrop, Box, contact_shadow, draw_backdro
 from humanmotion.viz.mesh import Mesh
 from humanmotion.viz.outfit import Outfit, outfit_colors
 from humanmotion.viz.painter import Painter
-from humanmotion.viz.scene import open_floor, render_scene, side_view, textured_room
+from humanmotion.viz.scene import open_floor, render_scene, side_view, textured_room, world_picture
 from tests.viz.people import front_camera, walk
 
 SIZE = (320, 240)
@@ -57,8 +58,6 @@ def test_a_backdrop_against_one_ray_at_a_time(room, box) -> None:
 
 
 def test_the_room_has_corners_to_track_and_depends_on_its_seed(room) -> None:
-    import cv2
-
     view = _camera()
     K = view.pop("K")
     image = draw_backdrop(Backdrop(room, **view), K, width=SIZE[0], height=SIZE[1])
@@ -110,6 +109,18 @@ def test_side_view_holds_everybody(body) -> None:
         assert ((pixels.max(0) - pixels.min(0)) / (800, 300)).max() > 0.6
     with pytest.raises(UsageError, match="no body given"):
         side_view([], width=10, height=10)
+
+
+def test_a_world_picture_shows_every_body(gl, body) -> None:
+    vertices = body.pose(walk(body, frames=61)).vertices.numpy()
+    faces = body.faces.numpy()
+    meshes = [Mesh(v, faces, (0.8, 0.2, 0.2)) for v in vertices[::30]]
+    image = world_picture(meshes, width=480, height=200, renderer=gl).astype(int)
+    red = image[..., 0] - image[..., 1] > 60
+    count, _ = cv2.connectedComponents(red.astype(np.uint8))
+    assert image.shape == (200, 480, 3)
+    assert count - 1 >= 3
+    assert not red[:, [0, -1]].any() and not red[[0, -1]].any()
 
 
 def test_the_outfit_dresses_every_part(body) -> None:

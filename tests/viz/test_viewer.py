@@ -24,7 +24,7 @@ def people(body):
 
 @pytest.fixture(scope="module")
 def viewer(people):
-    viewer = serve(people, names=["a/b", "</b>"], camera=front_camera(FRAMES), port=18080)
+    viewer = serve(people, names=["a/b", "a b"], camera=front_camera(FRAMES), port=18080)
     yield viewer
     viewer.close()
 

@@ -14,7 +14,7 @@
 
   function setTime(t) {
     time = Math.min(Math.max(t, 0), duration);
-    if (stage) { stage.setTime(time); stage.draw(); }
+    if (stage) { stage.setTime(time, frameAt(report.times, toVideo(time))); stage.draw(); }
     $("scrub").value = time;
     const width = toVideo(duration).toFixed(2).length;
     const shot = report.shots.findIndex((one) => toVideo(time) < one.end - 1e-9);
@@ -50,7 +50,7 @@
     document.documentElement.dataset.theme = name;
     const style = getComputedStyle(document.documentElement);
     const colour = (key) => style.getPropertyValue(key).trim();
-    if (stage) { stage.setTheme(colour("--sky"), colour("--grid")); stage.setTime(time); }
+    stage?.setTheme(colour("--sky"), colour("--grid"));
   }
 
   function showParts() {
@@ -88,6 +88,7 @@
       bar.style.right = `calc(100% - ${share(shot.end)})`;
       bar.style.background = SHOT_COLOURS[i % SHOT_COLOURS.length];
     });
+    $("shots").hidden = !report.shots.length;
     $("scrub").max = duration;
     $("scrub").addEventListener("input", () => setTime(Number($("scrub").value)));
   }
@@ -113,14 +114,14 @@
 
   function fillLegend() {
     for (const motion of stage.motions) {
+      motion.seen = report.seen[motion.name] || null;
       const button = element($("legend"), "button", { type: "button", title: "Show or hide" });
       element(button, "i", { className: "swatch" }).style.background = `#${motion.colour.getHexString()}`;
       element(button, "span", { text: motion.name });
       button.setAttribute("aria-pressed", "true");
       button.onclick = () => {
-        motion.group.visible = !motion.group.visible;
-        button.setAttribute("aria-pressed", String(motion.group.visible));
-        showParts();
+        motion.wanted = !motion.wanted;
+        button.setAttribute("aria-pressed", String(motion.wanted));
         setTime(time);
       };
     }
@@ -201,6 +202,8 @@
     get playing() { return playing; },
     get time() { return time; },
     get motions() { return stage.motions.map((motion) => motion.name); },
+    // Whether a person is in the picture at the present time.
+    shown: (motion) => stage.motions[motion].group.visible,
     // World position in metres, y up, of a joint (by the file's name for it) of one motion.
     jointPosition(name, motion = 0) {
       const own = `${stage.motions[motion].name}:${name}`;

@@ -2,6 +2,7 @@
 // The 3D stage: people, floor and cameras of one GLB (metres, y up) at a time t of its own clock.
 
 const BESIDE_METRES = 1.4;
+const COMPANY_METRES = 2.5;
 const PATH_SAMPLES = 240;
 const FRUSTUM_METRES = 0.45;
 const FLOOR_METRES = 60;
@@ -57,6 +58,8 @@ class Stage {
     this.cameras = [];
     this.view = "follow";
     this.time = 0;
+    this.frame = 0;
+    this.parts = { skeleton: false };
     this.addSurroundings();
     new ResizeObserver(() => this.resize()).observe(host);
     this.resize();
@@ -105,8 +108,9 @@ class Stage {
     this.duration = gltf.animations.reduce((end, clip) => Math.max(end, clip.duration), 0);
     this.cameras.forEach((camera) => this.addFrustum(camera));
     this.addPaths();
+    this.findCompany();
     this.placeEye();
-    this.setTime(0);
+    this.setTime(0, 0);
   }
 
   groupBySkeleton(skins) {
@@ -118,7 +122,9 @@ class Stage {
       let motion = groups.get(top);
       if (!motion) {
         const group = new THREE.Group(), colour = inkOf(mesh.material.color);
-        motion = { name: givenName(mesh), group, bones, meshes: [], root: top, colour };
+        motion = {
+          name: givenName(mesh), group, bones, meshes: [], root: top, colour, wanted: true, seen: null,
+        };
         groups.set(top, motion);
         this.root.add(group);
         group.add(this.topOf(top));
@@ -169,6 +175,16 @@ class Stage {
     });
   }
 
+  // The view follows the first person and who starts beside them, not somebody far off.
+  findCompany() {
+    this.pose(0);
+    const first = new THREE.Vector3(), place = new THREE.Vector3();
+    this.motions.forEach((motion, i) => {
+      motion.root.getWorldPosition(i ? place : first);
+      motion.company = i === 0 || place.distanceTo(first) < COMPANY_METRES;
+    });
+  }
+
   // Look from the first frame's camera side when there is one, else from in front of the person.
   placeEye() {
     this.pose(0);
@@ -190,7 +206,9 @@ class Stage {
 
   focus() {
     const mean = new THREE.Vector3(), place = new THREE.Vector3();
-    const shown = this.motions.filter((motion) => motion.group.visible);
+    const visible = this.motions.filter((motion) => motion.group.visible);
+    const near = visible.filter((motion) => motion.company || this.beside);
+    const shown = near.length ? near : visible;
     for (const motion of shown) mean.add(motion.root.getWorldPosition(place));
     return shown.length ? mean.divideScalar(shown.length) : this.orbit.target.clone();
   }
@@ -198,7 +216,8 @@ class Stage {
   // How far the people stand from a point, at most, in metres.
   spread(point) {
     const place = new THREE.Vector3();
-    return Math.max(0, ...this.motions.map((one) => one.root.getWorldPosition(place).distanceTo(point)));
+    const near = this.motions.filter((motion) => motion.company);
+    return Math.max(0, ...near.map((one) => one.root.getWorldPosition(place).distanceTo(point)));
   }
 
   pose(t) {
@@ -211,9 +230,15 @@ class Stage {
     this.root.updateMatrixWorld(true);
   }
 
-  setTime(t) {
+  // `frame` is the report's frame at that time: who is absent in it is not shown.
+  setTime(t, frame) {
     this.time = t;
+    this.frame = frame;
     this.pose(t);
+    for (const motion of this.motions) {
+      motion.group.visible = motion.wanted && (!motion.seen || motion.seen[frame] !== 0);
+      motion.skeleton.visible = motion.group.visible && this.parts.skeleton;
+    }
     const target = this.focus();
     if (this.view === "follow" && this.motions.length) {
       const step = target.clone().sub(this.orbit.target);
@@ -231,22 +256,22 @@ class Stage {
   // The people move apart along the line across the present view.
   setBeside(on) {
     const away = this.eye.position.clone().sub(this.orbit.target).setY(0).normalize();
+    this.beside = on;
     this.motions.forEach((motion, i) => {
       const shift = on ? (i - (this.motions.length - 1) / 2) * BESIDE_METRES : 0;
       motion.group.position.set(away.z * shift, 0, -away.x * shift);
     });
-    this.setTime(this.time);
+    this.setTime(this.time, this.frame);
   }
 
   setShown(parts) {
+    this.parts = parts;
     for (const motion of this.motions) {
-      const on = motion.group.visible;
       for (const mesh of motion.meshes) mesh.visible = parts.mesh;
-      motion.skeleton.visible = on && parts.skeleton;
       motion.path.visible = parts.path;
     }
     for (const camera of this.cameras) for (const part of camera.children) part.visible = parts.frusta;
-    this.dirty = true;
+    this.setTime(this.time, this.frame);
   }
 
   resize() {

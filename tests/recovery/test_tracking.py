@@ -1,0 +1,259 @@
+"""People over time: who is who through crossings, absences and cuts; and one pass on real pixels."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import numpy as np
+import pytest
+import torch
+
+from humanmotion.errors import NothingFoundError, UsageError
+from humanmotion.io.video import read_frames
+from humanmotion.recovery.appearance import colour_distance
+from humanmotion.recovery.detection import MediaPipeDetector
+from humanmotion.recovery.people import find_people
+from humanmotion.recovery.shots import find_shots
+from humanmotion.recovery.tracking import KEPT_PICTURES, Tracker
+
+BLUE, RED, GREEN = (40, 60, 200), (200, 40, 40), (40, 180, 60)
+FPS = 30.0
+
+
+def film(stick, script, colors, *, jumps=()):
+    """Run the tracker over a script: for each frame a dict of name to sighting."""
+    detector = stick.StickDetector([list(frame.values()) for frame in script])
+    tracker = Tracker(detector, max_people=4)
+    for i, frame in enumerate(script):
+        dressed = [(seen, colors[name]) for name, seen in frame.items()]
+        tracker.step(i / FPS, stick.picture(i, dressed), jump=i in jumps)
+    return tracker.people(), detector
+
+
+def frames_of(people, script, name):
+    """How many frames of each found person are the named one."""
+    return [
+        sum(f in found and found[f] is frame[name] for f, frame in enumerate(script) if name in frame)
+        for found in people
+    ]
+
+
+def test_one_walker_is_one_track(stick):
+    script = [{"a": stick.sighting(80 + 5 * i, 240, swing=np.sin(i / 4))} for i in range(80)]
+    people, _ = film(stick, script, {"a": BLUE})
+    assert len(people) == 1 and sorted(people[0]) == list(range(80))
+
+
+def test_crossing_people_keep_their_tracks(stick):
+    script = [
+        {
+            "a": stick.sighting(60 + 5 * i, 220, tall=190),
+            "b": stick.sighting(580 - 5 * i, 260, tall=210),
+        }
+        for i in range(100)
+    ]
+    people, _ = film(stick, script, {"a": BLUE, "b": RED})
+    assert len(people) == 2
+    assert max(frames_of(people, script, "a")) >= 90
+    assert max(frames_of(people, script, "b")) >= 90
+
+
+def test_who_leaves_and_returns_is_one_person(stick):
+    def at(i):
+        if i < 40:
+            return {"a": stick.sighting(300 + 8 * i, 240)}
+        return {} if i < 90 else {"a": stick.sighting(620 - 8 * (i - 90), 240)}
+
+    script = [at(i) for i in range(130)]
+    people, _ = film(stick, script, {"a": BLUE})
+    assert len(people) == 1
+    assert not set(people[0]) & set(range(40, 90))
+
+
+def test_somebody_else_is_another_person(stick):
+    script = [
+        {"a": stick.sighting(300, 240)} if i < 40 else {} if i < 90 else {"b": stick.sighting(330, 240)}
+        for i in range(130)
+    ]
+    people, _ = film(stick, script, {"a": BLUE, "b": RED})
+    assert len(people) == 2
+
+
+def test_a_short_loss_is_bridged_without_colours(stick):
+    """Blinded for five frames, at the same place: the same person whatever the light does."""
+    script = [
+        {} if 30 <= i < 35 else {"dark" if i < 30 else "lit": stick.sighting(200 + i, 240)}
+        for i in range(60)
+    ]
+    people, _ = film(stick, script, {"dark": (60, 50, 40), "lit": (110, 90, 70)})
+    assert len(people) == 1 and len(people[0]) == 55
+
+
+def test_over_a_cut_people_are_known_by_their_clothes(stick):
+    """After the cut each stands where the other stood."""
+    left, right = stick.sighting(160, 240), stick.sighting(480, 240)
+    script = [{"a": left, "b": right} if i < 30 else {"b": left, "a": right} for i in range(60)]
+    people, _ = film(stick, script, {"a": BLUE, "b": RED}, jumps={30})
+    assert len(people) == 2
+    for name in ("a", "b"):
+        assert sorted(frames_of(people, script, name)) == [0, 60]
+
+
+def test_a_newcomer_is_followed_back(stick):
+    """Searches are rare while somebody is followed; what they missed is filled in."""
+    script = [
+        {"a": stick.sighting(150, 240)} | ({"b": stick.sighting(460, 240)} if i >= 12 else {})
+        for i in range(60)
+    ]
+    people, detector = film(stick, script, {"a": BLUE, "b": RED})
+    assert max(frames_of(people, script, "b")) == 48
+    assert len(detector.searches) <= 3
+
+
+def test_searches_are_due_even_in_slow_motion(stick):
+    """At a high rate a second holds more pictures than are kept."""
+    script = [{"a": stick.sighting(150, 240)} for _ in range(3 * KEPT_PICTURES)]
+    detector = stick.StickDetector([list(frame.values()) for frame in script])
+    tracker = Tracker(detector, max_people=4)
+    for i, frame in enumerate(script):
+        tracker.step(i / 1000, stick.picture(i, [(frame["a"], BLUE)]), jump=False)
+    assert len(detector.searches) >= 3
+
+
+def test_a_swap_of_sides_is_no_motion(stick):
+    """The detector calling left right in one frame does not end a track."""
+    script = [{"a": stick.sighting(300, 240)} for _ in range(40)]
+    script[20] = {"a": stick.swapped(script[20]["a"])}
+    people, detector = film(stick, script, {"a": BLUE})
+    assert len(people) == 1 and len(people[0]) == 40
+    assert 20 not in detector.searches
+
+
+def test_two_finds_on_one_person_are_one(stick):
+    """A second box on the same body, a little off, starts no second track."""
+    script = [
+        {"a": stick.sighting(300, 240), "ghost": stick.sighting(306, 300, tall=80)}
+        for _ in range(40)
+    ]
+    people, _ = film(stick, script, {"a": BLUE, "ghost": BLUE})
+    assert len(people) == 1 and frames_of(people, script, "a") == [40]
+
+
+def run(stick, script, colors, **options):
+    detector = stick.StickDetector([list(frame.values()) for frame in script])
+    frames = (
+        (i / FPS, stick.picture(i, [(seen, colors[name]) for name, seen in frame.items()]))
+        for i, frame in enumerate(script)
+    )
+    return find_people(frames, detector, **options)
+
+
+def test_people_are_sorted_and_absent_frames_are_empty(stick):
+    script = [
+        ({"small": stick.sighting(120, 240, tall=120)})
+        | ({"big": stick.sighting(420, 240, tall=300)} if 20 <= i < 60 else {})
+        for i in range(80)
+    ]
+    people = run(stick, script, {"small": BLUE, "big": RED})
+    big, small = people.tracks
+    assert len(people) == len(big) == len(small) == 80
+    assert big.seen.nonzero()[:, 0].tolist() == list(range(20, 60))
+    assert not big.confidence[:20].any() and not big.xy[:20].any() and not big.xyz[:20].any()
+    assert torch.allclose(big.xy[30], torch.from_numpy(script[30]["big"].xy))
+    assert torch.allclose(people.times, torch.arange(80) / FPS)
+    assert set(people.seconds) == {"decode", "boxes", "keypoints", "content"}
+    assert min(people.seconds.values()) >= 0 and people.warnings == ()
+
+
+def test_keypoints_refer_to_the_full_picture(stick):
+    script = [{"a": stick.sighting(300, 240)} for _ in range(10)]
+    plain = run(stick, script, {"a": BLUE})
+    doubled = run(stick, script, {"a": BLUE}, size=(2 * 640, 2 * 480))
+    assert (doubled.width, doubled.height, doubled.tracks[0].width) == (1280, 960, 1280)
+    assert torch.allclose(doubled.tracks[0].xy, 2 * plain.tracks[0].xy)
+    assert torch.equal(doubled.tracks[0].xyz, plain.tracks[0].xyz)
+
+
+def test_only_the_largest_are_followed(stick):
+    script = [
+        {n: stick.sighting(80 + 160 * n, 240, tall=100 + 20 * n) for n in range(4)}
+        for _ in range(20)
+    ]
+    people = run(stick, script, dict.fromkeys(range(4), BLUE), max_people=2)
+    assert len(people.tracks) == 2
+    assert people.tracks[0].xy[0, :, 0].mean() == pytest.approx(80 + 160 * 3, abs=2)
+
+
+def test_a_swap_burst_is_undone(stick):
+    script = [{"a": stick.sighting(200 + 2 * i, 240, yaw=0.4)} for i in range(60)]
+    people = run(stick, script, {"a": BLUE})
+    script = [
+        {"a": stick.swapped(f["a"])} if 20 <= i < 35 else f for i, f in enumerate(script)
+    ]
+    again = run(stick, script, {"a": BLUE})
+    assert torch.allclose(again.tracks[0].xy, people.tracks[0].xy)
+    assert torch.allclose(again.tracks[0].xyz, people.tracks[0].xyz, atol=1e-6)
+
+
+def test_nobody_and_wrong_use(stick):
+    with pytest.raises(NothingFoundError, match="5 pictures"):
+        run(stick, [{}] * 5, {})
+    with pytest.raises(UsageError, match="max_people is 0"):
+        run(stick, [{}] * 5, {}, max_people=0)
+
+
+def test_colour_distance_is_a_distance(stick):
+    rng = np.random.default_rng(0)
+    a, b = (rng.random(256).astype(np.float32) ** 8 for _ in range(2))
+    assert colour_distance(a, a) == pytest.approx(0, abs=1e-3)
+    assert colour_distance(a, b) == pytest.approx(colour_distance(b, a))
+    assert 0 < colour_distance(a, b) < 1
+    assert colour_distance(3 * a, b) == pytest.approx(colour_distance(a, b), abs=1e-5)
+
+
+def test_two_painted_people_through_a_cut(painted, body):
+    """The real detector: two people walk, then the camera is elsewhere and sees them turned."""
+    studio = painted.Studio(body, width=640, height=480)
+    other = np.ascontiguousarray(studio.wall[::-1, :, ::-1] // 2)
+
+    def frames():
+        for i in range(24):
+            cut = i >= 12
+            x, turn = 0.02 * i, 2.0 if cut else 0.3
+            blue = (0.9 - x, 4.2, turn, painted.BLUE) if cut else (-0.9 + x, 4.2, turn, painted.BLUE)
+            red = (-0.8, 4.4, turn, painted.RED) if cut else (0.8, 4.4, turn, painted.RED)
+            picture, marks = studio.paint(blue, red, wall=other if cut else None)
+            truth.append(marks)
+            yield i / FPS, picture
+
+    truth: list = []
+    with closing(MediaPipeDetector()) as detector:
+        people = find_people(frames(), detector)
+    assert [s.start for s in find_shots(people.content, people.tracks, times=people.times)] == [0, 12]
+    assert len(people.tracks) == 2
+    for track in people.tracks:
+        assert track.seen.all()
+        apart = torch.tensor(
+            [
+                [float(np.median(np.linalg.norm(track.xy[i, :33].numpy() - m, axis=1))) for m in marks]
+                for i, marks in enumerate(truth)
+            ]
+        )
+        assert len(set(apart.argmin(1).tolist())) == 1  # the same of the two throughout
+        assert apart.min(1).values.max() < 12
+
+
+def test_the_three_shot_edit(data):
+    with closing(MediaPipeDetector()) as detector:
+        people = find_people(
+            read_frames(data / "videos" / "pose2sim_multishot_3shot.mp4", max_side=960),
+            detector,
+            max_people=2,
+            size=(1080, 1920),
+        )
+    shots = find_shots(people.content, people.tracks, times=people.times)
+    assert [s.start for s in shots] == [0, 32, 64]
+    main = people.tracks[0]
+    assert main.seen.all()
+    boxes = main.boxes()
+    assert (boxes[:, 3] - boxes[:, 1]).min() > 500
