@@ -166,9 +166,7 @@ class TestNpz:
         mark = tmp_path / "mark"
         path = good(ending)
         buffer = io.BytesIO()
-        np.lib.format.write_array(
-            buffer, np.array([Bomb(mark)], dtype=object), allow_pickle=True
-        )
+        np.lib.format.write_array(buffer, np.array([Bomb(mark)], dtype=object), allow_pickle=True)
         with_member(path, "notes", buffer.getvalue())
         read_any(path, body=body)
         problems = describe(path, body=body)["problems"]

@@ -139,9 +139,7 @@ def _rotations(arrays: Arrays, frames: int, path: str | Path) -> tuple[Tensor, T
     return rotvec, present
 
 
-def _overlay_split(
-    arrays: Arrays, rotvec: Tensor, present: Tensor, *, path: str | Path
-) -> None:
+def _overlay_split(arrays: Arrays, rotvec: Tensor, present: Tensor, *, path: str | Path) -> None:
     for key, (at, count) in _SPLIT.items():
         if key not in arrays and key not in ("root_orient", "pose_body"):
             continue

@@ -202,9 +202,7 @@ def _video(path: Path) -> Facts:
 
 def _glb(path: Path) -> Facts:
     document = _glb_document(path)
-    count = {
-        key: len(document.get(key) or []) for key in ("nodes", "meshes", "skins", "cameras")
-    }
+    count = {key: len(document.get(key) or []) for key in ("nodes", "meshes", "skins", "cameras")}
     try:
         ends = [
             document["accessors"][sampler["input"]]["max"][0]

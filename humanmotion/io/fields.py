@@ -32,9 +32,7 @@ def numbers(
     if array.dtype.kind not in "biuf":
         raise FileFormatError(f"{path}: {key} holds {array.dtype}, expected numbers")
     if not _fits(array.shape, shape):
-        raise FileFormatError(
-            f"{path}: {key} has shape {array.shape}, expected {_words(shape)}"
-        )
+        raise FileFormatError(f"{path}: {key} has shape {array.shape}, expected {_words(shape)}")
     # In double first: what does not fit the smaller type must show as infinite, not wrap round.
     wide = array.astype(np.float64)
     with np.errstate(over="ignore"):

@@ -26,9 +26,7 @@ class GlbBuffer:
         self._parts: list[bytes] = []
         self._size = 0
 
-    def add(
-        self, array: NDArray[Any], *, target: int | None = None, bounds: bool = False
-    ) -> int:
+    def add(self, array: NDArray[Any], *, target: int | None = None, bounds: bool = False) -> int:
         """Store `(n,)` or `(n, k)` numbers; returns the accessor's index.
 
         `bounds` writes the smallest and largest values, which glTF asks for positions and times.

@@ -40,8 +40,7 @@ def read_motion(path: str | Path) -> Motion:
     times = numbers(arrays, "times", ("T",), path=path, dtype=torch.float64)
     frames = len(times)
     tracks = {
-        key: numbers(arrays, key, (frames, size), path=path)
-        for key, size in _FRAME_FIELDS.items()
+        key: numbers(arrays, key, (frames, size), path=path) for key, size in _FRAME_FIELDS.items()
     }
     meta = _meta(arrays, path)
     if "K" in arrays:

@@ -60,7 +60,11 @@ def export(
     (folder / "report.json").unlink(missing_ok=True)
     motions = motion_paths(folder, len(result.people))
     pairs = [(motion, body) for motion in result.people]
-    glb = _timed(spent, "export/glb", lambda: glb_bytes(pairs, camera=result.camera, names=person_names(len(pairs))))
+    glb = _timed(
+        spent,
+        "export/glb",
+        lambda: glb_bytes(pairs, camera=result.camera, names=person_names(len(pairs))),
+    )
     files = ReconstructionFiles(folder, tuple(motions), *(folder / name for name in NAMES))
 
     def small_files() -> None:

@@ -33,9 +33,7 @@ class TestTrc:
         write_trc(tmp_path / "m.trc", full_motion, body)
         track = read_trc(tmp_path / "m.trc")
         assert track.names == SMPLX_JOINTS
-        torch.testing.assert_close(
-            track.positions, body.joints_of(full_motion), atol=1e-6, rtol=0
-        )
+        torch.testing.assert_close(track.positions, body.joints_of(full_motion), atol=1e-6, rtol=0)
         torch.testing.assert_close(track.times, full_motion.times, atol=1e-6, rtol=0)
 
     def test_layout_of_opensim(self, make_motion, body, tmp_path):

@@ -57,7 +57,9 @@ def test_change_is_the_published_definition():
         parts = []
         for c in range(3):
             total = 0
-            for a, b in zip(before[..., c].ravel().tolist(), now[..., c].ravel().tolist(), strict=True):
+            for a, b in zip(
+                before[..., c].ravel().tolist(), now[..., c].ravel().tolist(), strict=True
+            ):
                 total += abs(a - b)
             parts.append(total / before[..., c].size)
         assert got[i] == pytest.approx(sum(parts) / 3, abs=1e-3)

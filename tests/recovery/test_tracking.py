@@ -33,7 +33,11 @@ def film(stick, script, colors, *, jumps=()):
 def frames_of(people, script, name):
     """How many frames of each found person are the named one."""
     return [
-        sum(f in found and found[f] is frame[name] for f, frame in enumerate(script) if name in frame)
+        sum(
+            f in found and found[f] is frame[name]
+            for f, frame in enumerate(script)
+            if name in frame
+        )
         for found in people
     ]
 
@@ -72,7 +76,11 @@ def test_who_leaves_and_returns_is_one_person(stick):
 
 def test_somebody_else_is_another_person(stick):
     script = [
-        {"a": stick.sighting(300, 240)} if i < 40 else {} if i < 90 else {"b": stick.sighting(330, 240)}
+        {"a": stick.sighting(300, 240)}
+        if i < 40
+        else {}
+        if i < 90
+        else {"b": stick.sighting(330, 240)}
         for i in range(130)
     ]
     people, _ = film(stick, script, {"a": BLUE, "b": RED})
@@ -187,9 +195,7 @@ def test_only_the_largest_are_followed(stick):
 def test_a_swap_burst_is_undone(stick):
     script = [{"a": stick.sighting(200 + 2 * i, 240, yaw=0.4)} for i in range(60)]
     people = run(stick, script, {"a": BLUE})
-    script = [
-        {"a": stick.swapped(f["a"])} if 20 <= i < 35 else f for i, f in enumerate(script)
-    ]
+    script = [{"a": stick.swapped(f["a"])} if 20 <= i < 35 else f for i, f in enumerate(script)]
     again = run(stick, script, {"a": BLUE})
     assert torch.allclose(again.tracks[0].xy, people.tracks[0].xy)
     assert torch.allclose(again.tracks[0].xyz, people.tracks[0].xyz, atol=1e-6)
@@ -220,7 +226,9 @@ def test_two_painted_people_through_a_cut(painted, body):
         for i in range(24):
             cut = i >= 12
             x, turn = 0.02 * i, 2.0 if cut else 0.3
-            blue = (0.9 - x, 4.2, turn, painted.BLUE) if cut else (-0.9 + x, 4.2, turn, painted.BLUE)
+            blue = (
+                (0.9 - x, 4.2, turn, painted.BLUE) if cut else (-0.9 + x, 4.2, turn, painted.BLUE)
+            )
             red = (-0.8, 4.4, turn, painted.RED) if cut else (0.8, 4.4, turn, painted.RED)
             picture, marks = studio.paint(blue, red, wall=other if cut else None)
             truth.append(marks)
@@ -229,13 +237,19 @@ def test_two_painted_people_through_a_cut(painted, body):
     truth: list = []
     with closing(MediaPipeDetector()) as detector:
         people = find_people(frames(), detector)
-    assert [s.start for s in find_shots(people.content, people.tracks, times=people.times)] == [0, 12]
+    assert [s.start for s in find_shots(people.content, people.tracks, times=people.times)] == [
+        0,
+        12,
+    ]
     assert len(people.tracks) == 2
     for track in people.tracks:
         assert track.seen.all()
         apart = torch.tensor(
             [
-                [float(np.median(np.linalg.norm(track.xy[i, :33].numpy() - m, axis=1))) for m in marks]
+                [
+                    float(np.median(np.linalg.norm(track.xy[i, :33].numpy() - m, axis=1)))
+                    for m in marks
+                ]
                 for i, marks in enumerate(truth)
             ]
         )
