@@ -7,7 +7,7 @@ contacts. Then the legs are bent so that standing feet stay exactly where they s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from humanmotion.body import BodyModel
 from humanmotion.recovery.contacts import lower_foot, standing_feet
 from humanmotion.recovery.floor import FootShape, foot_shape, lowest_point
 from humanmotion.recovery.planting import plant_feet
+from humanmotion.recovery.support import support_level
 from humanmotion.recovery.trajectory import PersonPath, solve_paths
 
 FIRST_GUESS = 0.3
@@ -72,6 +73,9 @@ def integrate(
     shapes = [foot_shape(body, p.betas) for p in people]
     bodies = [body.joints(p.rotations, betas=p.betas) for p in people]
     known = [_person_path(p, j, s) for p, j, s in zip(people, bodies, shapes, strict=True)]
+    levels = [_levels(p, still=still, shot_id=shot_id, fps=fps, centre=fixed) for p in known]
+    # Everybody is brought down to the floor for the solve, and back up to what they stand on.
+    known = [_lowered(p, level) for p, level in zip(known, levels, strict=True)]
     for _ in range(ROUNDS):
         paths = solve_paths(known, still=still, shot_id=shot_id, fps=fps, centre=fixed)
         known = [_with_contact(p, path, fps) for p, path in zip(known, paths.pelvis, strict=True)]
@@ -84,7 +88,10 @@ def integrate(
         contact = torch.from_numpy(known[k].contact > 0)
         planted = plant_feet(person.rotations, transl, contact=contact, betas=person.betas,
                              shape=shapes[k], body=body, fps=fps)  # fmt: skip
-        out.append(WorldPerson(*planted))
+        rotations, moved, stands = planted
+        moved = moved.clone()
+        moved[:, 2] += torch.from_numpy(levels[k]).to(moved.dtype)
+        out.append(WorldPerson(rotations, moved, stands))
     return tuple(out), torch.from_numpy(paths.centre)
 
 
@@ -102,6 +109,33 @@ def _person_path(person: Placed, joints: Tensor, shape: FootShape) -> PersonPath
         contact=FIRST_GUESS * believed * lower_foot(feet, sole=sole),
         lowest=lowest_point(joints - pelvis).double().numpy(),
     )
+
+
+def _levels(
+    person: PersonPath,
+    *,
+    still: NDArray[np.bool_],
+    shot_id: NDArray[np.int64],
+    fps: float,
+    centre: NDArray[np.float64] | None,
+) -> NDArray[np.float64]:
+    """Height `(T)` of what a person stands on over the floor; 0 where the camera moves."""
+    height = person.offset[:, 2] + (person.feet[..., 2] - person.sole).min(-1)
+    levels = np.zeros(len(height))
+    for shot in np.unique(shot_id):
+        part = shot_id == shot
+        if not still[part].all():
+            continue
+        over = height[part] if centre is None else height[part] + centre[part, 2]
+        floor = None if centre is None else 0.0
+        levels[part] = support_level(over, seen=person.seen[part] > 0, fps=fps, floor=floor)
+    return levels
+
+
+def _lowered(person: PersonPath, level: NDArray[np.float64]) -> PersonPath:
+    offset = person.offset.copy()
+    offset[:, 2] -= level
+    return replace(person, offset=offset)
 
 
 def _with_contact(person: PersonPath, path: NDArray[np.float64], fps: float) -> PersonPath:

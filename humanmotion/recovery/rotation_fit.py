@@ -19,6 +19,8 @@ SCALES_PX = (24.0, 12.0, 6.0, 3.0, 1.5, 1.0, 1.0)
 """Inlier scales of the reweighting, coarse to fine."""
 STRAY_PX = 3.0
 STRAY_SHARE = 0.1
+"""Points this far off stray; with this share of strays all frames are asked whom to trust."""
+MIN_TRUST = 0.01
 BLOCK = 256
 """Frames taken at once: long shots must not need much memory."""
 BAD_PX = 1e3
@@ -76,7 +78,7 @@ def _fit_block(key: Floats, xy: Floats, seen: Bools, focal: float) -> tuple[Floa
     if len(key) > 1 or strays.sum() < STRAY_SHARE * seen.sum():
         return rotation, residual
     trust = 1 - strays.sum(0) / np.maximum(seen.sum(0), 1)
-    return _reweighted(key, xy, seen * np.maximum(trust, 0.01) ** 4, focal)
+    return _reweighted(key, xy, seen * np.maximum(trust, MIN_TRUST) ** 4, focal)
 
 
 def _reweighted(key: Floats, xy: Floats, prior: Floats, focal: float) -> tuple[Floats, Floats]:

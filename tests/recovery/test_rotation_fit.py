@@ -74,6 +74,18 @@ def test_a_crowd_that_moves_together_does_not_capture_the_fit():
     assert residual[:, :42].min() > 30
 
 
+def test_a_frame_in_which_a_crowd_is_the_majority_is_settled_by_the_others():
+    true = turns(8, 3)
+    key, xy = seen_by(true)
+    seen = np.ones(xy.shape[:2], bool)
+    xy[:, :45] += (50, 0)
+    seen[3, 80:] = False
+    found, _ = fit_rotations(key, xy, seen, focal=FOCAL)
+    alone, _ = fit_rotations(key, xy[[3]], seen[[3]], focal=FOCAL)
+    assert angle_deg(found, true).max() < 0.02
+    assert angle_deg(alone, true[[3]])[0] > 1
+
+
 def test_turning_the_key_frame_turns_the_answer():
     true, other = turns(4, 5), turns(1, 6, seed=9)[0]
     key, xy = seen_by(true)
