@@ -1,0 +1,95 @@
+"""One short rendered clip, reconstructed once, and copies of the result to spoil."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from humanmotion.body import BodyModel
+from humanmotion.io.video import read_frames, write_video
+from humanmotion.jobs.demo import render_demo_clip
+from humanmotion.jobs.demo_clip import DemoClip
+from humanmotion.jobs.exports import ReconstructionFiles
+from humanmotion.jobs.reconstruct import reconstruct
+from humanmotion.recovery.detection import MediaPipeDetector
+
+
+@dataclass(frozen=True)
+class Done:
+    """A clip of two shots and one second each, what was filmed, and what was reconstructed."""
+
+    video: Path
+    truth: DemoClip
+    files: ReconstructionFiles
+
+    def copy(self, folder: Path, *, stages_only: bool = False) -> Path:
+        """The results, or their stage files alone, in a new folder."""
+        if stages_only:
+            shutil.copytree(self.files.folder / "stages", folder / "stages")
+        else:
+            shutil.copytree(self.files.folder, folder)
+        return folder
+
+
+@pytest.fixture(scope="session")
+def body() -> BodyModel:
+    return BodyModel.load()
+
+
+@pytest.fixture(scope="session")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    folder = tmp_path_factory.mktemp("clip")
+    video = folder / "clip.mp4"
+    truth = render_demo_clip(video, seconds=2, size=(640, 360), shots=2)
+    return Done(video, truth, reconstruct(video, output=folder / "out"))
+
+
+@pytest.fixture(scope="session")
+def part(done: Done, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, int], Path]:
+    """A video of some frames of the clip."""
+
+    def make(start: int, stop: int) -> Path:
+        path = tmp_path_factory.mktemp("part") / "part.mp4"
+        frames = [image for _, image in read_frames(done.video)]
+        write_video(path, frames[start:stop], fps=30)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def empty_room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of eight noisy pictures with nobody in them."""
+    path = tmp_path_factory.mktemp("room") / "room.mp4"
+    noise = np.random.default_rng(0).integers(90, 160, (8, 120, 160, 3), np.uint8)
+    write_video(path, list(noise), fps=30)
+    return path
+
+
+@pytest.fixture
+def no_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever looks for people fails: what is already known must be used."""
+
+    def refuse(self: MediaPipeDetector) -> None:
+        raise AssertionError("people were looked for again")
+
+    monkeypatch.setattr(MediaPipeDetector, "__init__", refuse)
+
+
+@pytest.fixture(scope="session")
+def bodies() -> ModuleType:
+    """Makers of synthetic body files, from the tests of the body."""
+    path = Path(__file__).parents[1] / "body" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("jobs_bodies", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
