@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import tomllib
 from pathlib import Path
@@ -50,7 +51,12 @@ class TestEveryPage:
     def test_python_names_exist(self, page):
         for source in blocks(page, "python"):
             compile(source, name_of(page), "exec")
-            for name in re.findall(r"\bhumanmotion\.(\w+)", source):
+            imported = re.findall(r"from (humanmotion[\w.]*) import ([\w, ]+)", source)
+            for module, names in imported:
+                for name in re.split(r",\s*", names):
+                    assert hasattr(importlib.import_module(module), name), f"{module}.{name}"
+            rest = re.sub(r"from humanmotion[\w.]* import", "", source)
+            for name in re.findall(r"\bhumanmotion\.(\w+)", rest):
                 assert name in humanmotion.__all__, name
 
     def test_speaks_of_the_project_only(self, page):
