@@ -44,9 +44,9 @@ def sniff(path: str | Path) -> Format:
     if path.is_dir():
         return _sniff_folder(path)
     ending = path.suffix.lower()
+    existing_file(path)
     if ending not in EXTENSIONS and ending not in VIDEO_ENDINGS:
         raise unknown_ending(path)
-    existing_file(path)
     if ending == ".npz":
         return _sniff_npz(path)
     if ending == ".json":
