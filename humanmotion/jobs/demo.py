@@ -43,10 +43,10 @@ def run_demo(
     Raises what `reconstruct` raises. Returns numbers with their units in their names.
     """
     folder = writable_folder(output)
-    check_targets(folder, overwrite=overwrite)
+    video = folder / "demo.mp4"
+    check_targets(folder, video=video, overwrite=overwrite)
     body = BodyModel.load()
     clip = make_demo_clip(body, seconds=SECONDS, size=SIZE)
-    video = folder / "demo.mp4"
     film(clip, body, video, progress=lambda share: progress("film", share))
     write_motion(folder / "truth.npz", clip.motion, camera=clip.camera)
     files = reconstruct(video, output=folder, seed=seed, overwrite=overwrite, progress=progress)

@@ -100,8 +100,9 @@ def _centred(motion: Motion) -> Motion:
 def _camera(azimuth_degrees: float, height: float, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """`R_w2c`, `t_w2c` of a camera at an azimuth that looks at the middle of the room."""
     angle = math.radians(azimuth_degrees)
-    # A wide picture of a standing person needs more room than a tall one.
-    distance = DISTANCE_METRES * max(1.0, 1.25 * size[0] / size[1] / (16 / 9))
+    # A wide picture must be far enough for a standing person, a tall one for the path walked.
+    aspect = size[0] / size[1]
+    distance = DISTANCE_METRES * max(1.0, 1.25 * aspect / (16 / 9), 0.85 / aspect)
     centre = torch.tensor((distance * math.cos(angle), distance * math.sin(angle), height))
     forward = torch.nn.functional.normalize(torch.tensor((0.0, 0.0, AIM_METRES)) - centre, dim=0)
     right = torch.nn.functional.normalize(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from humanmotion.body import BodyModel
-from humanmotion.errors import OutputError
+from humanmotion.errors import OutputError, UsageError
 from humanmotion.files import atomic_path, write_json
 from humanmotion.io.bvh import write_bvh
 from humanmotion.io.cameras_json import write_cameras_json
@@ -41,12 +41,22 @@ class ReconstructionFiles:
     report_json: Path
 
 
-def check_targets(folder: Path, *, overwrite: bool) -> None:
-    """Raise OutputError when a finished reconstruction lies in the folder and must be kept."""
+def check_targets(folder: Path, *, video: Path, overwrite: bool) -> None:
+    """Raise OutputError when results, or files of their names, lie in the folder and must be kept.
+
+    What an interrupted run left beside its stage files may be replaced. Raises UsageError when the
+    `video` itself lies where a result goes.
+    """
+    targets = [*motion_paths(folder, 1), *(folder / name for name in NAMES)]
+    if video.resolve() in [target.resolve() for target in targets]:
+        raise UsageError(f"{video} would be overwritten by the results; name another folder")
     done = folder / "report.json"
-    if done.exists() and not overwrite:
+    ours = (folder / "stages").is_dir() and not done.exists()
+    there = [target for target in (done, *targets) if target.exists()]
+    if there and not (ours or overwrite):
         raise OutputError(
-            f"{done} exists already; pass --overwrite to redo the results, or name another folder"
+            f"{there[0]} exists already; pass --overwrite to redo the results, "
+            "or name another folder"
         )
 
 
@@ -70,6 +80,7 @@ def export(
     def small_files() -> None:
         for path, motion in zip(motions, result.people, strict=True):
             write_motion(path, motion, camera=result.camera)
+        _remove_others(folder, len(motions))
         _write_bytes(files.glb, glb)
         write_bvh(files.bvh, result.people[0], body)
         write_cameras_json(files.cameras, result.camera, times=result.people[0].times)
@@ -98,6 +109,13 @@ def export(
 def motion_paths(folder: Path, people: int) -> list[Path]:
     """`motion.npz`, then `motion_p2.npz`, `motion_p3.npz` ..."""
     return [folder / ("motion.npz" if i == 0 else f"motion_p{i + 1}.npz") for i in range(people)]
+
+
+def _remove_others(folder: Path, people: int) -> None:
+    """Motions that an earlier run, which found more people, left in the folder."""
+    while (path := motion_paths(folder, people + 1)[people]).exists():
+        path.unlink()
+        people += 1
 
 
 def _timed(spent: dict[str, float], name: str, work: Callable[[], Value]) -> Value:

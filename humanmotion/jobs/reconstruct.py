@@ -6,6 +6,7 @@ people -> shots -> camera -> pose -> world -> export. Each stage's result is a v
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -35,7 +36,7 @@ from humanmotion.recovery.focal import FocalEstimate
 from humanmotion.recovery.hands import fit_hand
 from humanmotion.recovery.integrator import WorldPerson
 from humanmotion.recovery.lifting import lift
-from humanmotion.recovery.odometry import CameraMotion, estimate_motions
+from humanmotion.recovery.odometry import KINDS, CameraMotion, estimate_motions
 from humanmotion.recovery.people import People, find_people
 from humanmotion.recovery.pose_statistics import PoseStatistics
 from humanmotion.recovery.pose_track import PoseTrack
@@ -79,12 +80,13 @@ def reconstruct(
     `person` counts from 0 in order of prominence (default: the most prominent); `focal` is in
     pixels of the upright image; `from_stage` redoes that stage and those after it. Raises
     InputError for a bad video or body, NothingFoundError without a person, UsageError for a person
-    or stage that does not exist, OutputError when results are there already (without `overwrite`)
-    or cannot be written.
+    or stage that does not exist, a camera kind or focal length that cannot be meant, OutputError
+    when results are there already (without `overwrite`) or cannot be written.
     """
+    _check_options(camera, focal)
     info = probe(video)
     folder = writable_folder(output)
-    check_targets(folder, overwrite=overwrite or from_stage is not None)
+    check_targets(folder, video=Path(video), overwrite=overwrite or from_stage is not None)
     cv2.setRNGSeed(seed)
     model = BodyModel.load(body)
     runner = StageRunner(
@@ -93,6 +95,14 @@ def reconstruct(
     recovery = _Recovery(Path(video), info, runner, model)
     result = recovery.run(person=person, camera=camera, focal=focal)
     return export(result, model, video=Path(video), folder=folder, runner=runner)
+
+
+def _check_options(camera: str, focal: float | None) -> None:
+    """Before minutes are spent on the stages that come before these are used."""
+    if camera not in KINDS:
+        raise UsageError(f"camera kind {camera!r} given; it must be one of {', '.join(KINDS)}")
+    if focal is not None and not (math.isfinite(focal) and focal > 0):
+        raise UsageError(f"focal length {focal} given; it must be a positive number of pixels")
 
 
 class _Recovery:

@@ -52,8 +52,8 @@ def view(
         announce(str(html))
         return
     viewer = serve(motions, names=names, camera=camera, side_by_side=apart, port=port)
-    announce(viewer.url)
     try:
+        announce(viewer.url)
         viewer.wait()
     finally:
         viewer.close()

@@ -187,7 +187,9 @@ def _visible_files_open(folder: Path) -> None:
     body = BodyModel.load()
     readers = {
         ".npz": read_npz,
-        ".glb": lambda p: json.loads(p.read_bytes()[20 : 20 + int.from_bytes(_length(p), "little")]),
+        ".glb": lambda p: json.loads(
+            p.read_bytes()[20 : 20 + int.from_bytes(_length(p), "little")]
+        ),
         ".bvh": lambda p: read_bvh(p, body=body),
         ".json": read_json,
         ".mp4": lambda p: list(read_frames(p)),
