@@ -1,9 +1,9 @@
 """One motion in other programs' formats, and what comes back.
 
-Writes a walk as `motion.npz`, then `motion.bvh` (game engines, Blender), `motion.glb` (browsers, Blender),
-`motion.trc` (OpenSim) and `motion.amass.npz` (AMASS). BVH and AMASS files are read back as motions, TRC as
-joint positions. GLB cannot be read back: what it loses is how far its skinned vertices are from the
-body's own, at worst.
+Writes a walk as `motion.npz`, then `motion.bvh` (game engines, Blender), `motion.glb` (browsers,
+Blender), `motion.trc` (OpenSim) and `motion.amass.npz` (AMASS). BVH and AMASS files are read back as
+motions, TRC as joint positions. GLB cannot be read back: what it loses is how far its skinned
+vertices are from the body's own, at worst.
 
 Prints for each format how far any joint in any frame ended up from where it was, in millimetres.
 """

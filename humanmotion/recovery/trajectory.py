@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from humanmotion.recovery.sparse_rows import BandedRows, Floats
 
 ACROSS_SIGMA = 0.02
-"""Error across the view in metres, a hundredth of a body; errors of neighbouring frames go together, which is counted."""
+"""Error across the view in metres, a hundredth of a body; errors of neighbouring frames go together,
+which is counted."""
 DEPTH_SIGMA = 0.03
 """The same along the view, as a share of the distance. A wrong focal length is a larger error, but one
 shared by all frames of a shot: the steps between frames, which make the path, are this good."""
