@@ -17,8 +17,8 @@ from humanmotion.io.npz import read_motion
 
 OWN_STAGES = ("people", "shots", "camera", "pose", "world", "export")
 LEFT_OUT = (
-    "people/decode", "people/boxes", "people/keypoints", "camera/decode", "export/decode",
-    "export/encode",
+    "people/models", "people/decode", "people/boxes", "people/keypoints", "camera/decode",
+    "export/decode", "export/encode",
 )  # fmt: skip
 """Parts that belong to the detector and the video codec."""
 _KIB = 1 / 1024**2

@@ -143,10 +143,12 @@ class _Recovery:
     def _people(self) -> People:
         def compute() -> People:
             frames = max(self._info.frames_estimate, 1)
+            started = time.perf_counter()
             with (
-                closing(read_frames(self._video, max_side=DETECTION_SIDE)) as reader,
                 closing(MediaPipeDetector()) as detector,
+                closing(read_frames(self._video, max_side=DETECTION_SIDE)) as reader,
             ):
+                self._runner.seconds["people/models"] = time.perf_counter() - started
                 watched = self._watched(reader, "people", frames)
                 size = (self._info.width, self._info.height)
                 found = find_people(watched, detector, max_people=MAX_PEOPLE, size=size)
