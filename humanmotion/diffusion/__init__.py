@@ -1,0 +1,1 @@
+"""What every diffusion model here shares: noise, samplers, the training loop."""
