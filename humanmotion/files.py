@@ -22,12 +22,16 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from humanmotion.errors import FileFormatError, InputError, OutputError
 
 MAX_BYTES = 4 << 30
 """No file of ours comes near; a header that claims more is damaged or hostile."""
 MAX_TEXT_BYTES = 512 << 20
+MAX_TENSOR_BYTES = 16 << 30
 
 Array = NDArray[Any]
 
@@ -135,6 +139,26 @@ def write_npz(path: str | Path, arrays: Mapping[str, Array], *, overwrite: bool 
             info = zipfile.ZipInfo(f"{key}.npy", (1980, 1, 1, 0, 0, 0))
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, buffer.getvalue())
+
+
+def read_tensors(path: str | Path, *, max_bytes: int = MAX_TENSOR_BYTES) -> dict[str, Tensor]:
+    """Named tensors of a safetensors file; raises InputError, FileFormatError as `read_npz` does."""
+    path = existing_file(path)
+    if path.stat().st_size > max_bytes:
+        raise FileFormatError(f"{path} is larger than {max_bytes >> 20} MiB, the most that is read")
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, ValueError) as error:
+        raise FileFormatError(f"{path} is no safetensors file, or damaged: {error}") from error
+    return tensors
+
+
+def write_tensors(
+    path: str | Path, tensors: Mapping[str, Tensor], *, overwrite: bool = True
+) -> None:
+    """Write named tensors as safetensors, atomically; the same tensors give the same bytes."""
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        save_file({name: tensors[name] for name in sorted(tensors)}, temporary)
 
 
 def read_text(path: str | Path, *, max_bytes: int = MAX_TEXT_BYTES) -> str:

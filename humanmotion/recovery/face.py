@@ -16,7 +16,7 @@ from torch import Tensor
 from humanmotion.body import BodyModel
 from humanmotion.joint_sets import JOINT_SETS, SMPLX_JOINTS
 from humanmotion.keypoints import Keypoints
-from humanmotion.recovery.kinematic_jacobian import landmarks_of, positions_and_jacobian
+from humanmotion.body.carried_points import landmark_points, positions_and_jacobian
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.rotations import rotvec_to_matrix
 
@@ -64,7 +64,7 @@ def _mesh_columns(body: BodyModel) -> list[int]:
 
 def _solve(xyz: Tensor, betas: Tensor, body: BodyModel) -> tuple[Tensor, Tensor]:
     """Jaw opening `(T)` in radians and expression `(T, 10)` for face points `(T, L, 3)`."""
-    marks = landmarks_of(body, "face", joints=(JAW,), betas=betas)
+    marks = landmark_points(body, "face", joints=(JAW,), betas=betas)
     rest_pose = torch.eye(3).repeat(1, 55, 1, 1)
     rest, jacobian = positions_and_jacobian(marks, rest_pose, marks.rest[None, 0])
     basis = torch.cat((jacobian[0, :, :, 0, :1], body.landmark_skin("face").exprdirs), -1)

@@ -22,7 +22,7 @@ from humanmotion.recovery.banded import (
     transposed_second_difference,
     turning_second_difference,
 )
-from humanmotion.recovery.kinematic_jacobian import landmarks_of, positions_and_jacobian
+from humanmotion.body.carried_points import landmark_points, positions_and_jacobian
 from humanmotion.recovery.pose_statistics import PoseStatistics
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.rotations import matrix_to_rotvec, rotvec_to_matrix
@@ -93,7 +93,7 @@ def _solve(
 ) -> Tensor:
     """Local rotations `(T, 55, 3, 3)` whose hand follows `target` `(T, 21, 3)` about the wrist."""
     joints = _hand_joints(side)
-    marks = landmarks_of(body, f"hand21_{side}", joints=tuple(joints), betas=track.betas)
+    marks = landmark_points(body, f"hand21_{side}", joints=tuple(joints), betas=track.betas)
     statistics = PoseStatistics.load("left_hand_pose" if side == "left" else "right_hand_pose")
     pelvis = track.transl + marks.rest[0]
     step_seconds = float(track.times.diff().min()) if len(track) > 1 else 1 / 30

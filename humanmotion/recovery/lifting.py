@@ -26,9 +26,9 @@ from humanmotion.recovery.banded import (
     turning_second_difference,
 )
 from humanmotion.recovery.initial_pose import initial_rotations, mark
-from humanmotion.recovery.kinematic_jacobian import (
-    Landmarks,
-    landmarks_of,
+from humanmotion.body.carried_points import (
+    CarriedPoints,
+    landmark_points,
     positions,
     positions_and_jacobian,
     shape_derivative,
@@ -78,7 +78,7 @@ class _State:
     rotations: Tensor  # (T, 55, 3, 3)
     pelvis: Tensor  # (T, 3)
     betas: Tensor  # (10)
-    marks: Landmarks
+    marks: CarriedPoints
 
 
 def lift(
@@ -172,7 +172,7 @@ def _towards(points: Keypoints, K: Tensor, hips: list[int]) -> Tensor:
 
 
 def _start(seen: _Observed, body: BodyModel, betas: Tensor) -> _State:
-    marks = landmarks_of(body, SET, joints=BODY_JOINTS, betas=betas)
+    marks = landmark_points(body, SET, joints=BODY_JOINTS, betas=betas)
     xyz = _fill_absent(seen.xyz, seen.weight2d.sum(-1) > 0)
     rotations = initial_rotations(xyz, body)
     relative = positions(marks, rotations, torch.zeros(len(xyz), 3))
@@ -309,7 +309,7 @@ def _refit_shape(state: _State, seen: _Observed) -> _State:
     normal = share * rows.T @ rows + torch.eye(10)
     target = share * (rows.T @ (rows @ state.betas - residual))
     betas = torch.linalg.solve(normal, target).clamp(-3.0, 3.0)
-    marks = landmarks_of(state.marks.body, SET, joints=BODY_JOINTS, betas=betas)
+    marks = landmark_points(state.marks.body, SET, joints=BODY_JOINTS, betas=betas)
     return replace(state, betas=betas, marks=marks)
 
 

@@ -1,7 +1,7 @@
-"""Landmarks of a posed body and their exact derivatives with respect to joint rotations.
+"""Points that a posed body carries, and their exact derivatives with respect to joint rotations.
 
-A landmark is a virtual skin vertex (see `BodyModel.landmark_skin`): the weighted mean of the places
-that its few joints would carry it to. Turning joint k by a small world rotation w moves it by
+A point is a joint or a landmark, which is a virtual skin vertex (see `BodyModel.landmark_skin`): the
+weighted mean of the places that its few joints would carry it to. Turning joint k by a small world rotation w moves it by
 `w x S`, where S sums, over the joints below k, weight times (place - position of k). That sum is one
 matrix product, so no automatic differentiation is needed.
 """
@@ -17,8 +17,8 @@ from humanmotion.body import BodyModel
 
 
 @dataclass(frozen=True)
-class Landmarks:
-    """The landmarks to be followed and the joints that may turn; fixed for one body and shape."""
+class CarriedPoints:
+    """The points to be followed and the joints that may turn; fixed for one body and shape."""
 
     body: BodyModel
     joints: tuple[int, ...]
@@ -28,39 +28,57 @@ class Landmarks:
     rest: Tensor
     """Rest joints `(55, 3)`."""
     pair_joint: Tensor
-    """Joint of each of the P (landmark, joint) pairs with weight, `(P)`."""
+    """Joint of each of the P (point, joint) pairs with weight, `(P)`."""
     pair_offset: Tensor
-    """Landmark minus joint in rest, `(P, 3)`."""
+    """Point minus joint in rest, `(P, 3)`."""
     gather: Tensor
-    """`(L, P)`: weight of each pair in its landmark."""
+    """`(L, P)`: weight of each pair in its point."""
     below: Tensor
     """`(L * K, P)`: the same weight where the pair's joint hangs below free joint k, else 0."""
     mass: Tensor
     """`(L, K)`: row sums of `below`."""
 
 
-def landmarks_of(
+def landmark_points(
     body: BodyModel, landmark_set: str, *, joints: tuple[int, ...], betas: Tensor
-) -> Landmarks:
-    """Prepare the landmarks of one named set for `betas` `(10)` and the free joints."""
+) -> CarriedPoints:
+    """Landmarks of one named set, for `betas` `(10)` and the free joints."""
     skin = body.landmark_skin(landmark_set)
-    template = skin.template + skin.shapedirs @ betas
+    weights = torch.where(skin.weights > 1e-4, skin.weights, torch.zeros(()))
+    return carried_points(
+        body, skin.template + skin.shapedirs @ betas, weights=weights, joints=joints, betas=betas
+    )
+
+
+def joint_points(
+    body: BodyModel, which: tuple[int, ...], *, joints: tuple[int, ...], betas: Tensor
+) -> CarriedPoints:
+    """The joints `which` themselves as points, for `betas` `(10)` and the free joints."""
+    weights = torch.eye(len(body.parents))[list(which)]
+    rest = body.rest_joints(betas)[list(which)]
+    return carried_points(body, rest, weights=weights, joints=joints, betas=betas)
+
+
+def carried_points(
+    body: BodyModel, rest_points: Tensor, *, weights: Tensor, joints: tuple[int, ...], betas: Tensor
+) -> CarriedPoints:
+    """Any points `(L, 3)` of the rest pose that move with the joints by `weights` `(L, 55)`."""
     rest = body.rest_joints(betas)
-    which, joint = (skin.weights > 1e-4).nonzero(as_tuple=True)
-    weight = skin.weights[which, joint]
-    gather = torch.zeros(len(template), len(which)).index_put(
+    which, joint = weights.nonzero(as_tuple=True)
+    weight = weights[which, joint]
+    gather = torch.zeros(len(rest_points), len(which)).index_put(
         (which, torch.arange(len(which))), weight
     )
     gather = gather / gather.sum(-1, keepdim=True)
     under = _ancestry(body.parents)[joint][:, list(joints)]
     below = gather[:, None, :] * under.T[None].to(gather.dtype)
-    return Landmarks(
+    return CarriedPoints(
         body=body,
         joints=joints,
         betas=betas,
         rest=rest,
         pair_joint=joint,
-        pair_offset=template[which] - rest[joint],
+        pair_offset=rest_points[which] - rest[joint],
         gather=gather,
         below=below.reshape(-1, len(which)),
         mass=below.sum(-1),
@@ -76,16 +94,16 @@ def _ancestry(parents: tuple[int, ...]) -> Tensor:
     return table
 
 
-def positions(marks: Landmarks, rotations: Tensor, pelvis: Tensor) -> Tensor:
-    """Landmarks `(T, L, 3)` for local `rotations` `(T, 55, 3, 3)` and pelvis places `(T, 3)`."""
+def positions(marks: CarriedPoints, rotations: Tensor, pelvis: Tensor) -> Tensor:
+    """Points `(T, L, 3)` for local `rotations` `(T, 55, 3, 3)` and pelvis places `(T, 3)`."""
     places, _, _ = _places(marks, rotations, pelvis)
     return _mixed(marks.gather, places)
 
 
 def positions_and_jacobian(
-    marks: Landmarks, rotations: Tensor, pelvis: Tensor
+    marks: CarriedPoints, rotations: Tensor, pelvis: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Landmarks `(T, L, 3)` and their derivative `(T, L, 3, K, 3)`.
+    """Points `(T, L, 3)` and their derivative `(T, L, 3, K, 3)`.
 
     The derivative is by a small rotation of each free joint, given in its parent's axes (the
     camera's for the root), applied before the joint's present local rotation.
@@ -120,23 +138,25 @@ def _crossed(axes: Tensor, lever: Tensor) -> Tensor:
 
 
 def shape_derivative(
-    marks: Landmarks, landmark_set: str, *, rotations: Tensor, pelvis: Tensor
+    marks: CarriedPoints, landmark_set: str, *, rotations: Tensor, pelvis: Tensor
 ) -> Tensor:
     """Derivative `(T, L, 3, 10)` of the landmarks by betas, the pelvis joint held in place.
 
-    Landmarks are linear in betas for a fixed pose, so unit differences are exact.
+    Points are linear in betas for a fixed pose, so unit differences are exact.
     """
     base = positions(marks, rotations, pelvis)
     columns = []
     for unit in torch.eye(len(marks.betas)):
-        other = landmarks_of(
+        other = landmark_points(
             marks.body, landmark_set, joints=marks.joints, betas=marks.betas + unit
         )
         columns.append(positions(other, rotations, pelvis) - base)
     return torch.stack(columns, -1)
 
 
-def _places(marks: Landmarks, rotations: Tensor, pelvis: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _places(
+    marks: CarriedPoints, rotations: Tensor, pelvis: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Pair places `(T, P, 3)`, joint positions `(T, 55, 3)` and rotations `(T, 55, 3, 3)`."""
     centres, turned = marks.body.frames(rotations, betas=marks.betas, transl=pelvis - marks.rest[0])
     swung = (turned[:, marks.pair_joint] @ marks.pair_offset[..., None])[..., 0]

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from humanmotion.body import BodyModel
-from humanmotion.recovery.kinematic_jacobian import (
-    landmarks_of,
+from humanmotion.body.carried_points import (
+    landmark_points,
     positions,
     positions_and_jacobian,
     shape_derivative,
@@ -26,7 +26,7 @@ def _pose(frames: int = 3) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("name", ["mediapipe_33", "hand21_left", "hand21_right", "face"])
 def test_positions_equal_the_bodys_landmarks(name: str) -> None:
     rotations, pelvis, betas = _pose()
-    marks = landmarks_of(BODY, name, joints=(0, 1), betas=betas)
+    marks = landmark_points(BODY, name, joints=(0, 1), betas=betas)
     slow = BODY.landmarks(name, rotations, betas=betas, transl=pelvis - marks.rest[0])
     assert torch.allclose(positions(marks, rotations, pelvis), slow, atol=2e-4)
 
@@ -37,7 +37,7 @@ def test_positions_equal_the_bodys_landmarks(name: str) -> None:
 )
 def test_jacobian_equals_automatic_differentiation(name: str, joints: tuple[int, ...]) -> None:
     rotations, pelvis, betas = _pose()
-    marks = landmarks_of(BODY, name, joints=joints, betas=betas)
+    marks = landmark_points(BODY, name, joints=joints, betas=betas)
     _, fast = positions_and_jacobian(marks, rotations, pelvis)
 
     def moved(step: torch.Tensor) -> torch.Tensor:
@@ -52,9 +52,9 @@ def test_jacobian_equals_automatic_differentiation(name: str, joints: tuple[int,
 
 def test_shape_derivative_predicts_another_shape_exactly() -> None:
     rotations, pelvis, betas = _pose()
-    marks = landmarks_of(BODY, "mediapipe_33", joints=(0,), betas=betas)
+    marks = landmark_points(BODY, "mediapipe_33", joints=(0,), betas=betas)
     slope = shape_derivative(marks, "mediapipe_33", rotations=rotations, pelvis=pelvis)
     other = torch.randn(10)
-    there = landmarks_of(BODY, "mediapipe_33", joints=(0,), betas=betas + other)
+    there = landmark_points(BODY, "mediapipe_33", joints=(0,), betas=betas + other)
     linear = positions(marks, rotations, pelvis) + slope @ other
     assert torch.allclose(linear, positions(there, rotations, pelvis), atol=2e-4)

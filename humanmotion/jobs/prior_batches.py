@@ -1,0 +1,176 @@
+"""Batches of poses and windows that the prior's networks are trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from humanmotion.jobs.prior_data import PoseSet, distinct, read_poses, windows
+from humanmotion.prior.model import WINDOW, Kind
+from humanmotion.prior.space import (
+    EXPRESSION_TOKEN,
+    JAW,
+    LEFT_HAND,
+    RIGHT_HAND,
+    PoseSpace,
+)
+from humanmotion.prior.synthetic import sample_faces, sample_hands
+from humanmotion.rotations import rotvec_to_matrix
+
+SYNTHETIC = 40_000
+"""Made-up hands and faces that are drawn from."""
+FILL_SHARE = 0.5
+"""Of the poses without fingers or a face, so many are given made-up ones, by chance."""
+THIN = 8
+"""One frame in so many decides what the means and spreads are."""
+STRIDE = 5
+"""Frames between the starts of training windows."""
+_FLIP = torch.tensor((1.0, -1.0, -1.0))
+
+
+class Batches(Protocol):
+    """What a network is trained on."""
+
+    def draw(self, count: int, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """States `(count, ..., 172)` and recorded tokens `(count, ..., 55)`."""
+
+
+@dataclass(frozen=True)
+class MadeUp:
+    """Hands and faces from the anatomical sampler, as state numbers."""
+
+    left: Tensor
+    """`(M, 45)`."""
+    right: Tensor
+    """`(M, 45)`."""
+    face: Tensor
+    """Jaw and expression `(M, 13)`."""
+
+    def fill(self, state: Tensor, recorded: Tensor, *, generator: torch.Generator) -> None:
+        """Put made-up hands and faces where there are none, in place; windows hold one each.
+
+        `state` `(B, T, 172)`, `recorded` `(B, T, 55)`.
+        """
+        jaw = slice(3 * JAW.start, 3 * JAW.stop)
+        for values, token in ((self.left, LEFT_HAND), (self.right, RIGHT_HAND)):
+            chosen = _lacking(recorded[:, :, token], generator)
+            rows = torch.randint(len(values), (int(chosen.sum()),), generator=generator)
+            state[chosen, :, 3 * token.start : 3 * token.stop] = values[rows][:, None]
+            recorded[chosen, :, token] = True
+        chosen = _lacking(recorded[:, :, JAW], generator)
+        rows = torch.randint(len(self.face), (int(chosen.sum()),), generator=generator)
+        state[chosen, :, jaw] = self.face[rows][:, None, :3]
+        state[chosen, :, 3 * EXPRESSION_TOKEN :] = self.face[rows][:, None, 3:]
+        recorded[chosen, :, JAW] = True
+        recorded[chosen, :, EXPRESSION_TOKEN] = True
+
+
+def _lacking(recorded: Tensor, generator: torch.Generator) -> Tensor:
+    """Samples `(B)` in which nothing of this part is recorded, a share of them by chance."""
+    return ~recorded.any(-1).any(-1) & (torch.rand(len(recorded), generator=generator) < FILL_SHARE)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Training poses and their mirror images in the prior's numbers."""
+
+    space: PoseSpace
+    state: Tensor
+    """`(2 N, 172)`."""
+    recorded: Tensor
+    """`(2 N, 55)` bool."""
+    rows: Tensor
+    """Distinct poses `(R)`."""
+    starts: Tensor
+    """Windows of frames `(W, 60)`."""
+    made_up: MadeUp
+
+    def batches(self, kind: Kind) -> Batches:
+        """Single poses, or windows."""
+        return _Draw(self, self.rows[:, None] if kind == "pose" else self.starts, kind)
+
+
+@dataclass(frozen=True)
+class _Draw:
+    corpus: Corpus
+    index: Tensor
+    kind: Kind
+
+    def draw(self, count: int, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """As `Batches`."""
+        rows = self.index[torch.randint(len(self.index), (count,), generator=generator)]
+        mirrored = torch.rand(count, 1, generator=generator) < 0.5
+        rows = rows + mirrored * (len(self.corpus.state) // 2)
+        if self.kind == "motion":
+            backwards = torch.rand(count, 1, generator=generator) < 0.2
+            rows = torch.where(backwards, rows.flip(-1), rows)
+        state, recorded = self.corpus.state[rows], self.corpus.recorded[rows]
+        self.corpus.made_up.fill(state, recorded, generator=generator)
+        return (state, recorded) if self.kind == "motion" else (state[:, 0], recorded[:, 0])
+
+
+def read_corpus(
+    data: str | Path, *, split: str, seed: int, space: PoseSpace | None = None
+) -> Corpus:
+    """The corpus of one split; without a `space` one is fitted to it."""
+    poses = read_poses(data, split=split)
+    generator = torch.Generator().manual_seed(seed)
+    hands = sample_hands(SYNTHETIC, generator=generator)
+    expression, jaw = sample_faces(SYNTHETIC, generator=generator)
+    both = (poses, poses.mirrored())
+    if space is None:
+        thinned = poses[torch.arange(0, len(poses), THIN)]
+        space = _fitted((thinned, thinned.mirrored()), hands, expression, jaw)
+    states = [space.to_state(_with_root(p.rotations), p.expression) for p in both]
+    return Corpus(
+        space=space,
+        state=torch.cat(states),
+        recorded=torch.cat([p.recorded for p in both]),
+        rows=distinct(poses),
+        starts=windows(poses, frames=WINDOW, stride=STRIDE),
+        made_up=_made_up(space, hands, expression, jaw),
+    )
+
+
+def _with_root(joints: Tensor) -> Tensor:
+    return torch.cat((torch.eye(3).expand(len(joints), 1, 3, 3), joints), 1)
+
+
+def _fitted(
+    both: tuple[PoseSet, PoseSet], hands: Tensor, expression: Tensor, jaw: Tensor
+) -> PoseSpace:
+    """The space of the recorded poses and about as many made-up hands and faces."""
+    count = min(len(hands), len(both[0]))
+    hands, expression, jaw = hands[:count], expression[:count], jaw[:count]
+    rotvec = torch.zeros(count, EXPRESSION_TOKEN, 3)
+    weights = torch.zeros(count, EXPRESSION_TOKEN + 1)
+    rotvec[:, LEFT_HAND], rotvec[:, RIGHT_HAND] = hands, hands * _FLIP
+    rotvec[:, JAW] = jaw[:, None]
+    weights[:, LEFT_HAND] = weights[:, RIGHT_HAND] = 1.0
+    weights[:, JAW] = 1.0
+    weights[:, EXPRESSION_TOKEN] = 1.0
+    return PoseSpace.fit(
+        torch.cat([*(p.rotations for p in both), rotvec_to_matrix(rotvec)]),
+        torch.cat([*(p.expression for p in both), expression]),
+        weights=torch.cat([*(p.recorded.float() for p in both), weights]),
+    )
+
+
+def _made_up(space: PoseSpace, hands: Tensor, expression: Tensor, jaw: Tensor) -> MadeUp:
+    rotvec = torch.zeros(len(hands), EXPRESSION_TOKEN, 3)
+    rotvec[:, LEFT_HAND], rotvec[:, RIGHT_HAND] = hands, hands * _FLIP
+    rotvec[:, JAW] = jaw[:, None]
+    state = space.to_state(_with_root(rotvec_to_matrix(rotvec)), expression)
+    jaw_and_face = (
+        state[:, 3 * JAW.start : 3 * JAW.stop],
+        state[:, 3 * EXPRESSION_TOKEN :],
+    )
+    return MadeUp(
+        left=state[:, 3 * LEFT_HAND.start : 3 * LEFT_HAND.stop],
+        right=state[:, 3 * RIGHT_HAND.start : 3 * RIGHT_HAND.stop],
+        face=torch.cat(jaw_and_face, -1),
+    )

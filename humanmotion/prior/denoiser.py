@@ -1,0 +1,110 @@
+"""The networks of our prior: a pose, or a window of poses, with a noise level of its own per joint.
+
+A joint that is not there (a source without fingers, a hidden arm) has an infinite level: the network
+sees nothing of it and says what it would be. A known joint has level zero. So prior, completion,
+denoising and training on part-only data are one thing. The target is the clean pose, which stays
+informative at every level.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from humanmotion.diffusion.preconditioning import scalings
+from humanmotion.prior.space import SIZE, TOKENS, spread_tokens
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    """Sizes of a denoiser."""
+
+    width: int = 384
+    """Numbers carried from block to block."""
+    hidden: int = 768
+    """Numbers within a block."""
+    blocks: int = 4
+    heads: int = 0
+    """Attention heads over frames; 0 is a prior of single poses."""
+    dropout: float = 0.05
+
+
+class Denoiser(nn.Module):
+    """Expected clean poses of noisy ones."""
+
+    def __init__(self, config: DenoiserConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.enter = nn.Linear(SIZE + TOKENS, config.width)
+        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.blocks))
+        self.norm = nn.LayerNorm(config.width)
+        self.leave = nn.Linear(config.width, SIZE)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+
+    def forward(self, state: Tensor, rho: Tensor) -> Tensor:
+        """Clean states `(..., T, 172)` of noisy ones at levels `rho` `(..., T, 55)`.
+
+        The last but one dimension is time where the network has heads, any batch where not. What
+        `state` holds where `rho` is infinite does not matter.
+        """
+        scale = scalings(rho)
+        # Nothing times whatever stands there: NaN must not leak out of a missing joint.
+        seen = torch.where(spread_tokens(torch.isinf(rho)), torch.zeros_like(state), state)
+        x = self.enter(torch.cat((spread_tokens(scale.input) * seen, scale.clock), -1))
+        for block in self.blocks:
+            x = block(x)
+        guess = self.leave(self.norm(x))
+        return spread_tokens(scale.skip) * seen + spread_tokens(scale.out) * guess
+
+
+class _Block(nn.Module):
+    """Attention over time where there are heads, then two layers on each pose."""
+
+    def __init__(self, config: DenoiserConfig) -> None:
+        super().__init__()
+        self.mix = _TimeMixing(config) if config.heads else None
+        self.norm = nn.LayerNorm(config.width)
+        self.grow = nn.Linear(config.width, config.hidden)
+        self.shrink = nn.Linear(config.hidden, config.width)
+        self.dropout = config.dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.mix is not None:
+            x = x + self.mix(x)
+        inner = functional.silu(self.grow(self.norm(x)))
+        return x + self.shrink(functional.dropout(inner, self.dropout, self.training))
+
+
+class _TimeMixing(nn.Module):
+    """Self-attention over frames with rotary positions (Su et al. 2021, RoFormer, section 3.2)."""
+
+    def __init__(self, config: DenoiserConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.norm = nn.LayerNorm(config.width)
+        self.ask = nn.Linear(config.width, 3 * config.width)
+        self.answer = nn.Linear(config.width, config.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.ask(self.norm(x)).unflatten(-1, (3, self.heads, -1)).unbind(-3)
+        turn = _turns(x.shape[-2], q.shape[-1], x)
+        q, k, v = (part.transpose(-2, -3) for part in (_turned(q, turn), _turned(k, turn), v))
+        mixed = functional.scaled_dot_product_attention(q, k, v)
+        return self.answer(mixed.transpose(-2, -3).flatten(-2))
+
+
+def _turns(frames: int, size: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine and sine `(T, 1, size / 2)` of each frame's place."""
+    speed = 100.0 ** -(torch.arange(size // 2, device=like.device) / (size // 2))
+    angle = torch.arange(frames, device=like.device)[:, None, None] * speed
+    return angle.cos().to(like.dtype), angle.sin().to(like.dtype)
+
+
+def _turned(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+    cos, sin = turn
+    a, b = x.chunk(2, -1)
+    return torch.cat((a * cos - b * sin, a * sin + b * cos), -1)

@@ -1,0 +1,131 @@
+"""PosePrior: the shipped prior of body, hands and face, of single poses and of movement.
+
+`expect` is what the solvers use; `regulariser` is the same as a loss for other people's fitters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from humanmotion.errors import FileFormatError, UsageError
+from humanmotion.prior.denoiser import Denoiser, DenoiserConfig
+from humanmotion.prior.space import SIZE, TOKENS, PoseSpace, spread_tokens
+
+Kind = Literal["pose", "motion"]
+KINDS: tuple[Kind, ...] = ("pose", "motion")
+LEVELS = 24
+"""Noise levels at which the networks' errors are known."""
+LEAST_LEVEL, MOST_LEVEL = 0.02, 20.0
+WINDOW = 60
+"""Frames at 30 fps that the motion network saw in training."""
+
+
+def table_levels() -> Tensor:
+    """The noise levels of the error tables `(24)`, rising."""
+    ends = torch.tensor((LEAST_LEVEL, MOST_LEVEL)).log()
+    return torch.linspace(float(ends[0]), float(ends[1]), LEVELS).exp()
+
+
+@dataclass(frozen=True, eq=False)
+class PosePrior:
+    """Denoisers of poses and of windows of poses, and how far they err."""
+
+    space: PoseSpace
+    networks: Mapping[Kind, Denoiser]
+    errors: Mapping[Kind, Tensor]
+    """Root mean square error of each number at each of `table_levels` `(24, 172)`, on val poses."""
+
+    def denoise(self, state: Tensor, rho: Tensor, *, kind: Kind = "pose") -> Tensor:
+        """Expected clean states `(..., T, 172)` of noisy ones at levels `rho` `(..., T, 55)`.
+
+        For `motion`, T are frames at 30 fps; longer ones are taken in overlapping windows.
+        """
+        network = self.networks[kind]
+        rho = rho.expand(*state.shape[:-1], TOKENS)
+        frames = state.shape[-2] if state.ndim > 1 else 1
+        with torch.no_grad():
+            if kind == "pose" or frames <= WINDOW:
+                return network(state, rho)
+            return _in_windows(network, state, rho)
+
+    def sigma(self, level: float, *, kind: Kind = "pose") -> Tensor:
+        """Standard deviation `(172)` of `denoise`'s answers when everything is at one level."""
+        table = self.errors[kind]
+        low, high = torch.tensor((LEAST_LEVEL, MOST_LEVEL)).log().tolist()
+        at = (torch.tensor(level).log().item() - low) / (high - low) * (LEVELS - 1)
+        at = min(max(at, 0.0), LEVELS - 1.0)
+        first = min(int(at), LEVELS - 2)
+        error = torch.lerp(table[first], table[first + 1], at - first)
+        # Below the table's end the error falls with the level itself.
+        return error * min(1.0, level / LEAST_LEVEL)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything as named tensors, weights in bfloat16."""
+        out = {"space/mean": self.space.mean, "space/spread": self.space.spread}
+        for kind in self.networks:
+            out[f"errors/{kind}"] = self.errors[kind]
+            for name, value in self.networks[kind].state_dict().items():
+                out[f"{kind}/{name}"] = value.to(torch.bfloat16)
+        return {name: value.contiguous() for name, value in out.items()}
+
+    def config(self) -> dict[str, Any]:
+        """Sizes of the networks, as JSON."""
+        return {kind: asdict(network.config) for kind, network in self.networks.items()}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> PosePrior:
+        """The prior of `tensors()` and `config()`; raises FileFormatError when they do not fit."""
+        try:
+            networks = {kind: Denoiser(DenoiserConfig(**config[kind])) for kind in config}
+            for kind, network in networks.items():
+                prefix = f"{kind}/"
+                own = {k.removeprefix(prefix): v.float() for k, v in tensors.items()
+                       if k.startswith(prefix)}  # fmt: skip
+                network.load_state_dict(own)
+                network.eval().requires_grad_(False)
+            errors = {kind: tensors[f"errors/{kind}"].float() for kind in config}
+            space = PoseSpace(tensors["space/mean"], tensors["space/spread"])
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise FileFormatError(
+                f"these weights are not a pose prior of this version: {error}".splitlines()[0]
+            ) from error
+        return cls(space, networks, errors)  # type: ignore[arg-type]
+
+
+def levels(level: float | Tensor, *, known: Tensor | None = None) -> Tensor:
+    """One level for all tokens `(55)`, zero for the `known` ones `(55)` bool."""
+    rho = torch.full((TOKENS,), float(level))
+    return rho if known is None else torch.where(known, torch.zeros_like(rho), rho)
+
+
+def _in_windows(network: Denoiser, state: Tensor, rho: Tensor) -> Tensor:
+    """Overlapping windows, blended by a weight that falls to their ends."""
+    frames, step = state.shape[-2], WINDOW // 2
+    starts = [*range(0, frames - WINDOW, step), frames - WINDOW]
+    ramp = 1 - (torch.arange(WINDOW) - (WINDOW - 1) / 2).abs() / (WINDOW / 2)
+    total, weight = torch.zeros_like(state), torch.zeros(frames)
+    for start in starts:
+        part = slice(start, start + WINDOW)
+        total[..., part, :] += network(state[..., part, :], rho[..., part, :]) * ramp[:, None]
+        weight[part] += ramp
+    return total / weight[:, None]
+
+
+def check_state(state: Tensor) -> None:
+    """Raise UsageError unless this is `(..., 172)` and finite."""
+    if state.shape[-1:] != (SIZE,):
+        raise UsageError(f"state has shape {tuple(state.shape)}, expected (..., {SIZE})")
+    if not bool(torch.isfinite(state).all()):
+        raise UsageError(
+            "state holds values that are not finite; give missing joints a level of inf"
+        )
+
+
+def level_numbers(rho: Tensor) -> Tensor:
+    """Levels per token `(..., 55)` as levels per number `(..., 172)`."""
+    return spread_tokens(rho)
