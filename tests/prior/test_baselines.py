@@ -12,6 +12,15 @@ from humanmotion.prior.baselines import Gaussian, MeanPose, NoPrior
 SIZE = 63
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Small networks wait for their threads many times as long as they compute on busy cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def draws(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.double)
 
