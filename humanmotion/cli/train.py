@@ -1,0 +1,36 @@
+"""`humanmotion train prior`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from humanmotion.cli.output import emit
+from humanmotion.cli.progress import StageProgress
+
+train = typer.Typer(help="Train what is shipped, on your data.")
+
+
+@train.command()
+def prior(
+    *,
+    data: Annotated[
+        Path, typer.Option(envvar="HUMANMOTION_DATA", help="Data folder, one sub-folder per set.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for checkpoints and weights.")
+    ],
+    config: Annotated[Path | None, typer.Option(help="TOML file; the shipped one if none.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "cpu",
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+) -> None:
+    """Train the pose prior; run again, it goes on where it was."""
+    from humanmotion.jobs.train_prior import CONFIG, train_prior
+
+    with StageProgress(quiet=quiet) as progress:
+        path = train_prior(
+            data, output=output, config=config or CONFIG, device=device, progress=progress
+        )
+    emit(str(path))

@@ -1,0 +1,198 @@
+"""`humanmotion fit`: motion or joint files in, the most plausible bodies out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from humanmotion.body import BodyModel
+from humanmotion.body.carried_points import joint_points
+from humanmotion.errors import UsageError
+from humanmotion.files import asset, read_json, read_tensors, write_npz
+from humanmotion.io.convert import read_any
+from humanmotion.io.joint_track import JointTrack, joint_track
+from humanmotion.io.joints_csv import read_joints_csv
+from humanmotion.io.npz import write_motion
+from humanmotion.io.trc import read_trc
+from humanmotion.motion import Motion
+from humanmotion.prior.fitting import Fit, fit_places
+from humanmotion.prior.model import PosePrior
+from humanmotion.prior.sampling import complete, sample
+from humanmotion.prior.scoring import score
+from humanmotion.prior.space import EXPRESSION_TOKEN, TOKEN_NAMES, token_mask
+from humanmotion.rotations import matrix_to_rotvec
+
+WEIGHTS = "prior/prior.safetensors"
+FPS = 30.0
+"""Frame rate that the prior of movement knows."""
+SOLVED_JOINTS = tuple(range(22))
+
+
+def load_prior(weights: str | Path | None = None) -> PosePrior:
+    """The shipped prior, or one that `train prior` wrote; its `.json` lies beside the weights."""
+    path = asset(WEIGHTS) if weights is None else Path(weights)
+    return PosePrior.from_tensors(read_tensors(path), read_json(path.with_suffix(".json")))
+
+
+def denoise_file(
+    source: str | Path,
+    *,
+    output: str | Path,
+    sigma_mm: float | None = None,
+    hypotheses: int = 4,
+    weights: str | Path | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> list[Path]:
+    """The likeliest motion behind noisy joints; returns the motion's and the uncertainty's path.
+
+    `source` is a motion file, whose joints are taken as observed, or joint positions (`.csv`,
+    `.trc`) named as SMPL-X's joints, any three or more of them. Without `sigma_mm` the noise is
+    measured. Raises UsageError for a source that names no joint of the body.
+    """
+    body = BodyModel.load()
+    track = _observed(Path(source), body)
+    which = [body.joint_names.index(n) for n in track.names if n in body.joint_names[:22]]
+    if len(which) < 3:
+        raise UsageError(
+            f"{source} names {len(which)} of the 22 body joints of SMPL-X; give at least 3, for "
+            "example pelvis, left_wrist, right_wrist"
+        )
+    columns = [track.names.index(body.joint_names[j]) for j in which]
+    times, xyz = _at_prior_rate(track, columns)
+    points = joint_points(body, tuple(which), joints=SOLVED_JOINTS, betas=torch.zeros(10))
+    fit = fit_places(
+        load_prior(weights), points, xyz,
+        sigma=None if sigma_mm is None else sigma_mm / 1000, hypotheses=hypotheses, seed=seed,
+    )  # fmt: skip
+    notes = [f"noise of the joints: {1000 * fit.sigma:.0f} mm"]
+    motion = _motion(fit.rotations, fit.place, body, notes=notes, times=times)
+    return _written(Path(output), motion, fit.joint_std(body), times, overwrite=overwrite)
+
+
+def complete_file(
+    source: str | Path,
+    *,
+    output: str | Path,
+    hide: Sequence[str],
+    hypotheses: int = 1,
+    weights: str | Path | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> list[Path]:
+    """The hidden joints of a motion drawn anew, `hypotheses` times; the others stay as they are."""
+    body, prior = BodyModel.load(), load_prior(weights)
+    motion = read_any(source, body=body).resample(FPS)
+    known = ~token_mask(*hide) & _present(motion)
+    state = prior.space.to_state(motion.rotations, motion.expression)
+    found = complete(prior, state, known, hypotheses=hypotheses, seed=seed, kind="motion")
+    paths = []
+    for number, one in enumerate(found):
+        path = Path(output)
+        path = path if hypotheses == 1 else path.with_stem(f"{path.stem}_{number + 1}")
+        turned = prior.space.to_rotations(one, motion.rotations[:, 0])
+        moved = replace(
+            motion.with_rotations(turned),
+            expression=prior.space.to_expression(one),
+            joints_present=torch.ones_like(motion.joints_present),
+        )
+        write_motion(path, moved, overwrite=overwrite)
+        paths.append(path)
+    return paths
+
+
+def sample_file(
+    output: str | Path,
+    *,
+    count: int = 1,
+    seconds: float = 2.0,
+    weights: str | Path | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> Path:
+    """Movements drawn from the prior, one after another in one motion file, facing the viewer."""
+    body, prior = BodyModel.load(), load_prior(weights)
+    frames = max(1, round(seconds * FPS))
+    states = sample(prior, count, seed=seed, kind="motion", frames=frames).flatten(0, 1)
+    upright = torch.tensor(((1.0, 0, 0), (0, 0, -1), (0, 1, 0)))
+    rotations = prior.space.to_rotations(states, upright.expand(len(states), 3, 3))
+    joints = body.joints(rotations)
+    lowest = (joints[:, [10, 11], 2] - body.sole_offset()).amin(-1)
+    place = joints[:, 0] - lowest[:, None] * torch.tensor((0.0, 0.0, 1.0))
+    motion = _motion(rotations, place, body, expression=prior.space.to_expression(states))
+    path = Path(output)
+    write_motion(path, motion, overwrite=overwrite)
+    return path
+
+
+def score_file(source: str | Path, *, weights: str | Path | None = None) -> dict[str, float]:
+    """How implausible a motion is: the mean, and each joint's; about 1 is what real motion shows."""
+    body, prior = BodyModel.load(), load_prior(weights)
+    motion = read_any(source, body=body)
+    here = _present(motion)
+    state = prior.space.to_state(motion.rotations, motion.expression)
+    found = score(prior, state[:, None])[:, 0].mean(0)
+    rows = {n: float(v) for n, v, p in zip(TOKEN_NAMES, found, here, strict=True) if p}
+    return {"mean": sum(rows.values()) / max(len(rows), 1), **rows}
+
+
+def _present(motion: Motion) -> Tensor:
+    """Tokens `(55)` that the motion's source carries."""
+    here = torch.zeros(EXPRESSION_TOKEN + 1, dtype=torch.bool)
+    here[:EXPRESSION_TOKEN] = motion.joints_present[1:]
+    here[EXPRESSION_TOKEN] = bool((motion.expression != 0).any())
+    return here
+
+
+def _observed(source: Path, body: BodyModel) -> JointTrack:
+    readers = {".csv": read_joints_csv, ".trc": read_trc}
+    if source.suffix.lower() in readers:
+        return readers[source.suffix.lower()](source)
+    return joint_track(read_any(source, body=body), body)
+
+
+def _at_prior_rate(track: JointTrack, columns: list[int]) -> tuple[Tensor, Tensor]:
+    """Times `(T)` at 30 fps and the chosen joints there, linearly between the frames."""
+    xyz = track.positions[:, columns].float()
+    if len(track.times) < 2:
+        return track.times, xyz
+    count = int((track.times[-1] - track.times[0]) * FPS + 1e-6) + 1
+    times = track.times[0] + torch.arange(count, dtype=torch.float64) / FPS
+    low = (torch.searchsorted(track.times, times, right=True) - 1).clamp(0, len(track.times) - 2)
+    share = (times - track.times[low]) / (track.times[low + 1] - track.times[low])
+    return times, torch.lerp(xyz[low], xyz[low + 1], share.float()[:, None, None])
+
+
+def _motion(
+    rotations: Tensor,
+    place: Tensor,
+    body: BodyModel,
+    *,
+    expression: Tensor | None = None,
+    notes: Sequence[str] = (),
+    times: Tensor | None = None,
+) -> Motion:
+    return Motion.create(
+        matrix_to_rotvec(rotations),
+        place - body.rest_joints()[0],
+        fps=FPS,
+        expression=expression,
+        times=times,
+        body_id=body.body_id,
+        body_sha256=body.sha256,
+        meta={"notes": list(notes)},
+    )
+
+
+def _written(
+    path: Path, motion: Motion, std: Tensor, times: Tensor, *, overwrite: bool
+) -> list[Path]:
+    beside = path.with_name(f"{path.stem}_std.npz")
+    write_motion(path, motion, overwrite=overwrite)
+    write_npz(beside, {"joint_std_metres": std.numpy(), "times": times.numpy()},
+              overwrite=overwrite)  # fmt: skip
+    return [path, beside]

@@ -1,0 +1,173 @@
+"""Bodies fitted to points in space or in pictures: denoising, inverse kinematics, keypoints.
+
+One routine for all: the posterior of `solver`, several draws of it, their mean and their spread. What
+differs is which points were seen, and how well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from humanmotion.body import BodyModel
+from humanmotion.body.carried_points import CarriedPoints
+from humanmotion.errors import UsageError
+from humanmotion.metrics.pose import procrustes
+from humanmotion.prior.model import Kind, PosePrior
+from humanmotion.prior.problem import Chain, Observation, Places, Poses
+from humanmotion.prior.solver import Settings, solve
+from humanmotion.prior.space import SIZE, TOKENS
+
+HYPOTHESES = 4
+FIRST_SIGMA = 0.03
+"""Metres: what the noise of points is taken for until it has been measured."""
+SIGMA_RANGE = (0.002, 0.3)
+SIGMA_ROUNDS = 2
+
+
+@dataclass(frozen=True)
+class Fit:
+    """`K` draws of the posterior of `T` poses."""
+
+    prior: PosePrior
+    states: Tensor
+    """`(K, T, 172)`."""
+    roots: Tensor
+    """`(K, T, 3, 3)`."""
+    places: Tensor
+    """Pelvis `(K, T, 3)`."""
+    sigma: float
+    """Noise of the observations, given or measured: metres, or pixels."""
+
+    @property
+    def state(self) -> Tensor:
+        """Mean of the draws `(T, 172)`."""
+        return self.states.mean(0)
+
+    @property
+    def rotations(self) -> Tensor:
+        """Local rotations `(T, 55, 3, 3)` of the mean."""
+        u, _, vh = torch.linalg.svd(self.roots.mean(0))
+        sign = torch.ones_like(u[..., 0])
+        sign[..., -1] = torch.linalg.det(u @ vh)
+        return self.prior.space.to_rotations(self.state, (u * sign[..., None, :]) @ vh)
+
+    @property
+    def place(self) -> Tensor:
+        """Mean pelvis `(T, 3)`."""
+        return self.places.mean(0)
+
+    def joint_std(self, body: BodyModel, betas: Tensor | None = None) -> Tensor:
+        """Standard deviation `(T, 55)` of each joint's place over the draws, metres."""
+        turned = self.prior.space.to_rotations(self.states, self.roots)
+        joints = body.joints(turned, betas=betas)
+        joints = joints - joints[..., :1, :] + self.places[..., None, :]
+        return joints.var(0, unbiased=len(joints) > 1).sum(-1).sqrt()
+
+
+def fit_places(
+    prior: PosePrior,
+    points: CarriedPoints,
+    xyz: Tensor,
+    *,
+    sigma: Tensor | float | None = None,
+    root: Tensor | None = None,
+    place: Tensor | None = None,
+    kind: Kind = "motion",
+    hypotheses: int = HYPOTHESES,
+    settings: Settings | None = None,
+    seed: int = 0,
+) -> Fit:
+    """Poses whose `points` are where they were seen, `xyz` `(T, L, 3)` metres; NaN where not seen.
+
+    `sigma` in metres, one value or `(T, L)`; None measures it. `root` `(T, 3, 3)` and `place`
+    `(T, 3)` where they are known. Frames are at 30 fps for `motion`. Raises UsageError when fewer
+    than three points are seen in every frame.
+    """
+    seen = torch.isfinite(xyz).all(-1)
+    if int(seen.sum(-1).amax()) < 3:
+        raise UsageError("fewer than three points are seen in every frame; give at least three")
+    target = torch.where(seen[..., None], xyz, torch.zeros(()))
+    settings = _known(settings or Settings(), root, place)
+    chain = Chain(points, prior.space)
+    first = _first(chain, target, seen, root=root, place=place)
+    level = FIRST_SIGMA if sigma is None else sigma
+    for _ in range(SIGMA_ROUNDS if sigma is None else 0):
+        wide = torch.where(seen, torch.as_tensor(level).float(), torch.inf)
+        draw = _draws(prior, chain, [Places(target, wide)], first, kind=kind, hypotheses=1,
+                      settings=settings, seed=seed)  # fmt: skip
+        level = _measured(chain, draw, target, seen)
+    spread = torch.where(seen, torch.as_tensor(level).float(), torch.inf)
+    return _draws(prior, chain, [Places(target, spread)], first, kind=kind, hypotheses=hypotheses,
+                  settings=settings, seed=seed, sigma=float(torch.as_tensor(level).float().mean()))  # fmt: skip
+
+
+def _known(settings: Settings, root: Tensor | None, place: Tensor | None) -> Settings:
+    return replace(settings, root_known=root is not None, place_known=place is not None)
+
+
+def _first(
+    chain: Chain, target: Tensor, seen: Tensor, *, root: Tensor | None, place: Tensor | None
+) -> Poses:
+    """The mean pose, turned and moved onto what was seen of each frame."""
+    frames = len(target)
+    poses = Poses(torch.zeros(frames, SIZE), torch.eye(3).expand(frames, 3, 3).clone(),
+                  torch.zeros(frames, 3))  # fmt: skip
+    if root is not None and place is not None:
+        return Poses(poses.state, root, place)
+    points, _ = chain.linearise(poses)
+    weights = torch.where(seen, 1.0, 1e-6)
+    onto = procrustes(points, target, scale=False, weights=weights)
+    turned = onto.rotation if root is None else root
+    middle = (weights[..., None] * (target - points @ turned.mT)).sum(1) / weights.sum(1)[:, None]
+    return Poses(poses.state, turned, middle if place is None else place)
+
+
+def _draws(
+    prior: PosePrior,
+    chain: Chain,
+    observations: Sequence[Observation],
+    first: Poses,
+    *,
+    kind: Kind,
+    hypotheses: int,
+    settings: Settings,
+    seed: int,
+    sigma: float = 0.0,
+) -> Fit:
+    frames = len(first.state)
+    solved = torch.zeros(TOKENS, dtype=torch.bool)
+    solved[[j - 1 for j in chain.points.joints[1:]]] = True
+
+    def expect(state: Tensor, level: float) -> tuple[Tensor, Tensor]:
+        # What is not solved for is not known either: the prior is shown nothing of it.
+        levels = torch.where(solved, torch.tensor(level), torch.inf)
+        clean = prior.denoise(state.reshape(hypotheses, frames, SIZE), levels, kind=kind)
+        return clean.reshape(-1, SIZE), prior.sigma(level, kind=kind).expand(len(state), SIZE)
+
+    start = Poses(*(x.repeat(hypotheses, *[1] * (x.ndim - 1)) for x in
+                    (first.state, first.root, first.place)))  # fmt: skip
+    repeated = [_repeated(o, hypotheses) for o in observations]
+    generator = torch.Generator().manual_seed(seed)
+    found = solve(chain, repeated, expect, start=start, settings=settings, generator=generator)
+    lead = (hypotheses, frames)
+    return Fit(prior, found.state.reshape(*lead, SIZE), found.root.reshape(*lead, 3, 3),
+               found.place.reshape(*lead, 3), sigma)  # fmt: skip
+
+
+def _repeated(seen: Observation, times: int) -> Observation:
+    fields = {k: v.repeat(times, *[1] * (v.ndim - 1)) for k, v in vars(seen).items()}
+    return type(seen)(**fields)
+
+
+def _measured(chain: Chain, fit: Fit, target: Tensor, seen: Tensor) -> float:
+    """Noise of the points about a fit, from their median residual, metres."""
+    poses = Poses(fit.states[0], fit.roots[0], fit.places[0])
+    points, _ = chain.linearise(poses)
+    away = (points - target).abs()[seen]
+    # The median of a normal's absolute value is 0.6745 of its deviation.
+    found = float(away.median()) / 0.6745
+    return min(max(found, SIGMA_RANGE[0]), SIGMA_RANGE[1])

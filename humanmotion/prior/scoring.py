@@ -1,0 +1,53 @@
+"""How plausible a pose is, and the prior as a loss for other people's fitters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from humanmotion.prior.model import Kind, PosePrior
+from humanmotion.prior.space import EXPRESSION, EXPRESSION_TOKEN, TOKENS
+
+SCORED_AT = (0.1, 0.2, 0.4, 0.8)
+"""Noise levels at which a pose is looked at, in standard deviations of the data."""
+
+
+def score(prior: PosePrior, state: Tensor, *, kind: Kind = "pose") -> Tensor:
+    """How far each token of states `(..., T, 172)` is from where the prior wants it, `(..., T, 55)`.
+
+    In units of what real poses show: about 1 for those, 3 and more for what no body does. Each
+    token is judged by all others: the mean over SCORED_AT of |x - D(x)| over the expected error of D.
+    Nothing is drawn at random.
+    """
+    total = torch.zeros(*state.shape[:-1], TOKENS)
+    for level in SCORED_AT:
+        rho = torch.full((TOKENS,), level)
+        away = (state - prior.denoise(state, rho, kind=kind)) / prior.sigma(level, kind=kind)
+        total += _per_token(away**2).sqrt()
+    return total / len(SCORED_AT)
+
+
+def regulariser(prior: PosePrior, rho: float, *, kind: Kind = "pose") -> Callable[[Tensor], Tensor]:
+    """A loss on states `(..., T, 172)`: minus their log-density smoothed by `rho`, up to a constant.
+
+    `|x - D(x)|^2 / (2 rho^2)` with no gradient through D: at a Gaussian prior its gradient is
+    `(S + rho^2)^-1 (x - m)` exactly. Add it to a data term in units of its own noise; no weight is
+    needed. Poole et al. 2022 (DreamFusion), equation 3; Mardani et al. 2023 (RED-diff), equation 9.
+    """
+    levels = torch.full((TOKENS,), rho)
+
+    def loss(state: Tensor) -> Tensor:
+        wanted = prior.denoise(state.detach(), levels.to(state.device), kind=kind)
+        # The gradient of the square is twice the difference, hence the half.
+        return ((state - wanted) ** 2).sum() / (2 * rho**2)
+
+    return loss
+
+
+def _per_token(values: Tensor) -> Tensor:
+    """Means `(..., 55)` over the numbers `(..., 172)` of each token."""
+    joints = values[..., : 3 * EXPRESSION_TOKEN].unflatten(-1, (EXPRESSION_TOKEN, 3)).mean(-1)
+    face = values[..., -EXPRESSION:].mean(-1, keepdim=True)
+    return torch.cat((joints, face), -1)
