@@ -44,7 +44,7 @@ def run_demo(
     """
     folder = writable_folder(output)
     video = folder / "demo.mp4"
-    check_targets(folder, video=video, overwrite=overwrite)
+    check_targets(folder, video=video, overwrite=overwrite, more=("demo.mp4", "truth.npz"))
     body = BodyModel.load()
     clip = make_demo_clip(body, seconds=SECONDS, size=SIZE)
     film(clip, body, video, progress=lambda share: progress("film", share))

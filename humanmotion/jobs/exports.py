@@ -18,7 +18,7 @@ from humanmotion.io.gltf_body import skinning_residual
 from humanmotion.io.npz import write_motion
 from humanmotion.jobs.overlay import write_overlay
 from humanmotion.jobs.report import page_report, person_names, report_values
-from humanmotion.jobs.stages import StageRunner
+from humanmotion.jobs.stages import StageRunner, holds_stages
 from humanmotion.recovery.result import Reconstruction
 from humanmotion.viz.page import write_page
 
@@ -41,17 +41,21 @@ class ReconstructionFiles:
     report_json: Path
 
 
-def check_targets(folder: Path, *, video: Path, overwrite: bool) -> None:
+def check_targets(
+    folder: Path, *, video: Path, overwrite: bool, more: tuple[str, ...] = ()
+) -> None:
     """Raise OutputError when results, or files of their names, lie in the folder and must be kept.
 
-    What an interrupted run left beside its stage files may be replaced. Raises UsageError when the
-    `video` itself lies where a result goes.
+    What an interrupted run left beside its stage files may be replaced; `more` names further files
+    that will be written. Raises UsageError when the `video` itself lies where a result goes.
     """
-    targets = [*motion_paths(folder, 1), *(folder / name for name in NAMES)]
+    others = sorted(folder.glob("motion_p[0-9]*.npz"))
+    targets = [*motion_paths(folder, 1), *others, *(folder / name for name in NAMES)]
     if video.resolve() in [target.resolve() for target in targets]:
         raise UsageError(f"{video} would be overwritten by the results; name another folder")
     done = folder / "report.json"
-    ours = (folder / "stages").is_dir() and not done.exists()
+    ours = holds_stages(folder / "stages") and not done.exists()
+    targets += [folder / name for name in more]
     there = [target for target in (done, *targets) if target.exists()]
     if there and not (ours or overwrite):
         raise OutputError(
@@ -112,7 +116,7 @@ def motion_paths(folder: Path, people: int) -> list[Path]:
 
 
 def _remove_others(folder: Path, people: int) -> None:
-    """Motions that an earlier run, which found more people, left in the folder."""
+    """Motions of an earlier run that found more people: `check_targets` has let them be replaced."""
     while (path := motion_paths(folder, people + 1)[people]).exists():
         path.unlink()
         people += 1

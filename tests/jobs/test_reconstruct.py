@@ -117,7 +117,8 @@ def test_the_glb_is_whole_and_animated(done) -> None:
 def test_the_bvh_holds_the_same_motion(done, motion, body) -> None:
     back = read_bvh(done.files.bvh, body=body)
     assert len(back) == FRAMES and back.fps == pytest.approx(30, abs=0.01)
-    assert 1000 * pa_mpjpe(body.joints_of(back)[:, :22], body.joints_of(motion)[:, :22]).max() < 40
+    apart = (body.joints_of(back) - body.joints_of(motion)).norm(dim=-1)
+    assert 1000 * float(apart.max()) < 0.1
 
 
 def test_the_overlay_draws_the_person_and_nothing_else(done, body) -> None:
@@ -158,7 +159,7 @@ def test_the_report_says_what_was_done(report, done) -> None:
     assert report["shots"][1]["start_seconds"] == pytest.approx(1.0, abs=1e-3)
     assert report["shots"][1]["end_seconds"] == pytest.approx(2.0, abs=1e-3)
     assert report["quality"]["reprojection_percent"] < 4
-    assert max(report["glb_residual_mm"]) < 5
+    assert max(report["glb_residual_mm"]) < 1
     seconds = report["seconds"]
     for stage in ("people", "shots", "camera", "pose", "world", "export"):
         assert seconds[stage] > 0

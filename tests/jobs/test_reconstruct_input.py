@@ -18,6 +18,7 @@ from humanmotion.errors import (
 from humanmotion.files import read_json
 from humanmotion.io.npz import read_motion
 from humanmotion.io.video import read_frames
+from humanmotion.jobs.demo import run_demo
 from humanmotion.jobs.reconstruct import reconstruct
 
 
@@ -135,3 +136,42 @@ def test_another_body_from_a_file(done, tmp_path, bodies, no_detector) -> None:
     assert report["body"] == motion.body_id
     assert report["quality"]["reprojection_percent"] < 12
     assert files.glb.stat().st_size > 1000 and files.report_html.exists()
+
+
+@pytest.mark.parametrize("name", ["motion_p2.npz", "motion_p7.npz", "motion.glb"])
+def test_somebody_elses_files_are_kept(name, done, tmp_path) -> None:
+    theirs = tmp_path / "out" / name
+    (theirs.parent / "stages").mkdir(parents=True)
+    theirs.write_text("mine")
+    with pytest.raises(OutputError, match=f"{name} exists already"):
+        reconstruct(done.video, output=theirs.parent)
+    assert theirs.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["demo.mp4", "truth.npz"])
+def test_the_demo_keeps_them_too(name, tmp_path) -> None:
+    theirs = tmp_path / name
+    theirs.write_text("mine")
+    with pytest.raises(OutputError, match=f"{name} exists already"):
+        run_demo(tmp_path)
+    assert theirs.read_text() == "mine"
+
+
+def test_another_detector_takes_the_embedded_ones_place(done, tmp_path, no_detector) -> None:
+    class Blind:
+        joint_set = "mediapipe_543"
+        asked = 0
+
+        def find(self, image, *, thorough):
+            Blind.asked += 1
+            return []
+
+        def look(self, image, box):
+            raise AssertionError("there is nobody to look at")
+
+        def close(self) -> None:
+            pass
+
+    with pytest.raises(NothingFoundError):
+        reconstruct(done.video, output=tmp_path / "out", detector=Blind)
+    assert Blind.asked
