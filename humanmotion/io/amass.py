@@ -132,7 +132,8 @@ def _rotations(arrays: Arrays, frames: int, path: str | Path) -> tuple[Tensor, T
                 f"{', '.join(map(str, _JOINTS_OF_POSES))}"
             )
         joints = torch.tensor(_JOINTS_OF_POSES[values.shape[1]])
-        rotvec[:, joints] = values.reshape(frames, -1, 3)[:, : len(joints)]
+        width = values.shape[1] // 3
+        rotvec[:, joints] = values.reshape(frames, width, 3)[:, : len(joints)]
         present[joints] = True
     if "root_orient" in arrays:
         _overlay_split(arrays, rotvec, present, path=path)
@@ -143,7 +144,8 @@ def _overlay_split(arrays: Arrays, rotvec: Tensor, present: Tensor, *, path: str
     for key, (at, count) in _SPLIT.items():
         if key not in arrays and key not in ("root_orient", "pose_body"):
             continue
-        value = numbers(arrays, key, (len(rotvec), 3 * count), path=path).reshape(-1, count, 3)
+        value = numbers(arrays, key, (len(rotvec), 3 * count), path=path)
+        value = value.reshape(len(rotvec), count, 3)
         part = slice(at, at + count)
         if present[part].all() and not torch.allclose(rotvec[:, part], value, atol=MAX_POSE_GAP):
             raise FileFormatError(f"{path}: poses and {key} say different things; remove one")
@@ -158,6 +160,8 @@ def _betas(arrays: Arrays, path: str | Path) -> tuple[Tensor, int]:
     """The first 10 shape values, and how many of the others are not zero."""
     if "betas" not in arrays:
         return torch.zeros(10), 0
+    if arrays["betas"].ndim == 2 and len(arrays["betas"]) == 1:
+        arrays = {"betas": arrays["betas"][0]}
     given = numbers(arrays, "betas", ("N",), path=path)
     betas = torch.zeros(10)
     betas[: min(10, len(given))] = given[:10]

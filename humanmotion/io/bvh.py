@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from humanmotion.body import BodyModel
-from humanmotion.files import write_text
+from humanmotion.files import atomic_path
 from humanmotion.io.axes import turn_up
 from humanmotion.io.bvh_read import read_bvh as read_bvh
 from humanmotion.io.euler import continuous_yzx
@@ -44,11 +44,13 @@ def write_bvh(
     local[:, 0] = turn_up(local[:, 0].mT, "y").mT
     pelvis = turn_up(pelvis_path(motion, body).cpu().double(), "y") * scale
     angles = continuous_yzx(local[:, _file_order()]) * (180 / math.pi)
-    values = torch.cat((pelvis, angles.reshape(len(motion), -1)), -1).tolist()
+    values = torch.cat((pelvis, angles.reshape(len(motion), -1)), -1)
     head = ["HIERARCHY", *_hierarchy(rest * scale), "MOTION", f"Frames: {len(motion)}"]
     head.append(f"Frame Time: {1 / motion.fps:.10f}")
-    rows = [" ".join(f"{value:.6f}" for value in row) for row in values]
-    write_text(path, "\n".join((*head, *rows)) + "\n")
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as out:
+        out.write("\n".join(head) + "\n")
+        for row in values:
+            out.write(" ".join(f"{value:.6f}" for value in row.tolist()) + "\n")
 
 
 def _file_order() -> list[int]:

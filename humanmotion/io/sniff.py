@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
 from humanmotion.errors import FileFormatError, InputError, UsageError
 from humanmotion.files import existing_file, npz_shapes, read_json
+from humanmotion.motion import MAX_FRAMES
 
 Format = Literal[
     "motion", "amass", "smplx_params", "keypoints", "body", "bvh", "glb", "trc", "csv",
@@ -22,6 +24,9 @@ EXTENSIONS: dict[str, str] = {
     "folder": "OpenPose files (one a frame) or a COLMAP text model",
 }
 """Endings that are understood, and what lies behind them."""
+MAX_NUMBERS = 400_000_000
+"""In one npz: 1.6 GB as float32."""
+_FRAME_KEYS = ("times", "trans", "poses", "global_orient", "body_pose", "root_orient", "xy")
 VIDEO_ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 _BY_ENDING: dict[str, Format] = {".bvh": "bvh", ".glb": "glb", ".trc": "trc", ".csv": "csv"}
 _NPZ_MARKS: dict[Format, tuple[frozenset[str], ...]] = {
@@ -69,7 +74,8 @@ def _sniff_folder(path: Path) -> Format:
 
 
 def _sniff_npz(path: Path) -> Format:
-    keys = set(npz_shapes(path))
+    shapes = npz_shapes(path)
+    keys = set(shapes)
     fits = [kind for kind, marks in _NPZ_MARKS.items() if any(mark <= keys for mark in marks)]
     if "motion" in fits and "smplx_params" in fits:
         # Our own file uses smplx's names; its version key tells it apart.
@@ -82,7 +88,22 @@ def _sniff_npz(path: Path) -> Format:
             f"{path} holds the keys {some}; expected those of motion.npz, AMASS, SMPL-X "
             "parameters, keypoints or a body"
         )
+    if fits[0] != "body":
+        _check_size(path, {key: shape for key, (shape, _) in shapes.items()})
     return fits[0]
+
+
+def _check_size(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Refuse, from the headers, what would fill the memory once its numbers are read."""
+    if sum(map(math.prod, shapes.values())) > MAX_NUMBERS:
+        raise FileFormatError(
+            f"{path} claims to unpack to more than {MAX_NUMBERS} numbers; it is not read"
+        )
+    frames = max((shapes[key][0] for key in _FRAME_KEYS if shapes.get(key)), default=0)
+    if frames > MAX_FRAMES:
+        raise FileFormatError(
+            f"{path} has {frames} frames; at most {MAX_FRAMES} are read, so split it"
+        )
 
 
 def _sniff_json(path: Path) -> Format:
