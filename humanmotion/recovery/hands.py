@@ -43,7 +43,13 @@ FADE_FRAMES = 8
 def fit_hand(
     track: PoseTrack, keypoints: Keypoints, body: BodyModel, *, side: Side, shot_id: Tensor
 ) -> PoseTrack:
-    """The track with one hand's fingers (and wrist) fitted; `keypoints` in set `mediapipe_543`."""
+    """The track with one hand's fingers (and wrist) fitted; `keypoints` in set `mediapipe_543`.
+
+    A body without fingers (not in `landmark_sets`) leaves the track as it is.
+    """
+    joints = _hand_joints(side)
+    if f"hand21_{side}" not in body.landmark_sets or not body.joints_present[joints].all():
+        return track
     first = JOINT_SETS["mediapipe_543"].index(f"{side}_hand_wrist")
     rows = slice(first, first + 21)
     seen = keypoints.confidence[:, rows].amin(-1)
@@ -52,7 +58,6 @@ def fit_hand(
     share = _fade(seen > 0, shot_id)
     near = share.nonzero()[:, 0]
     target = keypoints.xyz[near][:, rows]
-    joints = _hand_joints(side)
     fitted = _solve(
         track[near], target - target[:, :1], seen[near], body=body, side=side, shot_id=shot_id[near]
     )
