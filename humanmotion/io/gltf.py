@@ -21,7 +21,7 @@ from torch import Tensor
 
 from humanmotion.body import BodyModel
 from humanmotion.camera import Camera
-from humanmotion.errors import UsageError
+from humanmotion.errors import BodyError, UsageError
 from humanmotion.files import atomic_path
 from humanmotion.io.axes import turn_up
 from humanmotion.io.gltf_body import SkinnedBody, skinned_body, skinning_residual
@@ -64,7 +64,8 @@ def glb_bytes(
 
     A camera has one frame, or one for each frame of the first motion; its principal point is taken
     as the centre and its median focal length as the one, which is all glTF knows.
-    Raises UsageError: no motion, one without frames, or counts that do not agree.
+    Raises UsageError: no motion, one without frames, or counts that do not agree; BodyError for a
+    body without faces.
     """
     names = _checked_names(motions, camera, names)
     document = gl.GLTF2(asset=gl.Asset(version="2.0", generator="humanmotion"))
@@ -224,8 +225,10 @@ def _checked_names(
 ) -> Sequence[str]:
     if not motions:
         raise UsageError("no motion given; a GLB needs at least one")
-    for motion, _ in motions:
+    for motion, body in motions:
         require_frames(motion, "GLB")
+        if not len(body.faces):
+            raise BodyError(f"body {body.body_id} has no faces; a GLB needs a mesh")
     if camera is not None and len(camera) not in (1, len(motions[0][0])):
         raise UsageError(
             f"the camera has {len(camera)} frames, the first motion {len(motions[0][0])}; "

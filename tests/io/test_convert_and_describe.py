@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from humanmotion.errors import FileFormatError, InputError, OutputError, UsageError
+from humanmotion.files import asset
 from humanmotion.io import (
     EXTENSIONS,
     convert_file,
@@ -186,6 +188,35 @@ class TestDescribe:
         for words in ("transl holds 1 numbers that are not finite", "unknown key 'speed'",
                       "'odd' holds Python objects", "transl is not finite at row 4"):  # fmt: skip
             assert any(words in line for line in problems), (words, problems)
+
+    def test_a_body(self, body):
+        facts = describe(asset("body/default.npz"), body=body)
+        assert (facts["format"], facts["body"], facts["kind"]) == ("body", body.body_id, "SMPL-X")
+        assert facts["vertices"] == len(body.template) and facts["joints"] == 55
+        assert facts["landmark_sets"] == list(body.landmark_sets) and facts["problems"] == []
+        assert facts["shapes"]["v_template"] == [len(body.template), 3]
+
+    def test_a_damaged_body(self, body, tmp_path):
+        with np.load(asset("body/default.npz")) as old:
+            arrays = {k: old[k] for k in old.files}
+        np.savez(tmp_path / "b.npz", **arrays | {"v_template": np.full((5, 3), np.nan)})
+        facts = describe(tmp_path / "b.npz", body=body)
+        assert facts["error"] in facts["problems"] and "b.npz" in facts["error"]
+
+    def test_no_number_is_one_that_json_lacks(self, body, tmp_path):
+        path = tmp_path / "c.csv"
+        path.write_text("time,a_x,a_y,a_z\n0,0,0,0\n1e-320,0,0,0\n")
+        facts = describe(path, body=body)
+        assert facts["frames"] == 2 and facts["fps"] is None
+        json.dumps(facts, allow_nan=False)
+
+    def test_jumps_are_found_across_blocks(self, standing, body, tmp_path, monkeypatch):
+        write_motion(tmp_path / "m.npz", spoiled(standing, "jump"))
+        whole = describe(tmp_path / "m.npz", body=body)["problems"]
+        assert len(whole) == 1
+        for block in (1, 9, 10, 11):
+            monkeypatch.setattr("humanmotion.io.motion_problems.BLOCK", block)
+            assert describe(tmp_path / "m.npz", body=body)["problems"] == whole
 
     def test_folders_and_keypoints(self, make_keypoints, camera, body, tmp_path):
         write_openpose(tmp_path / "op", [make_keypoints("openpose_135")])
