@@ -30,7 +30,7 @@ def check_numbers(path: str | Path, key: str, value: Array, *, shape: Shape) -> 
     )
     if not fits or value.dtype.kind not in "iuf":
         wanted = str(shape).replace("None", "1 or more")
-        raise BodyError(f"{path}: {key} is {value.dtype} {value.shape}, expected {wanted}")
+        raise BodyError(f"{path}: {key} is {value.dtype} {value.shape}, expected numbers {wanted}")
     if value.dtype.kind == "f" and not np.isfinite(value).all():
         raise BodyError(f"{path}: {key} holds numbers that are not finite")
 
