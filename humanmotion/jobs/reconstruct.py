@@ -42,6 +42,7 @@ from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.reprojection import reprojection_share
 from humanmotion.recovery.resection import resect
 from humanmotion.recovery.result import Reconstruction
+from humanmotion.recovery.shot_view import JAW
 from humanmotion.recovery.shots import Shot, find_shots
 from humanmotion.recovery.world import WorldResult, to_world
 from humanmotion.rotations import matrix_to_rotvec
@@ -145,7 +146,11 @@ class _Recovery:
             reprojection=reprojection_share(
                 motions[0], seen_by, keypoints=people.tracks[chosen[0]], body=self._body
             ),
-            warnings=(*people.warnings, *_camera_warnings(cameras, shots)),
+            warnings=(
+                *people.warnings,
+                *_camera_warnings(cameras, shots),
+                *_body_warnings(self._body),
+            ),
         )
 
     def _people(self, detector: Callable[[], Detector]) -> People:
@@ -276,7 +281,7 @@ class _Recovery:
             confidence=track.confidence,
             contact=placed.contact.float(),
             shot_id=_shot_id(shots),
-            joints_present=torch.ones(55, dtype=torch.bool),
+            joints_present=self._body.joints_present.cpu(),
             body_id=self._body.body_id,
             body_sha256=self._body.sha256,
             meta={"source": self._video.name, "person": number},
@@ -298,9 +303,8 @@ def _fit_person(track: Keypoints, body: BodyModel, *, K: Tensor, shot_id: Tensor
     """Body, then both hands, then the face of one person."""
     statistics = PoseStatistics.load("body_pose")
     fitted = lift(track, body, K=K, shot_id=shot_id, statistics=statistics)
-    if "hand21_left" in body.landmark_sets:
-        fitted = fit_hand(fitted, track, body, side="left", shot_id=shot_id)
-        fitted = fit_hand(fitted, track, body, side="right", shot_id=shot_id)
+    fitted = fit_hand(fitted, track, body, side="left", shot_id=shot_id)
+    fitted = fit_hand(fitted, track, body, side="right", shot_id=shot_id)
     return fit_face(fitted, track, body)
 
 
@@ -328,3 +332,18 @@ def _camera_warnings(cameras: Sequence[CameraMotion], shots: Sequence[Shot]) -> 
         for number, camera in enumerate(cameras)
         for text in camera.warnings
     ]
+
+
+def _body_warnings(body: BodyModel) -> list[str]:
+    """What a user's body cannot follow."""
+    warnings = []
+    if not {"hand21_left", "hand21_right"} <= set(body.landmark_sets):
+        warnings.append(
+            f"body {body.body_id} has no finger joints: hands are left at rest with confidence 0"
+        )
+    if not (body.face_mesh_ids and bool(body.joints_present[JAW])):
+        warnings.append(
+            f"body {body.body_id} has no face points that can be fitted: jaw and expression are "
+            "left at rest with confidence 0 (lmk_faces_idx and lmk_bary_coords would give them)"
+        )
+    return warnings
