@@ -123,6 +123,17 @@ def test_a_video_of_one_frame(part, tmp_path, body) -> None:
     assert 0.6 < pelvis < 1.2 and head > pelvis + 0.4
 
 
+def test_a_body_without_fingers_or_face_is_said_to_follow_none(
+    done, tmp_path, bodies, no_detector
+) -> None:
+    path = bodies.write_body(tmp_path, bodies.make_synthetic_body("SMPL"))
+    folder = done.copy(tmp_path / "out", stages_only=True)
+    files = reconstruct(done.video, output=folder, body=path)
+    warnings = "; ".join(read_json(files.report_json)["warnings"])
+    assert "has no finger joints" in warnings and "has no face points" in warnings
+    assert not read_motion(files.motions[0]).joints_present[25:].any()
+
+
 def test_another_body_from_a_file(done, tmp_path, bodies, no_detector) -> None:
     """A body of the SMPL-X layout with shape, fingers and correctives, but no landmark tables."""
     arrays = bodies.make_synthetic_body("SMPL-X", correctives=0.002)
@@ -135,6 +146,7 @@ def test_another_body_from_a_file(done, tmp_path, bodies, no_detector) -> None:
     assert report["seconds"]["camera"] == 0 and report["seconds"]["pose"] > 0
     assert report["body"] == motion.body_id
     assert report["quality"]["reprojection_percent"] < 12
+    assert not [line for line in report["warnings"] if "confidence 0" in line]
     assert files.glb.stat().st_size > 1000 and files.report_html.exists()
 
 
