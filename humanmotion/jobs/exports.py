@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from humanmotion.io.npz import write_motion
 from humanmotion.jobs.overlay import write_overlay
 from humanmotion.jobs.report import page_report, person_names, report_values
 from humanmotion.jobs.stages import StageRunner, holds_stages
+from humanmotion.motion import Motion
 from humanmotion.recovery.result import Reconstruction
 from humanmotion.viz.page import write_page
 
@@ -34,7 +35,8 @@ class ReconstructionFiles:
     motions: tuple[Path, ...]
     """`motion.npz` of the chosen person, then `motion_p2.npz` ... of the others."""
     glb: Path
-    bvh: Path
+    bvh: Path | None
+    """None where the video's frames lie too far apart for a format of even steps."""
     cameras: Path
     overlay: Path
     report_html: Path
@@ -80,13 +82,14 @@ def export(
         lambda: glb_bytes(pairs, camera=result.camera, names=person_names(len(pairs))),
     )
     files = ReconstructionFiles(folder, tuple(motions), *(folder / name for name in NAMES))
+    notes: list[str] = []
 
     def small_files() -> None:
         for path, motion in zip(motions, result.people, strict=True):
             write_motion(path, motion, camera=result.camera)
         _remove_others(folder, len(motions))
         _write_bytes(files.glb, glb)
-        write_bvh(files.bvh, result.people[0], body)
+        notes.extend(_write_bvh(folder / "motion.bvh", result.people[0], body))
         write_cameras_json(files.cameras, result.camera, times=result.people[0].times)
 
     _timed(spent, "export/motion files", small_files)
@@ -103,11 +106,22 @@ def export(
     )  # fmt: skip
     runner.seconds["export"] = sum(spent.values())
     values = report_values(result, body, seconds=runner.seconds | spent, source=video.name)
+    values["warnings"] += notes
     # glTF holds four influences a vertex and no pose correctives: say what that costs this body.
     values["glb_residual_mm"] = [1000 * skinning_residual(*pair) for pair in pairs]
     write_json(files.report_json, values)
     progress("export", 1.0)
-    return files
+    return replace(files, bvh=None) if notes else files
+
+
+def _write_bvh(path: Path, motion: Motion, body: BodyModel) -> list[str]:
+    """Write it, or say why not: a format of even steps cannot hold every video's times."""
+    try:
+        write_bvh(path, motion, body)
+    except UsageError as error:
+        path.unlink(missing_ok=True)
+        return [f"no BVH written: {error}"]
+    return []
 
 
 def motion_paths(folder: Path, people: int) -> list[Path]:

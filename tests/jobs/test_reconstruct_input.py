@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from humanmotion.errors import (
     HumanMotionError,
@@ -19,7 +20,9 @@ from humanmotion.files import read_json
 from humanmotion.io.npz import read_motion
 from humanmotion.io.video import read_frames
 from humanmotion.jobs.demo import run_demo
+from humanmotion.jobs.exports import _write_bvh
 from humanmotion.jobs.reconstruct import reconstruct
+from humanmotion.motion import Motion
 
 
 def _one_line(error: pytest.ExceptionInfo[HumanMotionError]) -> str:
@@ -187,3 +190,12 @@ def test_another_detector_takes_the_embedded_ones_place(done, tmp_path, no_detec
     with pytest.raises(NothingFoundError):
         reconstruct(done.video, output=tmp_path / "out", detector=Blind)
     assert Blind.asked
+
+
+def test_times_too_far_apart_for_bvh_cost_that_file_only(tmp_path, body) -> None:
+    stale = tmp_path / "motion.bvh"
+    stale.write_text("of an earlier run")
+    times = torch.tensor((0.0, 0.1, 2e5), dtype=torch.float64)
+    motion = Motion.create(torch.zeros(3, 55, 3), torch.zeros(3, 3), fps=30, times=times)
+    (note,) = _write_bvh(stale, motion, body)
+    assert note.startswith("no BVH written: ") and not stale.exists()
