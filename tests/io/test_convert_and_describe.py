@@ -56,11 +56,7 @@ class TestByEnding:
     def test_reading_gives_the_motion_back(self, written, motion, body, ending):
         again = read_any(written[ending], body=body)
         gap = body.joints_of(again) - body.joints_of(motion)
-        if ending == ".smplx.npz":
-            # Its body is not named, so the shape is dropped: rotations are what is left.
-            assert torch.equal(again.rotvec, motion.rotvec)
-        else:
-            assert float(gap.norm(dim=-1).max()) < 1e-4
+        assert float(gap.norm(dim=-1).max()) < 1e-4
 
     @pytest.mark.parametrize("ending", [".glb", ".trc", ".csv"])
     def test_formats_without_rotations_say_so(self, written, body, ending):
@@ -108,8 +104,23 @@ class TestConvertFile:
         again = read_any(tmp_path / "o.bvh", body=other_body)
         torch.testing.assert_close(again.rotations, motion.rotations, atol=1e-5, rtol=0)
         assert float(again.betas.abs().max()) < 1e-2
-        assert convert_file(written[".npz"], tmp_path / "o.npz", body=other_body) == ()
+        assert convert_file(written[".npz"], tmp_path / "o.npz") == ()
         assert_same(read_motion(tmp_path / "o.npz"), motion)
+
+    @pytest.mark.parametrize("ending", [".npz", ".amass.npz", ".smplx.npz"])
+    def test_npz_to_npz_onto_a_given_body(self, written, body, other_body, tmp_path, ending):
+        target = tmp_path / f"o{ending}"
+        notes = convert_file(written[".npz"], target, body=other_body)
+        assert any(f"put onto {other_body.body_id}" in note for note in notes)
+        with np.load(target) as file:
+            assert str(file["body_id"]) == other_body.body_id
+            assert not file["betas"].any()
+        assert convert_file(written[".npz"], target, body=body)[1:] == ()
+
+    def test_shape_of_another_body_than_smplx_is_noted(self, written, motion, tmp_path):
+        for ending in (".amass.npz", ".smplx.npz"):
+            (note,) = convert_file(written[".npz"], tmp_path / f"o{ending}")
+            assert note.startswith(f"betas and expression belong to body {motion.body_id}")
 
     def test_keypoints_all_ways(self, make_keypoints, body, tmp_path):
         person = make_keypoints("openpose_135")
