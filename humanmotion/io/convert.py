@@ -110,7 +110,8 @@ def content(source: str | Path, target: str | Path) -> Content:
     Raises UsageError for a source that cannot be converted, and what `sniff` raises.
     """
     target, kind = Path(target), sniff(source)
-    pictures = target.suffix.lower() in (".json", "") or target.is_dir()
+    ending = target.suffix.lower()
+    pictures = ending in (".json", "") or (target.is_dir() and ending not in MOTION_ENDINGS)
     if kind in KEYPOINT_FORMATS:
         return "keypoints"
     if kind in CAMERA_FORMATS or (kind == "motion" and pictures):

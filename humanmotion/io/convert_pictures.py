@@ -88,7 +88,9 @@ def convert_cameras(
 
 
 def _is_folder(target: Path) -> bool:
-    return target.suffix == "" or target.is_dir()
+    return target.suffix == "" or (
+        target.is_dir() and target.suffix.lower() not in (".npz", ".json")
+    )
 
 
 def _no_fps(fps: float | None, where: str) -> None:

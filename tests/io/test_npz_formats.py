@@ -10,18 +10,18 @@ import torch
 
 from humanmotion.errors import FileFormatError, UsageError
 from humanmotion.io import (
-    read_any,
     read_amass,
+    read_any,
     read_camera,
     read_keypoints_npz,
     read_motion,
     read_smplx_params,
+    smplx_params,
     write_amass,
     write_keypoints_npz,
     write_motion,
     write_smplx_params,
 )
-from humanmotion.io import smplx_params
 from humanmotion.metrics.contact import stance_sole_height
 
 
