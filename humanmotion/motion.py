@@ -51,7 +51,7 @@ MIRROR_JOINTS: tuple[int, ...] = tuple(_mirror_order())
 """For each of the 55 joints, the joint on the other side (itself on the middle line)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Motion:
     """One person over `T` frames; checks itself when built (raises MotionError).
 
@@ -167,6 +167,10 @@ class Motion:
             meta={} if meta is None else meta,
             **_split(full),
         )
+
+    def __repr__(self) -> str:
+        body = self.body_id or "an unnamed body"
+        return f"Motion({len(self)} frames at {self.fps:g} fps, {self.duration:.2f} s, on {body})"
 
     def __len__(self) -> int:
         return len(self.times)

@@ -32,9 +32,10 @@ from humanmotion.motion import Motion
 
 People = Sequence[tuple[Motion, BodyModel]]
 _COLOURS = (
-    (0.80, 0.56, 0.46), (0.42, 0.58, 0.76), (0.52, 0.70, 0.48), (0.78, 0.68, 0.40),
-    (0.62, 0.50, 0.72), (0.44, 0.70, 0.70),
+    (0.28, 0.46, 0.72), (0.76, 0.40, 0.22), (0.40, 0.62, 0.36), (0.56, 0.38, 0.68),
+    (0.74, 0.60, 0.26), (0.32, 0.62, 0.62),
 )  # fmt: skip
+"""Plain, as of a mannequin: the body wears nothing, and skin would look it."""
 _NEAR_METRES, _FAR_METRES = 0.05, 1000.0
 _CUT_SECONDS = 1e-3
 _STILL = 1e-7

@@ -76,5 +76,5 @@ def compare(clip: DemoClip, folder: Path, body: BodyModel) -> dict[str, float]:
         "world_error_mm": 1000 * float(wa_mpjpe(mine, true, chunk=None, scale=False).mean()),
         "root_path_error_mm": 1000 * float(rte(mine[:, 0], true[:, 0]).mean()),
         "yaw_error_at_cut_deg": max((math.degrees(v) for v in yaw.tolist()), default=0.0),
-        "foot_sliding_mm_per_frame": 1000 * float(slide),
+        "sliding_in_true_contacts_mm_per_frame": 1000 * float(slide),
     }

@@ -36,7 +36,7 @@ from humanmotion.recovery.hands import fit_hand
 from humanmotion.recovery.integrator import WorldPerson
 from humanmotion.recovery.lifting import lift
 from humanmotion.recovery.odometry import KINDS, CameraMotion, estimate_motions
-from humanmotion.recovery.people import People, find_people
+from humanmotion.recovery.people import People, find_people, viewing_warnings
 from humanmotion.recovery.pose_statistics import PoseStatistics
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.reprojection import reprojection_share
@@ -148,6 +148,7 @@ class _Recovery:
             ),
             warnings=(
                 *people.warnings,
+                *viewing_warnings(people.tracks[chosen[0]]),
                 *_camera_warnings(cameras, shots),
                 *_body_warnings(self._body),
             ),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from humanmotion.body import BodyModel
 from humanmotion.errors import OutputError, UsageError
 from humanmotion.io.convert import read_with_camera
@@ -82,15 +84,23 @@ def _tell(
 
 
 def _report(motions: Sequence[tuple[Motion, BodyModel]], names: Sequence[str]) -> PageReport:
-    """Pelvis heights over the first motion's frames, and what each file is."""
-    first = motions[0][0]
-    series = []
-    for (motion, body), name in zip(motions, names, strict=True):
-        height = body.joints_of(motion)[:, 0, 2].tolist()[: len(first)]
-        padded = height + [None] * (len(first) - len(height))
-        series.append(Series(name, "m", padded, plot="pelvis height"))
+    """Pelvis heights over the time of the longest motion, and what each file is."""
+    longest = max((motion for motion, _ in motions), key=lambda m: m.duration)
+    times = (longest.times - longest.times[:1]).tolist()
+    series = [
+        Series(name, "m", _heights(motion, body, times), plot="pelvis height")
+        for (motion, body), name in zip(motions, names, strict=True)
+    ]
     facts = [
         (name, f"{len(motion)} frames at {motion.fps:.4g} fps, {motion.duration:.2f} s")
         for (motion, _), name in zip(motions, names, strict=True)
     ]
-    return PageReport(times=first.times.tolist(), series=series, facts=facts)
+    return PageReport(times=times, series=series, facts=facts)
+
+
+def _heights(motion: Motion, body: BodyModel, times: Sequence[float]) -> list[float | None]:
+    """Pelvis heights at `times`, seconds from the motion's first frame; None after its last."""
+    height = body.joints_of(motion)[:, 0, 2].double().numpy()
+    own = (motion.times - motion.times[:1]).double().numpy()
+    found = np.interp(times, own, height)
+    return [float(h) if t <= own[-1] + 1e-9 else None for h, t in zip(found, times, strict=True)]
