@@ -68,7 +68,9 @@ def main(output: Path) -> None:
     colors, faces = outfit_colors(body), body.faces.numpy()
     meshes = [Mesh(body.pose(m).vertices[0].numpy(), faces, colors) for m in frames]
     joint = body.weights.argmax(1).numpy()
-    near = [part(meshes[-1], np.isin(joint, ids)) for ids in ((15, 22, 23, 24), (21, *range(40, 55)))]
+    near = [
+        part(meshes[-1], np.isin(joint, ids)) for ids in ((15, 22, 23, 24), (21, *range(40, 55)))
+    ]
     renderer = open_renderer()
     tiles = [world_picture([m], width=270, height=270, renderer=renderer) for m in near]
     wide = world_picture(meshes, width=1200, height=540, renderer=renderer)

@@ -118,7 +118,10 @@ def content(source: str | Path, target: str | Path) -> Content:
         return "cameras"
     if kind in MOTION_FORMATS:
         return "motion"
-    raise UsageError(f"{source} is a {kind} file, which cannot be converted")
+    raise UsageError(
+        f"{source} is a {kind} file, which holds no joint rotations; conversion starts from "
+        "motion.npz, AMASS npz, SMPL-X parameter npz, .bvh, keypoints or cameras"
+    )
 
 
 def convert_file(

@@ -79,12 +79,13 @@ def convert_cameras(
     else:
         check_file(target, overwrite=overwrite)
     camera, times = _read_camera(source, kind)
+    left = ("only the camera is written, not the motion",) if kind == "motion" else ()
     if folder:
         write_colmap(target, camera)
-        return ()
+        return left
     steps = torch.arange(len(camera), dtype=torch.float64) / (fps or DEFAULT_FPS)
     write_cameras_json(target, camera, times=steps if times is None else times)
-    return (_ASSUMED,) if times is None and fps is None else ()
+    return (*left, _ASSUMED) if times is None and fps is None else left
 
 
 def _is_folder(target: Path) -> bool:

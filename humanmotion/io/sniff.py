@@ -27,7 +27,7 @@ EXTENSIONS: dict[str, str] = {
 MAX_NUMBERS = 400_000_000
 """In one npz: 1.6 GB as float32."""
 _FRAME_KEYS = ("times", "trans", "poses", "global_orient", "body_pose", "root_orient", "xy")
-VIDEO_ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
+VIDEO_ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif")
 _BY_ENDING: dict[str, Format] = {".bvh": "bvh", ".glb": "glb", ".trc": "trc", ".csv": "csv"}
 _NPZ_MARKS: dict[Format, tuple[frozenset[str], ...]] = {
     "motion": (frozenset({"version", "global_orient"}),),
@@ -61,13 +61,15 @@ def sniff(path: str | Path) -> Format:
 
 def unknown_ending(path: Path) -> UsageError:
     """The error for an ending that is not understood."""
-    accepted = ", ".join(EXTENSIONS)
+    accepted = ", ".join((*EXTENSIONS, *VIDEO_ENDINGS))
     return UsageError(f"{path} has the ending {path.suffix or 'none'!r}; accepted are {accepted}")
 
 
 def _sniff_folder(path: Path) -> Format:
     if (path / "images.txt").exists() and (path / "cameras.txt").exists():
         return "colmap"
+    if (path / "motion.npz").exists():
+        raise UsageError(f"{path} is a folder of results; name the file, {path / 'motion.npz'}")
     if any(path.glob("*.json")):
         return "openpose"
     raise InputError(f"folder {path} holds neither OpenPose files nor a COLMAP text model")
@@ -115,4 +117,6 @@ def _sniff_json(path: Path) -> Format:
         return "coco_wholebody"
     if {"version", "frames", "width"} <= keys:
         return "cameras"
+    if {"version", "shots", "quality"} <= keys:
+        raise UsageError(f"{path} is the report of a reconstruction; its motion is in motion.npz")
     raise FileFormatError(f"{path} is JSON, but neither OpenPose, COCO-WholeBody nor cameras.json")

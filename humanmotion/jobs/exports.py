@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -76,11 +76,8 @@ def export(
     (folder / "report.json").unlink(missing_ok=True)
     motions = motion_paths(folder, len(result.people))
     pairs = [(motion, body) for motion in result.people]
-    glb = _timed(
-        spent,
-        "export/glb",
-        lambda: glb_bytes(pairs, camera=result.camera, names=person_names(len(pairs))),
-    )
+    names = person_names(len(pairs))
+    glb = _timed(spent, "export/glb", lambda: glb_bytes(pairs, camera=result.camera, names=names))
     files = ReconstructionFiles(folder, tuple(motions), *(folder / name for name in NAMES))
     notes: list[str] = []
 
@@ -106,12 +103,15 @@ def export(
     )  # fmt: skip
     runner.seconds["export"] = sum(spent.values())
     values = report_values(result, body, seconds=runner.seconds | spent, source=video.name)
-    values["warnings"] += notes
-    # glTF holds four influences a vertex and no pose correctives: say what that costs this body.
-    values["glb_residual_mm"] = [1000 * skinning_residual(*pair) for pair in pairs]
-    write_json(files.report_json, values)
+    more = {"warnings": values["warnings"] + notes, "glb_residual_mm": _residuals_mm(pairs)}
+    write_json(files.report_json, values | more)
     progress("export", 1.0)
-    return replace(files, bvh=None) if notes else files
+    return files if files.bvh and files.bvh.exists() else replace(files, bvh=None)
+
+
+def _residuals_mm(people: Sequence[tuple[Motion, BodyModel]]) -> list[float]:
+    """What four influences a vertex and no pose correctives, as glTF has, cost each body."""
+    return [1000 * skinning_residual(*pair) for pair in people]
 
 
 def _write_bvh(path: Path, motion: Motion, body: BodyModel) -> list[str]:

@@ -148,8 +148,12 @@ class TestConvertFile:
     def test_pairs_that_do_not_go_together(self, written, motion, camera, body, tmp_path):
         with pytest.raises(UsageError, match="holds no camera"):
             convert_file(written[".npz"], tmp_path / "c.json", body=body)
-        with pytest.raises(UsageError, match="cannot be converted"):
+        with pytest.raises(UsageError, match="trc file, which holds no joint rotations"):
             convert_file(written[".trc"], tmp_path / "c.npz", body=body)
+        with pytest.raises(UsageError, match=r"folder of results; name the file, .*motion\.npz"):
+            (tmp_path / "run").mkdir()
+            (tmp_path / "run" / "motion.npz").write_bytes(b"")
+            convert_file(tmp_path / "run", tmp_path / "c.npz", body=body)
         write_colmap(tmp_path / "sparse", camera)
         with pytest.raises(UsageError, match="ending"):
             convert_file(tmp_path / "sparse", tmp_path / "c.bvh", body=body)
