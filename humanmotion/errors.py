@@ -72,5 +72,5 @@ class MissingExtraError(HumanMotionError):
 
     def __init__(self, library: str, extra: str) -> None:
         super().__init__(
-            f"{library} is not installed; it comes with: pip install 'humanmotion[{extra}]'"
+            f"{library} is not installed; in the checkout: pip install '.[{extra}]'"
         )

@@ -93,7 +93,7 @@ def _extra(name: str, needs: list[str]) -> str:
     missing = [need for need in needs if _version(need) == "missing"]
     if not missing:
         return "installed"
-    return f"lacks {', '.join(missing)}; pip install 'humanmotion[{name}]'"
+    return f"lacks {', '.join(missing)}; pip install '.[{name}]' in the checkout"
 
 
 def _shipped(path: str) -> str:
