@@ -223,7 +223,7 @@ class TestInfo:
 
         assert info._extra("x", ["numpy"]) == "installed"
         text = info._extra("x", ["numpy", "no-such-library"])
-        assert text == "lacks no-such-library; pip install 'humanmotion[x]'"
+        assert text == "lacks no-such-library; pip install '.[x]' in the checkout"
 
     def test_a_file(self, capsys, tmp_path):
         (tmp_path / "x.npz").write_bytes(b"not a zip file")
