@@ -41,7 +41,7 @@ def make_motion(body: BodyModel, betas: torch.Tensor, *, x: float, frames: int =
         rotvec[:, first : first + 12, 2] = share[:, None] * sign * math.radians(75)
         rotvec[:, first + 12 : first + 15, 1] = share[:, None] * sign * math.radians(-30)
     rotvec[:, 0] = torch.tensor(UPRIGHT)
-    expression = share[:, None] * torch.tensor((2.0, 1.5, *(0.0,) * 8))
+    expression = share[:, None] * torch.tensor((1.0, *(0.0,) * 9))  # a smile
     motion = Motion.create(rotvec, torch.zeros(frames, 3), fps=30, betas=betas,
                            expression=expression, body_id=body.body_id)  # fmt: skip
     floor = body.pose(motion).vertices[..., 2].amin(-1)
@@ -68,7 +68,9 @@ def main(output: Path) -> None:
     colors, faces = outfit_colors(body), body.faces.numpy()
     meshes = [Mesh(body.pose(m).vertices[0].numpy(), faces, colors) for m in frames]
     joint = body.weights.argmax(1).numpy()
-    near = [part(meshes[-1], np.isin(joint, ids)) for ids in ((15, 22, 23, 24), range(40, 55))]
+    near = [
+        part(meshes[-1], np.isin(joint, ids)) for ids in ((15, 22, 23, 24), (21, *range(40, 55)))
+    ]
     renderer = open_renderer()
     tiles = [world_picture([m], width=270, height=270, renderer=renderer) for m in near]
     wide = world_picture(meshes, width=1200, height=540, renderer=renderer)

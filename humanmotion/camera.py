@@ -15,6 +15,7 @@ from humanmotion.checks import check_tensor
 from humanmotion.errors import MotionError
 
 ROTATION_TOLERANCE = 1e-3
+LAST_ROW_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,13 @@ class Camera:
         bad = (gap > ROTATION_TOLERANCE) | (torch.linalg.det(self.R_w2c) < 0)
         if bad.any():
             raise MotionError(f"R_w2c is no rotation at frame {int(bad.nonzero()[0])}")
+        focal, last = self.K[:, [0, 1], [0, 1]], self.K[:, 2]
+        bad = (focal <= 0).any(-1)
+        if bad.any():
+            raise MotionError(f"K has no positive focal length at frame {int(bad.nonzero()[0])}")
+        bad = ((last - last.new_tensor((0.0, 0.0, 1.0))).abs() > LAST_ROW_TOLERANCE).any(-1)
+        if bad.any():
+            raise MotionError(f"the last row of K is not 0 0 1 at frame {int(bad.nonzero()[0])}")
         if self.width <= 0 or self.height <= 0:
             raise MotionError(f"camera image size {self.width}x{self.height} must be positive")
 

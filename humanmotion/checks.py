@@ -7,6 +7,9 @@ from torch import Tensor
 
 from humanmotion.errors import MotionError
 
+MAX_SECONDS = 1e10
+"""Three centuries: clocks that count from 1970 fit, and steps stay exact to microseconds."""
+
 
 def check_tensor(name: str, value: Tensor, shape: tuple[int, ...]) -> None:
     """Raise MotionError naming the field, and the first bad frame, unless shape and numbers fit."""
@@ -27,4 +30,22 @@ def check_times(times: Tensor, frames: int) -> None:
     if frames > 1 and not (steps > 0).all():
         raise MotionError(
             f"times must rise; they do not at frame {int((steps <= 0).nonzero()[0]) + 1}"
+        )
+    far = times.abs() > MAX_SECONDS
+    if far.any():
+        raise MotionError(
+            f"times reach {float(times.abs().max()):.3g} s at frame {int(far.nonzero()[0])}; "
+            f"at most {MAX_SECONDS:g} s are accepted"
+        )
+
+
+def check_within(name: str, value: Tensor, limit: float) -> None:
+    """Raise MotionError naming the field and the first frame that leaves [-limit, limit]."""
+    beyond = value.detach().abs() > limit
+    if beyond.any():
+        rows = beyond.reshape(len(value), -1).any(-1)
+        where = f" at frame {int(rows.nonzero()[0])}" if value.ndim > 1 else ""
+        raise MotionError(
+            f"{name} reaches {float(value.detach().abs().max()):.3g}{where}; "
+            f"at most {limit:g} is accepted"
         )

@@ -71,6 +71,4 @@ class MissingExtraError(HumanMotionError):
     """An optional library is not installed; the text names the extra to install."""
 
     def __init__(self, library: str, extra: str) -> None:
-        super().__init__(
-            f"{library} is not installed; it comes with: pip install 'humanmotion[{extra}]'"
-        )
+        super().__init__(f"{library} is not installed; in the checkout: pip install '.[{extra}]'")

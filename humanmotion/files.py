@@ -30,8 +30,16 @@ from humanmotion.errors import FileFormatError, InputError, OutputError
 
 MAX_BYTES = 4 << 30
 """No file of ours comes near; a header that claims more is damaged or hostile."""
-MAX_TEXT_BYTES = 512 << 20
+MAX_TEXT_BYTES = 64 << 20
+"""Text that is held at once; as Python values it takes some twenty times that."""
+MAX_LINE_CHARACTERS = 1 << 20
+MAX_HEADER_BYTES = 1 << 16
+"""Of one npy member; numpy's own take some hundred bytes."""
+SMALLEST_NUMBER_BYTES = 4
+"""Numbers become float32 at least: one byte in a file is four in memory."""
+
 MAX_TENSOR_BYTES = 16 << 30
+MAX_SUFFIX = 16
 
 Array = NDArray[Any]
 
@@ -66,7 +74,7 @@ def read_npz(
     With `keys`, only those (of them, the ones that exist) are read and others are never looked at,
     so files with odd extra members open. Raises FileFormatError: not an npz, damaged, an object
     array among the members to read, or headers that claim more than `max_bytes` in all
-    (default MAX_BYTES).
+    (default MAX_BYTES), numbers of one or two bytes counted as the float32 they become.
     """
     path = existing_file(path)
     budget = MAX_BYTES if max_bytes is None else max_bytes
@@ -105,8 +113,14 @@ def npz_shapes(path: str | Path) -> dict[str, tuple[tuple[int, ...], str]]:
 
 
 def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    with archive.open(name) as member:
-        version = np.lib.format.read_magic(member)
+    with archive.open(name) as stream:
+        # Copied out, because numpy would read whatever length the member states.
+        size_bytes = 2 if (version := np.lib.format.read_magic(stream)) == (1, 0) else 4
+        prefix = stream.read(size_bytes)
+        length = int.from_bytes(prefix, "little")
+        if length > MAX_HEADER_BYTES:
+            raise ValueError(f"the header of {name[:60]!r} claims {length} bytes")
+        member = io.BytesIO(prefix + stream.read(length))
         read = (
             np.lib.format.read_array_header_1_0
             if version == (1, 0)
@@ -123,7 +137,8 @@ def _claimed_bytes(archive: zipfile.ZipFile, name: str, path: Path) -> int:
             f"{path}: {name.removesuffix('.npy')} holds Python objects, which are never loaded "
             "because they can run code; save plain numeric arrays instead"
         )
-    return math.prod(shape) * dtype.itemsize
+    size = dtype.itemsize
+    return math.prod(shape) * (max(size, SMALLEST_NUMBER_BYTES) if dtype.kind in "biuf" else size)
 
 
 def write_npz(path: str | Path, arrays: Mapping[str, Array], *, overwrite: bool = True) -> None:
@@ -163,15 +178,39 @@ def write_tensors(
 
 def read_text(path: str | Path, *, max_bytes: int = MAX_TEXT_BYTES) -> str:
     """A UTF-8 text file's content; raises FileFormatError when too large or not text."""
-    path = existing_file(path)
-    if path.stat().st_size > max_bytes:
-        raise FileFormatError(
-            f"{path} has {path.stat().st_size} bytes; at most {max_bytes} are accepted"
-        )
+    path = _small_enough(path, max_bytes)
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise FileFormatError(f"{path} is not a text file (UTF-8)") from error
+
+
+def read_lines(path: str | Path, *, max_bytes: int = MAX_TEXT_BYTES) -> Iterator[tuple[int, str]]:
+    """Number (from 1) and text of each line of a UTF-8 file, one at a time, without its end.
+
+    Raises FileFormatError when the file or one of its lines is too large, or it is not text.
+    """
+    path = _small_enough(path, max_bytes)
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            number = 0
+            while line := stream.readline(MAX_LINE_CHARACTERS):
+                number += 1
+                if len(line) == MAX_LINE_CHARACTERS:
+                    raise FileFormatError(
+                        f"{path} line {number} is longer than {MAX_LINE_CHARACTERS} characters"
+                    )
+                yield number, line.removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{path} is not a text file (UTF-8)") from error
+
+
+def _small_enough(path: str | Path, max_bytes: int) -> Path:
+    path = existing_file(path)
+    size = path.stat().st_size
+    if size > max_bytes:
+        raise FileFormatError(f"{path} has {size} bytes; at most {max_bytes} are accepted")
+    return path
 
 
 def read_json(path: str | Path, *, max_bytes: int = MAX_TEXT_BYTES) -> Any:
@@ -204,18 +243,18 @@ def write_json(path: str | Path, value: Any, *, overwrite: bool = True) -> None:
 def atomic_path(path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
     """A temporary path beside `path`, moved onto it when the block ends well, else removed.
 
-    Raises OutputError: the target exists and `overwrite` is false, its folder cannot be made or
-    written, or the disk is full.
+    A symbolic link stays one: what it points to is replaced. Raises OutputError: the target exists
+    and `overwrite` is false, its folder cannot be made or written, or the disk is full.
     """
     path = Path(path)
+    target = Path(os.path.realpath(path))
+    # The suffix is kept: writers of video and zip files choose the container by it.
+    suffix = target.suffix if len(target.suffix) <= MAX_SUFFIX else ""
     try:
         if path.exists() and not overwrite:
             raise OutputError(f"{path} exists already; pass --overwrite or name another output")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # The suffix is kept: writers of video and zip files choose the container by it.
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
-        )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".part-", suffix=suffix, dir=target.parent)
         os.close(handle)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from error
@@ -225,7 +264,7 @@ def atomic_path(path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
         temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
+        os.replace(temporary, target)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:

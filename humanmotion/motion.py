@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from humanmotion.checks import check_tensor, check_times
+from humanmotion.checks import check_tensor, check_times, check_within
 from humanmotion.errors import MotionError, UsageError
 from humanmotion.joint_sets import SMPLX_JOINTS
 from humanmotion.rotations import (
@@ -30,6 +30,12 @@ POSE_FIELDS = {
     "right_hand_pose": 15,
 }
 """Rotation fields in the order of the 55 joints, and how many joints each holds."""
+MAX_FRAMES = 500_000
+"""Frames that are read or resampled to: 4.6 hours at 30 fps, some gigabytes at work."""
+LIMITS = dict.fromkeys(POSE_FIELDS, 1e3) | {"betas": 1e3, "expression": 1e3, "transl": 1e8}
+"""Largest numbers taken for real. Radians: 159 full turns, beyond which float32 forgets the angle;
+shape and face: a thousand standard deviations; metres: farther than any map's coordinates."""
+_RESAMPLE_BLOCK = 10_000
 
 
 def _mirror_order() -> list[int]:
@@ -45,7 +51,7 @@ MIRROR_JOINTS: tuple[int, ...] = tuple(_mirror_order())
 """For each of the 55 joints, the joint on the other side (itself on the middle line)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Motion:
     """One person over `T` frames; checks itself when built (raises MotionError).
 
@@ -104,6 +110,9 @@ class Motion:
         shapes |= {"confidence": (frames, JOINTS), "contact": (frames, 2), "shot_id": (frames,)}
         for name, shape in (shapes | {"joints_present": (JOINTS,)}).items():
             check_tensor(name, getattr(self, name), shape)
+        for name, limit in LIMITS.items():
+            check_within(name, getattr(self, name), limit)
+        _check_notes(self.meta)
         for name in ("confidence", "contact"):
             value = getattr(self, name)
             outside = ((value < 0) | (value > 1)).any(-1)
@@ -159,6 +168,10 @@ class Motion:
             **_split(full),
         )
 
+    def __repr__(self) -> str:
+        body = self.body_id or "an unnamed body"
+        return f"Motion({len(self)} frames at {self.fps:g} fps, {self.duration:.2f} s, on {body})"
+
     def __len__(self) -> int:
         return len(self.times)
 
@@ -200,7 +213,7 @@ class Motion:
         """The same movement at another rate: rotations by SLERP, the rest linearly.
 
         The last new frame is never later than the last old one. Raises UsageError unless fps lies
-        between 0 and 1e6. One frame stays one frame.
+        between 0 and 1e6, and for more than MAX_FRAMES new frames. One frame stays one frame.
         """
         if not 0 < fps < 1e6:
             raise UsageError(f"fps {fps} given; it must be above 0 and below 1e6")
@@ -208,6 +221,11 @@ class Motion:
             return replace(self, fps=float(fps))
         # The margin keeps the last frame when the product of two floats falls just short of it.
         count = math.floor(self.duration * fps + 1e-6) + 1
+        if count > MAX_FRAMES:
+            raise UsageError(
+                f"{len(self)} frames over {self.duration:.0f} s would become {count} at {fps:g} "
+                f"fps; at most {MAX_FRAMES} are made, so cut the motion or give a lower rate"
+            )
         new = self.times[:1] + _even_times(count, fps, self.times.device).to(self.times.dtype)
         low, share = interpolation_weights(self.times, new)
         high = (low + 1).clamp(max=len(self) - 1)
@@ -215,14 +233,21 @@ class Motion:
             name: _lerp(getattr(self, name), low, high, share=share)
             for name in ("expression", "transl", "confidence", "contact")
         }
-        turned = resample_rotations(self.rotations, self.times, new)
+        turned = self.rotations
+        # In blocks: every step of SLERP takes several times the memory of its result.
+        rotvec = torch.cat(
+            [
+                matrix_to_rotvec(resample_rotations(turned, self.times, part))
+                for part in new.split(_RESAMPLE_BLOCK)
+            ]
+        )
         return replace(
             self,
             fps=float(fps),
             times=new,
             shot_id=self.shot_id[torch.where(share < 0.5, low, high)],
             **linear,
-            **_split(matrix_to_rotvec(turned)),
+            **_split(rotvec),
         )
 
     def mirror(self) -> Motion:
@@ -277,6 +302,13 @@ def _tensor_fields() -> list[str]:
 
 def _even_times(frames: int, fps: float, device: torch.device) -> Tensor:
     return torch.arange(frames, dtype=torch.float64, device=device) / fps
+
+
+def _check_notes(meta: dict[str, Any]) -> None:
+    """Raise MotionError unless `notes`, which every reader may add to, is a list of texts."""
+    notes = meta.get("notes", [])
+    if not isinstance(notes, list | tuple) or not all(isinstance(note, str) for note in notes):
+        raise MotionError(f"meta: notes must be a list of texts, not {str(notes)[:40]}")
 
 
 def _lerp(value: Tensor, low: Tensor, high: Tensor, *, share: Tensor) -> Tensor:

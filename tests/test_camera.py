@@ -123,6 +123,10 @@ def test_unknown_focal_is_the_diagonal():
         ({"K": torch.zeros(3, 3)}, "K has shape"),
         ({"t_w2c": torch.full((4, 3), torch.nan)}, "t_w2c is not finite at frame 0"),
         ({"width": 0}, "0x480 must be positive"),
+        ({"K": torch.zeros(4, 3, 3).double()}, "no positive focal length at frame 0"),
+        ({"K": -torch.eye(3).double().expand(4, 3, 3)}, "no positive focal length at frame 0"),
+        ({"K": 2 * torch.eye(3).double().expand(4, 3, 3)}, "last row of K is not 0 0 1 at frame 0"),
+        ({"K": torch.full((4, 3, 3), torch.inf).double()}, "K is not finite at frame 0"),
     ],
 )
 def test_checks_itself(change, message):

@@ -36,4 +36,4 @@ def test_exit_codes(name):
 
 def test_missing_extra_names_the_command():
     text = str(errors.MissingExtraError("smplx", "smplx"))
-    assert text == "smplx is not installed; it comes with: pip install 'humanmotion[smplx]'"
+    assert text == "smplx is not installed; in the checkout: pip install '.[smplx]'"

@@ -79,6 +79,19 @@ class TestNpz:
         with pytest.raises(FileFormatError, match="b claims to unpack to more"):
             files.read_npz(tmp_path / "one.npz", max_bytes=1599)
 
+    def test_a_header_is_not_read_when_it_claims_to_be_long(self, tmp_path):
+        size = files.MAX_HEADER_BYTES + 1
+        path = npz_of(tmp_path / "long.npz",
+                      a=b"\x93NUMPY\x02\x00" + size.to_bytes(4, "little") + b" " * size)  # fmt: skip
+        with pytest.raises(FileFormatError, match=f"'a.npy' claims {size} bytes"):
+            files.read_npz(path)
+
+    def test_bytes_are_counted_as_the_floats_they_become(self, tmp_path):
+        files.write_npz(tmp_path / "one.npz", {"a": np.zeros(100, np.uint8)})
+        files.read_npz(tmp_path / "one.npz", max_bytes=400)
+        with pytest.raises(FileFormatError, match="a claims to unpack to more"):
+            files.read_npz(tmp_path / "one.npz", max_bytes=399)
+
     @pytest.mark.parametrize(
         "member",
         [
@@ -156,6 +169,18 @@ class TestText:
         with pytest.raises(FileFormatError, match="has 3 bytes; at most 2"):
             files.read_text(tmp_path / "x.txt", max_bytes=2)
 
+    def test_line_by_line(self, tmp_path, monkeypatch):
+        (tmp_path / "x.txt").write_bytes(b"\xef\xbb\xbfone\r\n\ntwo")
+        assert list(files.read_lines(tmp_path / "x.txt")) == [(1, "one"), (2, ""), (3, "two")]
+        with pytest.raises(FileFormatError, match="at most 5 are accepted"):
+            list(files.read_lines(tmp_path / "x.txt", max_bytes=5))
+        monkeypatch.setattr(files, "MAX_LINE_CHARACTERS", 3)
+        with pytest.raises(FileFormatError, match="line 1 is longer than 3 characters"):
+            list(files.read_lines(tmp_path / "x.txt"))
+        (tmp_path / "x.txt").write_bytes(b"a\n\xff\n")
+        with pytest.raises(FileFormatError, match="not a text file"):
+            list(files.read_lines(tmp_path / "x.txt"))
+
     def test_numbers_must_be_finite(self, tmp_path):
         with pytest.raises(ValueError, match="JSON compliant"):
             files.write_json(tmp_path / "x.json", [float("nan")])
@@ -201,6 +226,22 @@ class TestAtomic:
             assert temporary.suffix == ".mp4" and temporary.parent == tmp_path
             assert not (tmp_path / "x.mp4").exists()
         assert (tmp_path / "x.mp4").read_text() == "half"
+
+    @pytest.mark.parametrize("there", [True, False])
+    def test_a_link_stays_a_link(self, tmp_path, there):
+        real, link = tmp_path / "elsewhere" / "real.bvh", tmp_path / "link.bvh"
+        real.parent.mkdir()
+        if there:
+            real.write_text("old")
+        link.symlink_to(real)
+        files.write_text(link, "new")
+        assert link.is_symlink() and real.read_text() == "new"
+        assert len(list(tmp_path.iterdir())) == 2
+
+    @pytest.mark.parametrize("name", ["a" * 251 + ".bvh", "a" * 255, "a." + "b" * 253])
+    def test_names_as_long_as_the_disk_takes(self, tmp_path, name):
+        files.write_text(tmp_path / name, "x")
+        assert [p.name for p in tmp_path.iterdir()] == [name]
 
     def test_permissions_are_those_of_any_new_file(self, tmp_path):
         files.write_text(tmp_path / "ours", "x")

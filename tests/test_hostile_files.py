@@ -6,41 +6,51 @@ Videos have their own such tests beside the video reader.
 from __future__ import annotations
 
 import errno
+import importlib
 import io
 import json
 import os
 import resource
 import signal
+import struct
 import subprocess
 import sys
 import time
 import zipfile
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from humanmotion import files
 from humanmotion.body import BodyModel
 from humanmotion.camera import Camera, intrinsics
-from humanmotion.errors import FileFormatError, HumanMotionError, OutputError
+from humanmotion.errors import FileFormatError, HumanMotionError, OutputError, UsageError
 from humanmotion.io import (
     convert_file,
     describe,
+    fields,
+    joints_csv,
+    read_amass,
     read_any,
     read_cameras_json,
     read_coco_wholebody,
     read_colmap,
     read_joints_csv,
     read_keypoints_npz,
+    read_motion,
     read_openpose,
     read_trc,
+    trc,
     write_any,
     write_cameras_json,
     write_coco_wholebody,
     write_colmap,
     write_keypoints_npz,
+    write_motion,
     write_openpose,
 )
 from humanmotion.io.convert import MOTION_ENDINGS
@@ -49,6 +59,7 @@ from humanmotion.keypoints import Keypoints
 from humanmotion.motion import Motion
 
 FRAMES = 6
+sniff_module = importlib.import_module("humanmotion.io.sniff")
 
 
 @pytest.fixture(scope="module")
@@ -256,6 +267,81 @@ class TestNpz:
         assert any("unknown key 'favourite_colour' is ignored" in line for line in problems)
 
 
+class TestSizes:
+    """Small files that would take all memory; the caps are patched low in their place."""
+
+    @pytest.mark.parametrize("ending", NPZ)
+    def test_too_many_frames_are_seen_in_the_headers(self, good, body, ending, monkeypatch):
+        path = good(ending)
+        monkeypatch.setattr(sniff_module, "MAX_FRAMES", FRAMES)
+        read_any(path, body=body)
+        monkeypatch.setattr(sniff_module, "MAX_FRAMES", FRAMES - 1)
+        monkeypatch.setattr(files, "read_npz", None)
+        refused(path, body, "has 6 frames; at most 5 are read")
+
+    @pytest.mark.parametrize("ending", NPZ)
+    def test_too_many_numbers(self, good, body, ending, monkeypatch):
+        path = good(ending)
+        monkeypatch.setattr(sniff_module, "MAX_NUMBERS", 500)
+        refused(path, body, "claims to unpack to more than 500 numbers")
+
+    def test_a_reader_called_by_its_own_name(self, good, monkeypatch):
+        path = good(".npz")
+        monkeypatch.setattr(fields, "MAX_FRAMES", FRAMES - 1)
+        with pytest.raises(FileFormatError, match="6 frames; at most 5"):
+            read_motion(path)
+
+    @pytest.mark.parametrize("ending", [".csv", ".trc"])
+    def test_rows_without_end(self, good, body, ending, monkeypatch):
+        path, module = good(ending), {".csv": joints_csv, ".trc": trc}[ending]
+        monkeypatch.setattr(module, "MAX_FRAMES", FRAMES)
+        assert describe(path, body=body)["problems"] == []
+        with path.open("a") as stream:
+            stream.write("not read any more\n" * 3)
+        assert describe(path, body=body)["error"].endswith("more than 6 frames; split the file")
+
+    @pytest.mark.parametrize("ending", [".csv", ".trc"])
+    def test_no_rows(self, good, body, ending):
+        path = good(ending)
+        path.write_text("\n".join(path.read_text().splitlines()[: 1 if ending == ".csv" else 5]))
+        assert describe(path, body=body)["error"] == f"{path} has no frames"
+
+    def test_rows_of_a_bvh_are_counted_as_they_come(self, good, body):
+        path = good(".bvh")
+        with path.open("a") as stream:
+            stream.write("not a number\n")
+        refused(path, body, "says 6 frames and holds more")
+
+    @pytest.mark.parametrize("ending", [".bvh", ".amass.npz"])
+    def test_a_gap_that_would_be_filled_without_end(self, good, motion, body, ending):
+        times = motion.times + 2e5 * (motion.times > 0.14)
+        with pytest.raises(UsageError) as caught:
+            write_any(good(".npz").with_suffix(ending), replace(motion, times=times), body=body)
+        assert "longest gap, 200000 s after frame 4" in str(caught.value)
+
+    def test_a_motion_without_frames(self, motion, body, tmp_path):
+        for ending in MOTION_ENDINGS[1:]:
+            if ending not in (".npz", ".smplx.npz"):
+                with pytest.raises(UsageError, match="the motion has no frames"):
+                    write_any(tmp_path / f"none{ending}", motion[:0], body=body)
+
+
+class TestAmassOnly:
+    def test_no_frames(self, good, body):
+        path = good(".amass.npz")
+        with np.load(path) as old:
+            empty = {k: old[k][:0] for k in old.files if old[k].shape[:1] == (FRAMES,)}
+        assert len(read_any(with_arrays(path, **empty), body=body)) == 0
+        assert describe(path, body=body)["problems"] == ["the motion has no frames"]
+
+    def test_a_row_of_betas(self, good):
+        path = with_arrays(good(".amass.npz"), betas=np.arange(16.0)[None])
+        assert read_amass(path).betas.tolist() == list(range(10))
+        with_arrays(path, betas=np.zeros((2, 16)))
+        with pytest.raises(FileFormatError, match="betas has shape"):
+            read_amass(path)
+
+
 class TestMotionNpzOnly:
     @pytest.mark.parametrize(
         ("key", "value", "words"),
@@ -272,11 +358,27 @@ class TestMotionNpzOnly:
             ("confidence", np.full((FRAMES, 55), 2.0), "confidence leaves [0, 1] at frame 0"),
             ("version", np.array(99), "version 99"),
             ("body_id", np.array(["a", "b"]), "must be one string"),
+            ("meta", np.array('{"notes": 3}'), "notes must be a list of texts, not 3"),
+            ("meta", np.array('{"notes": null}'), "notes must be a list of texts, not None"),
+            ("joints_present", np.full(55, 7.5), "joints_present must hold 0 or 1 at row 0"),
+            ("shot_id", np.full(FRAMES, 0.5), "shot_id must hold whole numbers at row 0"),
+            ("shot_id", np.full(FRAMES, 9e18), "shot_id must hold whole numbers at row 0"),
+            ("body_pose", np.full((FRAMES, 63), 1e30), "body_pose reaches 1e+30 at frame 0"),
+            ("betas", np.full(10, 1e30), "betas reaches 1e+30"),
         ],
         ids=lambda value: value if isinstance(value, str) else "",
     )
     def test_values_that_cannot_be(self, good, body, key, value, words):
         refused(with_arrays(good(".npz"), **{key: value}), body, words)
+
+    @pytest.mark.parametrize("target", ["out.glb", "out.json"])
+    def test_a_camera_without_focal_length(self, motion, camera, body, tmp_path, target):
+        write_motion(tmp_path / "m.npz", motion, camera=camera)
+        path = with_arrays(tmp_path / "m.npz", K=np.zeros((FRAMES, 3, 3)))
+        with pytest.raises(FileFormatError, match="no positive focal length") as caught:
+            convert_file(path, tmp_path / target, body=body)
+        one_line(caught.value, path)
+        assert "no positive focal length" in describe(path, body=body)["error"]
 
 
 class TestNotAFile:
@@ -339,8 +441,8 @@ class TestBvh:
             ("JOINT spine1", "ROOT spine1", "stands where it cannot"),
             ("JOINT spine1", "JOINT", "without a name"),
             ("MOTION", "MOTIONS", "MOTION"),
-            ("Frames: 6", "Frames: 1000000000000", "says 1000000000000 frames and holds 6"),
-            ("Frames: 6", "Frames: 5", "says 5 frames and holds 6"),
+            ("Frames: 6", "Frames: 1000000000000", "says 1e+12 frames of 55 joints"),
+            ("Frames: 6", "Frames: 5", "says 5 frames and holds more"),
             ("Frames: 6", "Frames: -1", "must begin with"),
             ("Frames: 6", "Frames: many", "could not convert"),
             ("Frame Time: 0.0333333333", "Frame Time: 0", "must begin with"),
@@ -522,11 +624,51 @@ class TestOtherText:
         (problem,) = describe(path, body=body)["problems"]
         one_line(FileFormatError(problem), path)
 
+    @pytest.mark.parametrize(
+        "document",
+        [
+            '{"nodes": 3}', '{"animations": 3}', '{"animations": [3]}', '{"skins": {"a": 1}}',
+            '{"animations": [{"samplers": [{"input": 0}]}], "accessors": [{"max": ["abc"]}]}',
+            '{"animations": [{"samplers": [{"input": 0}]}], "accessors": [{"max": [NaN]}]}',
+            '{"animations": [{"samplers": [{"input": 0}]}], "accessors": [{"max": {"0": 1}}]}',
+            '{"animations": [{"samplers": [{"input": 0}, {"input": 1}]}], '
+            '"accessors": [{"max": ["a"]}, {"max": [1.0]}]}',
+            '{"buffers": [{"byteLength": 100}]}', '{"buffers": [{"byteLength": "many"}]}',
+        ],
+    )  # fmt: skip
+    def test_glb_documents_that_are_none(self, body, tmp_path, document):
+        text = document.encode() + b" " * (-len(document) % 4)
+        path = tmp_path / "bad.glb"
+        path.write_bytes(b"glTF" + struct.pack("<4I", 2, 20 + len(text), len(text), 0x4E4F534A)
+                         + text)  # fmt: skip
+        facts = describe(path, body=body)
+        one_line(FileFormatError(facts["error"]), path)
+        assert "damaged GLB" in facts["error"] and "duration_s" not in facts
+
+    def test_a_glb_cut_in_half_that_states_its_new_size(self, good, body):
+        path = good(".glb")
+        half = path.read_bytes()[: path.stat().st_size // 2]
+        path.write_bytes(half[:8] + struct.pack("<I", len(half)) + half[12:])
+        assert "it is cut off" in describe(path, body=body)["error"]
+
+    @pytest.mark.parametrize("times", [("NaN", "1"), ("5", "1"), ("1", "1"), ("0", "1e999")])
+    def test_times_of_cameras(self, camera, body, tmp_path, times):
+        path = tmp_path / "c.json"
+        write_cameras_json(path, camera[:2], times=torch.arange(2, dtype=torch.float64) + 7)
+        text = path.read_text()
+        for old, new in zip(("7.0", "8.0"), times, strict=True):
+            text = text.replace(f'"time": {old}', f'"time": {new}')
+        path.write_text(text)
+        with pytest.raises(FileFormatError, match="times") as caught:
+            read_cameras_json(path)
+        one_line(caught.value, path)
+
     def test_keypoints_npz(self, keypoints, body, tmp_path):
         path = tmp_path / "k.npz"
         for change in (
             {"xy": np.zeros((FRAMES, 3, 2))}, {"joint_set": np.array("martian")}, {"xy": None},
             {"confidence": np.full((FRAMES, 17), 2.0)}, {"width": np.array("wide")},
+            {"width": np.array(1e300)}, {"height": np.array(0)}, {"width": np.array(64.5)},
             {"keypoints_version": np.array(2)}, {"xy": np.full((FRAMES, 17, 2), np.nan)},
         ):  # fmt: skip
             write_keypoints_npz(path, keypoints)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from humanmotion import motion as motion_module
 from humanmotion.errors import MotionError, UsageError
 from humanmotion.joint_sets import SMPLX_JOINTS, SMPLX_PARENTS
 from humanmotion.motion import MIRROR_JOINTS, POSE_FIELDS, Motion, concat
@@ -63,6 +64,15 @@ class TestChecks:
             ),
             ({"times": torch.tensor([*range(12), 5]).double()}, "times must rise.* frame 12"),
             ({"times": torch.zeros(FRAMES)}, "times must rise"),
+            ({"times": 1e300 * torch.arange(FRAMES).double()}, "times reach .* at frame 1"),
+            ({"body_pose": torch.full((FRAMES, 63), 1e30)}, r"body_pose reaches 1e\+30 at frame 0"),
+            ({"expression": torch.full((FRAMES, 10), -2e3)}, "expression reaches 2e"),
+            ({"betas": torch.full((10,), 1e30)}, r"betas reaches 1e\+30; at most 1000"),
+            ({"transl": torch.full((FRAMES, 3), 1e30)}, "transl reaches"),
+            ({"meta": {"notes": 3}}, "notes must be a list of texts, not 3"),
+            ({"meta": {"notes": None}}, "notes must be a list of texts, not None"),
+            ({"meta": {"notes": "abc"}}, "notes must be a list of texts, not abc"),
+            ({"meta": {"notes": [3]}}, "notes must be a list of texts"),
             ({"confidence": torch.full((FRAMES, 55), 1.5)}, r"confidence leaves \[0, 1\]"),
             ({"contact": torch.full((FRAMES, 2), -0.1)}, r"contact leaves \[0, 1\] at frame 0"),
             ({"transl": [[0, 0, 0]] * FRAMES}, "transl must be a torch tensor, not list"),
@@ -203,6 +213,21 @@ class TestResampling:
     def test_refuses_what_is_no_rate(self, fps):
         with pytest.raises(UsageError, match="fps"):
             example().resample(fps)
+
+    def test_a_gap_is_not_filled_without_end(self, monkeypatch):
+        monkeypatch.setattr(motion_module, "MAX_FRAMES", 100)
+        times = torch.arange(FRAMES).double() / 30
+        assert (
+            len(replace(example(), times=times + 2.8 * (times > 0.2).double()).resample(30.0)) == 97
+        )
+        far = replace(example(), times=times + 200_000 * (times > 0.2))
+        with pytest.raises(UsageError, match=r"13 frames over 200000 s .* at most 100 are made"):
+            far.resample(30.0)
+
+    def test_blocks_leave_no_seam(self, monkeypatch):
+        whole = example().resample(47.0)
+        monkeypatch.setattr(motion_module, "_RESAMPLE_BLOCK", 4)
+        assert_same(example().resample(47.0), whole, atol=0)
 
     def test_gradient_reaches_the_pose_at_rest(self):
         rotvec = torch.zeros(5, 22, 3, requires_grad=True)

@@ -7,6 +7,7 @@ same detector, not ground truth; figures against them say how well one view does
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from humanmotion.errors import InputError
 from humanmotion.jobs.data import read_index
 from humanmotion.jobs.demo import render_demo_clip
 
-QUICK_CLIPS = 3
+QUICK_CLIPS = 2
 SPEED_SECONDS = 10.0
 SPEED_SIZE = (1280, 720)
 SEED = 0
@@ -28,7 +29,7 @@ SEED = 0
 def run(data: Path | None, *, quick: bool) -> BenchReport:
     """Reconstruct the videos under `data` and a rendered 720p clip; raises InputError without any."""
     folder = _videos(data)
-    clips = read_index(folder / "index.jsonl")
+    clips = _listed(folder / "index.jsonl")
     if quick:
         # The shortest files say most per second of waiting.
         clips = sorted(clips, key=lambda c: (folder / c["file"]).stat().st_size)[:QUICK_CLIPS]
@@ -51,62 +52,81 @@ def _videos(data: Path | None) -> Path:
     )
 
 
+def _listed(index: Path) -> list[dict[str, Any]]:
+    """Clips of the index; raises InputError when it lists none, or one without a name or file."""
+    clips = read_index(index)
+    for number, clip in enumerate(clips, 1):
+        if not (isinstance(clip, dict) and clip.get("id") and clip.get("file")):
+            raise InputError(f"{index} row {number} needs the fields id and file")
+        if not (index.parent / clip["file"]).is_file():
+            raise InputError(f"{index} row {number} names {clip['file']}, which is not there")
+    if not clips:
+        raise InputError(f"{index} lists no video")
+    return clips
+
+
 def _clip_rows(clip: dict[str, Any], folder: Path, output: Path) -> list[Row]:
     name = clip["id"]
     done = run_clip(folder / clip["file"], output, seed=SEED)
-    rows = [
-        Row(f"{name}/finishes", "exit code of the command", done.exit_code, "", 0, "<="),
-        Row(f"{name}/memory", "peak memory", done.peak_gib, "GiB", 3.0, "<="),
-    ]
-    if done.report is None:
-        return rows
-    frames = done.report["frames"]
-    rows += [
-        Row(
-            f"{name}/seconds/{stage}",
-            f"{stage}, {frames} frames",
-            done.report["seconds"][stage],
-            "s",
-        )
-        for stage in OWN_STAGES
-    ]
-    rows += _cut_rows(clip, done)
-    what = "median distance to the detector's confident keypoints"
-    error = done.report["quality"]["reprojection_percent"]
+    rows = [_finishes(name, done),
+            Row(f"{name}/memory", "peak memory", done.peak_gib, "GiB", 3.0, "<=")]  # fmt: skip
+    if done.report is not None:
+        frames = done.report["frames"]
+        rows += [
+            Row(f"{name}/seconds/{stage}", f"{stage}, {frames} frames",
+                done.report["seconds"][stage], "s")
+            for stage in OWN_STAGES
+        ]  # fmt: skip
+    return rows + _picture_rows(clip, done) + _truth_rows(clip, folder, done)
+
+
+def _finishes(name: str, done: ClipRun) -> Row:
+    what = f"ends well (exit code {done.exit_code})"
+    return Row(f"{name}/finishes", what, float(done.report is not None), "", 1, ">=")
+
+
+def _picture_rows(clip: dict[str, Any], done: ClipRun) -> list[Row]:
+    """What the clip's index knows of the pictures: cuts, the camera, and the detector's keypoints.
+
+    A run that failed misses every bar that it was measured for.
+    """
+    name, failed = clip["id"], done.report is None
+    report: dict[str, Any] = done.report or {"cuts": [], "shots": []}
+    rows = []
+    if clip.get("cuts") is not None:
+        found, true = {cut["frame"] for cut in report["cuts"]}, set(clip["cuts"])
+        what = f"cuts missed or invented (truth {sorted(true)}, found {sorted(found)})"
+        wrong = math.nan if failed else len(found ^ true)
+        rows.append(Row(f"{name}/cuts", what, wrong, "", 0, "<="))
+    error = math.nan if failed else report["quality"]["reprojection_percent"]
     # The bar is for a calibrated view as it was shot; half-second shots of an edit are only shown.
-    if clip.get("reference") and not clip["cuts"]:
-        rows.append(Row(f"{name}/reprojection", what, error, "% of height", 2.0, "<="))
-    else:
-        rows.append(Row(f"{name}/reprojection", what, error, "% of height"))
-    kinds = {s["camera"] for s in done.report["shots"]}
-    what = f"camera found {clip['camera_motion']} (found {', '.join(sorted(kinds))})"
-    rows.append(Row(f"{name}/camera", what, float(kinds == {clip["camera_motion"]}), ""))
-    return rows + _truth_rows(clip, folder, done)
-
-
-def _cut_rows(clip: dict[str, Any], done: ClipRun) -> list[Row]:
-    assert done.report is not None
-    found = {cut["frame"] for cut in done.report["cuts"]}
-    wrong = len(found ^ set(clip["cuts"]))
-    what = f"cuts missed or invented (truth {clip['cuts']}, found {sorted(found)})"
-    return [Row(f"{clip['id']}/cuts", what, wrong, "", 0, "<=")]
+    bar: Sequence[Any] = (2.0, "<=") if clip.get("reference") and not clip.get("cuts") else ()
+    what = "median distance to the detector's confident keypoints"
+    rows.append(Row(f"{name}/reprojection", what, error, "% of height", *bar))
+    if clip.get("camera_motion"):
+        kinds = {shot["camera"] for shot in report["shots"]}
+        what = f"camera found {clip['camera_motion']} (found {', '.join(sorted(kinds))})"
+        rows.append(Row(f"{name}/camera", what, float(kinds == {clip["camera_motion"]}), ""))
+    return rows
 
 
 def _truth_rows(clip: dict[str, Any], folder: Path, done: ClipRun) -> list[Row]:
-    rows = []
+    """What a calibration and a reference from several views know."""
+    name, failed, rows = clip["id"], done.report is None, []
     if clip.get("reference"):
-        error, frames = landmark_error_mm(clip, folder, done.folder)
-        bar: Sequence[Any] = () if clip["cuts"] else (75.0, "<=")
+        error, frames = (math.nan, 0) if failed else landmark_error_mm(clip, folder, done.folder)
+        bar: Sequence[Any] = () if clip.get("cuts") else (75.0, "<=")
         what = f"PA-MPJPE, 12 landmarks, median of {frames} frames"
-        rows.append(Row(f"{clip['id']}/pa_mpjpe", what, error, "mm", *bar))
+        rows.append(Row(f"{name}/pa_mpjpe", what, error, "mm", *bar))
     if clip.get("calibration") and clip.get("shots"):
         rows += [
-            Row(f"{clip['id']}/yaw_error/{cut}", f"yaw error at the cut (said {sigma:.0f} deg)",
+            Row(f"{name}/yaw_error/{cut}", f"yaw error at the cut (said {sigma:.0f} deg)",
                 error, "deg")
-            for cut, error, sigma in heading_errors(clip, folder, done.folder)
+            for cut, error, sigma in ([] if failed else heading_errors(clip, folder, done.folder))
         ]  # fmt: skip
-        rows.append(Row(f"{clip['id']}/seam", "largest step of the pelvis over a cut",
-                        100 * done.largest_seam_metres(), "cm", 10.0, "<="))  # fmt: skip
+        step = math.nan if failed else 100 * done.largest_seam_metres()
+        rows.append(Row(f"{name}/seam", "largest step of the pelvis over a cut", step,
+                        "cm", 10.0, "<="))  # fmt: skip
     return rows
 
 
@@ -115,7 +135,7 @@ def _speed_rows(scratch: Path) -> list[Row]:
     render_demo_clip(video, seconds=SPEED_SECONDS, size=SPEED_SIZE, shots=1)
     done = run_clip(video, scratch / "speed", seed=SEED)
     if done.report is None:
-        return [Row("speed/finishes", "exit code of the command", done.exit_code, "", 0, "<=")]
+        return [_finishes("speed", done)]
     ours = own_seconds(done.report["seconds"])
     duration = done.report["frames"] / done.report["fps"]
     what = "own time over real time, 720p (detector, boxes, decoding, encoding left out)"

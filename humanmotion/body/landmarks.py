@@ -8,13 +8,15 @@ correctives are left out: they shift skin by millimetres where detectors err by 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from humanmotion.body.smplx_file import Array, BodyArrays
+from humanmotion.body.file_checks import Array
+from humanmotion.body.hand_landmarks import hand_places, has_fingers
+from humanmotion.body.smplx_file import BodyArrays
 from humanmotion.joint_sets import JOINT_SETS, SMPLX_JOINTS
 
 
@@ -33,12 +35,21 @@ class LandmarkSkin:
 
 
 def landmark_skins(body: BodyArrays) -> dict[str, LandmarkSkin]:
-    """Landmark set to its skin: the file's own tables, or places found on the rest pose."""
+    """Landmark set to its skin: the file's own tables, or places found on the rest pose.
+
+    Hands are found where the body has fingers; a face is never found, only given by the file.
+    """
     skins = {name: _from_vertices(body, *table) for name, table in body.landmarks.items()}
-    if "mediapipe_33" not in skins:
-        skins["mediapipe_33"] = _from_rest_pose(body, JOINT_SETS["mediapipe_33"])
-    if "coco_17" not in skins:
-        skins["coco_17"] = _from_rest_pose(body, JOINT_SETS["coco_17"])
+    for name in ("mediapipe_33", "coco_17"):
+        if name not in skins:
+            skins[name] = _from_rest_pose(body, JOINT_SETS[name])
+    for side in ("left", "right"):
+        if f"hand21_{side}" not in skins and has_fingers(body, side):
+            hand = hand_places(body, side)
+            skin = _from_rows(body, hand.rows, hand.weights)
+            skins[f"hand21_{side}"] = replace(
+                skin, template=skin.template + torch.from_numpy(hand.shift)
+            )
     return skins
 
 
@@ -48,6 +59,17 @@ def _from_vertices(body: BodyArrays, ids: Array, shares: Array) -> LandmarkSkin:
 
     return LandmarkSkin(
         mean(body.template), mean(body.shapedirs), mean(body.exprdirs), mean(body.weights)
+    )
+
+
+def _from_rows(body: BodyArrays, rows: Array, weights: Array) -> LandmarkSkin:
+    """Landmarks at means `(L, V)` of vertices that follow joints by other weights `(L, 55)`."""
+
+    def place(values: Array) -> Tensor:
+        return torch.from_numpy(np.tensordot(rows, values, 1))
+
+    return LandmarkSkin(
+        place(body.template), place(body.shapedirs), place(body.exprdirs), torch.from_numpy(weights)
     )
 
 
@@ -63,13 +85,7 @@ def _from_rest_pose(body: BodyArrays, names: tuple[str, ...]) -> LandmarkSkin:
             rows[i], weights[i, joint] = body.regressor[joint], 1.0
         else:
             rows[i, vertex], weights[i] = 1.0, body.weights[vertex]
-
-    def place(values: Array) -> Tensor:
-        return torch.from_numpy(np.tensordot(rows, values, 1))
-
-    return LandmarkSkin(
-        place(body.template), place(body.shapedirs), place(body.exprdirs), torch.from_numpy(weights)
-    )
+    return _from_rows(body, rows, weights)
 
 
 _LIMB_JOINTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")

@@ -8,17 +8,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from humanmotion.body.face_points import (
+    FACE_KEYS,
+    FACE_POINTS,
+    FEATURE_POINTS,
+    MESH_POINTS,
+    face_table,
+    ibug_mesh_ids,
+)
+from humanmotion.body.file_checks import (
+    Array,
+    body_id_of,
+    check_body,
+    check_indices,
+    check_kintree,
+    check_table,
+)
 from humanmotion.body.skeleton import JOINTS
 from humanmotion.errors import BodyError
 from humanmotion.files import npz_shapes, read_npz, sha256
 from humanmotion.joint_sets import SMPLX_PARENTS
-
-Array = NDArray[Any]
 
 MAX_BODY_BYTES = 1 << 30
 """The largest known body file unpacks to 0.3 GiB."""
@@ -29,14 +41,15 @@ _SHAPE_SPACE = 300
 
 _NEEDED = ("v_template", "shapedirs", "J_regressor", "weights", "kintree_table", "f")
 _OPTIONAL = ("posedirs", "hands_meanl", "hands_meanr", "body_id", "sole_left", "sole_right")
-LANDMARK_KEYS = {
-    "mediapipe_33": "mediapipe33",
-    "coco_17": "coco17",
-    "hand21_left": "hand21_left",
-    "hand21_right": "hand21_right",
-    "face": "face",
+LANDMARK_KEYS: dict[str, tuple[str, int | None]] = {
+    "mediapipe_33": ("mediapipe33", 33),
+    "coco_17": ("coco17", 17),
+    "hand21_left": ("hand21_left", 21),
+    "hand21_right": ("hand21_right", 21),
+    "face": ("face", None),
 }
-"""Landmark set to the name within the file's keys `landmark_<name>_vertices`, `..._weights`."""
+"""Landmark set to the name within the file's keys `landmark_<name>_vertices`, `..._weights`, and
+its number of landmarks (None: any)."""
 _FACE_MESH_KEY = "landmark_face_mediapipe_ids"
 
 _JOINT_MAPS: dict[int, tuple[str, tuple[int, ...]]] = {
@@ -90,18 +103,16 @@ def read_body(path: str | Path) -> BodyArrays:
     Raises BodyError when it is none of SMPL-X, SMPL-H and SMPL, or an array in it does not fit;
     FileFormatError when it is no npz, damaged or unsafe; InputError when it is not there.
     """
-    _check_members(path)
-    wanted = [*_NEEDED, *_OPTIONAL, _FACE_MESH_KEY]
-    for name in LANDMARK_KEYS.values():
-        wanted += [f"landmark_{name}_vertices", f"landmark_{name}_weights"]
-    raw = read_npz(path, keys=wanted, max_bytes=MAX_BODY_BYTES)
+    raw = read_npz(path, keys=_wanted(path), max_bytes=MAX_BODY_BYTES)
     kind, joint_map = _recognise(path, raw["kintree_table"])
-    _check_shapes(path, raw, joints=len(joint_map))
+    check_body(path, raw, joints=len(joint_map))
     shapedirs, exprdirs = _blendshapes(raw["shapedirs"], kind=kind)
-    correctives, corrective_joints = _correctives(path, raw, joint_map)
-    body_id = str(raw["body_id"]) if "body_id" in raw else f"{kind}:{Path(path).stem}"
+    correctives, corrective_joints = _correctives(raw, joint_map)
+    named = body_id_of(path, raw["body_id"]) if "body_id" in raw else f"{kind}:{Path(path).stem}"
+    landmarks = _landmarks(path, raw, kind=kind)
+    face_points = len(landmarks["face"][0]) if "face" in landmarks else 0
     return BodyArrays(
-        body_id=body_id,
+        body_id=named,
         sha256=sha256(path),
         kind=kind,
         template=_single(raw["v_template"]),
@@ -113,15 +124,25 @@ def read_body(path: str | Path) -> BodyArrays:
         weights=_weights(raw["weights"], joint_map),
         faces=raw["f"].astype(np.int64),
         joints_present=np.isin(np.arange(JOINTS), joint_map),
-        hand_means=_hand_means(path, raw),
+        hand_means=_hand_means(raw),
         soles=(_soles(path, raw, "sole_left"), _soles(path, raw, "sole_right")),
-        landmarks=_landmarks(path, raw),
-        face_mesh_ids=tuple(int(i) for i in raw.get(_FACE_MESH_KEY, ())),
+        landmarks=landmarks,
+        face_mesh_ids=_face_mesh_ids(path, raw, points=face_points),
     )
 
 
-def _check_members(path: str | Path) -> None:
+def _wanted(path: str | Path) -> list[str]:
+    """Keys to read; raises BodyError when a needed one is not there or not plain."""
     members = npz_shapes(path)
+    _check_members(path, members)
+    wanted = [*_NEEDED, *_OPTIONAL, _FACE_MESH_KEY]
+    for name, _ in LANDMARK_KEYS.values():
+        wanted += [f"landmark_{name}_vertices", f"landmark_{name}_weights"]
+    # Ones that are no plain arrays are left alone, as they are by those who use no face.
+    return wanted + [k for k in FACE_KEYS if k in members and members[k][1] != "object"]
+
+
+def _check_members(path: str | Path, members: dict[str, tuple[tuple[int, ...], str]]) -> None:
     missing = [key for key in _NEEDED if key not in members]
     if missing:
         raise BodyError(
@@ -143,6 +164,7 @@ def _recognise(path: str | Path, kintree: Array) -> tuple[str, tuple[int, ...]]:
             f"{path} has a kintree_table of shape {kintree.shape}; (2, 55) of SMPL-X, (2, 52) of "
             "SMPL-H and (2, 24) of SMPL are accepted"
         )
+    check_kintree(path, kintree)
     kind, joint_map = _JOINT_MAPS[joints]
     for joint in range(1, joints):
         parent = int(kintree[0, joint])
@@ -155,41 +177,6 @@ def _recognise(path: str | Path, kintree: Array) -> tuple[str, tuple[int, ...]]:
         if not 0 <= parent < joints or joint_map[parent] != expected:
             raise BodyError(f"{path}: joint {joint} hangs below {parent}, not as in {kind}")
     return kind, joint_map
-
-
-def _check_shapes(path: str | Path, raw: dict[str, Array], *, joints: int) -> None:
-    vertices = len(raw["v_template"]) if raw["v_template"].ndim else 0
-    expected: dict[str, tuple[int | None, ...]] = {
-        "v_template": (vertices, 3),
-        "shapedirs": (vertices, 3, None),
-        "J_regressor": (joints, vertices),
-        "weights": (vertices, joints),
-        "f": (None, 3),
-        "posedirs": (vertices, 3, 9 * (joints - 1)),
-    }
-    for key, shape in expected.items():
-        value = raw.get(key)
-        if value is None:
-            continue
-        fits = value.ndim == len(shape) and all(
-            b is None or a == b for a, b in zip(value.shape, shape, strict=True)
-        )
-        if not fits or not vertices or value.dtype.kind not in "iuf":
-            wanted = str(shape).replace("None", "any")
-            raise BodyError(f"{path}: {key} is {value.dtype} {value.shape}, expected {wanted}")
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise BodyError(f"{path}: {key} holds numbers that are not finite")
-    _check_indices(path, "f", raw["f"], vertices=vertices)
-    off = float(np.abs(raw["weights"].sum(1) - 1).max())
-    if off > 1e-2:
-        raise BodyError(f"{path}: weights of a vertex sum to 1 only within {off:.3g}")
-
-
-def _check_indices(path: str | Path, key: str, value: Array, *, vertices: int) -> None:
-    if value.dtype.kind not in "iu" or (
-        value.size and not 0 <= int(value.min()) <= int(value.max()) < vertices
-    ):
-        raise BodyError(f"{path}: {key} must hold vertex indices from 0 to {vertices - 1}")
 
 
 def _single(value: Array) -> Array:
@@ -214,7 +201,7 @@ def _padded(dirs: Array) -> Array:
 
 
 def _correctives(
-    path: str | Path, raw: dict[str, Array], joint_map: tuple[int, ...]
+    raw: dict[str, Array], joint_map: tuple[int, ...]
 ) -> tuple[Array | None, tuple[int, ...]]:
     posedirs = raw.get("posedirs")
     if posedirs is None or not posedirs.any():
@@ -242,34 +229,52 @@ def _weights(weights: Array, joint_map: tuple[int, ...]) -> Array:
     return out
 
 
-def _hand_means(path: str | Path, raw: dict[str, Array]) -> Array:
+def _hand_means(raw: dict[str, Array]) -> Array:
     out = np.zeros((2, 45), np.float32)
     for side, key in enumerate(("hands_meanl", "hands_meanr")):
         if key in raw:
-            if raw[key].shape != (45,) or not np.isfinite(raw[key]).all():
-                raise BodyError(f"{path}: {key} must hold 45 finite numbers")
             out[side] = raw[key]
     return out
 
 
 def _soles(path: str | Path, raw: dict[str, Array], key: str) -> Array:
     ids = raw.get(key, np.zeros(0, np.int64))
-    _check_indices(path, key, ids, vertices=len(raw["v_template"]))
+    check_indices(path, key, ids, count=len(raw["v_template"]), of="vertex")
     return ids.reshape(-1).astype(np.int64)
 
 
-def _landmarks(path: str | Path, raw: dict[str, Array]) -> dict[str, tuple[Array, Array]]:
+def _landmarks(
+    path: str | Path, raw: dict[str, Array], *, kind: str
+) -> dict[str, tuple[Array, Array]]:
     out = {}
-    for name, key in LANDMARK_KEYS.items():
+    for name, (key, rows) in LANDMARK_KEYS.items():
         ids, weights = (raw.get(f"landmark_{key}_{part}") for part in ("vertices", "weights"))
-        if ids is None or weights is None:
+        if ids is None and weights is None:
             continue
-        _check_indices(path, f"landmark_{key}_vertices", ids, vertices=len(raw["v_template"]))
-        total = weights.sum(-1, keepdims=True) if weights.ndim == 2 else np.zeros(1)
-        if ids.shape != weights.shape or not (total > 0).all():
-            raise BodyError(
-                f"{path}: landmark_{key}_vertices {ids.shape} and _weights {weights.shape} must "
-                "have one shape (L, k), with weights above 0"
-            )
-        out[name] = (ids.astype(np.int64), _single(weights / total))
-    return out
+        if ids is None or weights is None:
+            raise BodyError(f"{path}: landmark_{key} needs both its _vertices and its _weights")
+        check_table(
+            path, f"landmark_{key}", (ids, weights), rows=rows, vertices=len(raw["v_template"])
+        )
+        shares = np.maximum(weights.astype(np.float64), 0)
+        out[name] = (ids.astype(np.int64), _single(shares / shares.sum(-1, keepdims=True)))
+    # Without a jaw the face would never move.
+    own = face_table(path, raw) if "face" not in out and kind == "SMPL-X" else None
+    return out if own is None else out | {"face": own}
+
+
+def _face_mesh_ids(path: str | Path, raw: dict[str, Array], *, points: int) -> tuple[int, ...]:
+    """MediaPipe's number of each of the face's points; none where the file leaves them unknown."""
+    ids = raw.get(_FACE_MESH_KEY) if "landmark_face_vertices" in raw else None
+    if ids is None:
+        if points not in (FACE_POINTS, FEATURE_POINTS):
+            return ()
+        # The features come last, so a face without its contour takes the end of the list.
+        return ibug_mesh_ids()[FACE_POINTS - points :]
+    if ids.shape != (points,):
+        raise BodyError(
+            f"{path}: {_FACE_MESH_KEY} has shape {ids.shape}, expected one number for each of the "
+            f"{points} rows of landmark_face_vertices"
+        )
+    check_indices(path, _FACE_MESH_KEY, ids, count=MESH_POINTS, of="face-mesh")
+    return tuple(ids.tolist())

@@ -13,7 +13,8 @@ from humanmotion.cli.output import emit, emit_json, emit_table
 fit = typer.Typer(help="Plausible bodies: denoise, complete, sample, score.")
 Output = Annotated[Path, typer.Option("--output", "-o", help="motion.npz to write.")]
 Weights = Annotated[
-    Path | None, typer.Option(help="Weights that `train prior` wrote, in place of the shipped ones.")
+    Path | None,
+    typer.Option(help="Weights that `train prior` wrote, in place of the shipped ones."),
 ]
 
 

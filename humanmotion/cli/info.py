@@ -9,6 +9,7 @@ import typer
 
 from humanmotion.cli.options import Body, Json
 from humanmotion.cli.output import emit_json, emit_table
+from humanmotion.errors import InputError
 
 
 def info(
@@ -24,4 +25,6 @@ def info(
     if json:
         emit_json(found)
     else:
-        emit_table(found)
+        emit_table({name: value for name, value in found.items() if name != "error"})
+    if "error" in found:
+        raise InputError(found["error"])

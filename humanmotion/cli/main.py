@@ -1,15 +1,18 @@
 """Entry point: the table of commands, and the way every error reaches the user as one line.
 
-Exit codes: 0 done, 1 failed, 2 wrong use, 3 part of it failed, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 wrong use, 3 part of it failed, 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -47,10 +50,22 @@ def describe(
     """3D human motion from video: SMPL-X motion of people in one world."""
 
 
+class _Terminated(BaseException):
+    """SIGTERM arrived; no `except Exception` on the way may take it for an error."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code and lets no exception out."""
     _calm_libraries()
     _accept_any_text()
+    try:
+        with _sigterm_raises():
+            return _run(arguments)
+    except _Terminated:
+        return _fail("terminated", 128 + signal.SIGTERM)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         code = typer.main.get_command(app).main(
             None if arguments is None else list(arguments),
@@ -63,13 +78,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = 130
     except OSError as error:
         return _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
-    except MemoryError:
-        return _fail("out of memory; a shorter or smaller input needs less", 1)
     except Exception as error:
+        if _is_out_of_memory(error):
+            return _fail("out of memory; a shorter or smaller input needs less", 1)
         return _fail(*_translate(error))
     if code == 130:
         return _fail("interrupted", 130)
     return code if isinstance(code, int) else 0
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # torch and OpenCV raise their own errors, known by their words alone.
+    text = str(error).lower()
+    words = ("can't allocate memory", "out of memory", "insufficient memory", "bad_alloc")
+    return isinstance(error, MemoryError) or any(word in text for word in words)
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """SIGTERM unwinds as Ctrl+C does, so that no temporary file stays behind."""
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def stop(*_signal: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise _Terminated
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _translate(error: Exception) -> tuple[str, int]:

@@ -1,7 +1,8 @@
 """AMASS npz: the SMPL-H releases (`poses`, `mocap_framerate`) and the SMPL-X ones (split keys).
 
 World z up, metres, hands flat at zero, `trans` is smplx's `transl`: pelvis = trans + J0(betas).
-Sources: nghorbani/amass (README, `poses` layout), the SMPL-X release's stageii files.
+Sources: nghorbani/amass (README, `poses` layout), the SMPL-X release's stageii files;
+nghorbani/human_body_prior, body_model.py, which poses them and adds no mean hand.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from humanmotion.body import BodyModel
 from humanmotion.errors import FileFormatError
 from humanmotion.files import npz_shapes, read_npz, write_npz
 from humanmotion.io.fields import Arrays, naming, number, numbers, words
+from humanmotion.io.hands import FLAG, Hands, hands_of_file, with_flat_hands
 from humanmotion.io.onto_body import onto_body
 from humanmotion.io.sampling import evenly_sampled, require_frames
 from humanmotion.motion import JOINTS, Motion
@@ -37,7 +39,7 @@ _JOINTS_OF_POSES = {
 }
 """Width of `poses` to the joints it holds (SMPL-X, SMPL-H, SMPL, body only)."""
 _TEXT_KEYS = ("gender", "surface_model_type", "body_id", "body_sha256")
-KEYS = ("poses", *_SPLIT, "trans", "betas", *RATE_KEYS, *_TEXT_KEYS)
+KEYS = ("poses", *_SPLIT, "trans", "betas", *RATE_KEYS, FLAG, *_TEXT_KEYS)
 KNOWN_EXTRAS = (
     "dmpls", "marker_data", "marker_labels", "labels", "num_betas", "mocap_time_length",
     "markers_latent", "latent_labels", "markers_latent_vids", "markers", "markers_obs",
@@ -47,13 +49,15 @@ KNOWN_EXTRAS = (
 MAX_POSE_GAP = 1e-4
 
 
-def read_amass(path: str | Path, *, body: BodyModel | None = None) -> Motion:
+def read_amass(
+    path: str | Path, *, body: BodyModel | None = None, hands: Hands | None = None
+) -> Motion:
     """The motion of an AMASS file, old or new keys.
 
     Without `body` it keeps the file's shape, and names its body "<model>_<gender>". With one, it is
-    put onto that body: the file's shape belongs to another and is dropped, and a constant height
-    puts the median stance sole at 0. Raises FileFormatError: keys missing, of a wrong shape, or
-    saying two different things.
+    put onto that body (see onto_body). `hands="mean"` is for files of others in this layout whose
+    hands are measured from the mean hand. Raises FileFormatError: keys missing, of a wrong shape,
+    or saying two different things; UsageError: `hands` against what the file says.
     """
     arrays = read_npz(path, keys=_readable_keys(path))
     transl = numbers(arrays, "trans", ("T", 3), path=path)
@@ -72,6 +76,8 @@ def read_amass(path: str | Path, *, body: BodyModel | None = None) -> Motion:
             body_sha256=words(arrays, "body_sha256", path=path, default=""),
             meta={"source_format": "amass"} | ({"betas_cut": cut} if cut else {}),
         )
+    if hands_of_file(arrays, hands, path=path) == "mean" and (hands or present[25:].any()):
+        motion = with_flat_hands(motion, body, path=path)
     return motion if body is None else onto_body(motion, body)
 
 
@@ -132,7 +138,8 @@ def _rotations(arrays: Arrays, frames: int, path: str | Path) -> tuple[Tensor, T
                 f"{', '.join(map(str, _JOINTS_OF_POSES))}"
             )
         joints = torch.tensor(_JOINTS_OF_POSES[values.shape[1]])
-        rotvec[:, joints] = values.reshape(frames, -1, 3)[:, : len(joints)]
+        width = values.shape[1] // 3
+        rotvec[:, joints] = values.reshape(frames, width, 3)[:, : len(joints)]
         present[joints] = True
     if "root_orient" in arrays:
         _overlay_split(arrays, rotvec, present, path=path)
@@ -143,7 +150,8 @@ def _overlay_split(arrays: Arrays, rotvec: Tensor, present: Tensor, *, path: str
     for key, (at, count) in _SPLIT.items():
         if key not in arrays and key not in ("root_orient", "pose_body"):
             continue
-        value = numbers(arrays, key, (len(rotvec), 3 * count), path=path).reshape(-1, count, 3)
+        value = numbers(arrays, key, (len(rotvec), 3 * count), path=path)
+        value = value.reshape(len(rotvec), count, 3)
         part = slice(at, at + count)
         if present[part].all() and not torch.allclose(rotvec[:, part], value, atol=MAX_POSE_GAP):
             raise FileFormatError(f"{path}: poses and {key} say different things; remove one")
@@ -158,6 +166,8 @@ def _betas(arrays: Arrays, path: str | Path) -> tuple[Tensor, int]:
     """The first 10 shape values, and how many of the others are not zero."""
     if "betas" not in arrays:
         return torch.zeros(10), 0
+    if arrays["betas"].ndim == 2 and len(arrays["betas"]) == 1:
+        arrays = {"betas": arrays["betas"][0]}
     given = numbers(arrays, "betas", ("N",), path=path)
     betas = torch.zeros(10)
     betas[: min(10, len(given))] = given[:10]

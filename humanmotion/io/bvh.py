@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from humanmotion.body import BodyModel
-from humanmotion.files import write_text
+from humanmotion.files import atomic_path
 from humanmotion.io.axes import turn_up
 from humanmotion.io.bvh_read import read_bvh as read_bvh
 from humanmotion.io.euler import continuous_yzx
@@ -24,31 +24,44 @@ from humanmotion.motion import Motion
 from humanmotion.rotations import rotvec_to_matrix
 
 CENTIMETRES = 100.0
+_BLOCK = 5_000
+"""Frames written at a time; matrices and text take many times the memory of the motion."""
 _ROTATION = "Yrotation Zrotation Xrotation"
 
 
 def write_bvh(
     path: str | Path, motion: Motion, body: BodyModel, *, centimetres: bool = True
 ) -> None:
-    """Write the motion on `body`, atomically; joints come back within 0.1 mm.
+    """Write the motion on `body`, atomically; joints of a still face come back within 0.1 mm.
 
-    Offsets are the rest joints at the motion's betas. BVH has one frame rate, so a variable rate
-    is resampled; shape, expression, confidence and contacts have no place in it. Raises UsageError
-    for a motion without frames, OutputError when the file cannot be written.
+    Offsets are the rest joints at the motion's betas. Expression has no place in BVH: the joints it
+    shifts (in the default body neck, head, jaw and eyes, by half a millimetre for a lively face)
+    are written where they rest; confidence and contacts are lost. BVH has one frame rate, so a
+    variable rate is resampled. Raises UsageError for a motion without frames, or with a gap that
+    is too long to be filled (see io.sampling), and OutputError when the file cannot be written.
     """
     require_frames(motion, "BVH")
     motion = evenly_sampled(motion)
     scale = CENTIMETRES if centimetres else 1.0
     rest = body.rest_joints(motion.betas).detach().cpu().double()
-    local = rotvec_to_matrix(motion.rotvec.detach().cpu().double())
-    local[:, 0] = turn_up(local[:, 0].mT, "y").mT
-    pelvis = turn_up(pelvis_path(motion, body).cpu().double(), "y") * scale
-    angles = continuous_yzx(local[:, _file_order()]) * (180 / math.pi)
-    values = torch.cat((pelvis, angles.reshape(len(motion), -1)), -1).tolist()
     head = ["HIERARCHY", *_hierarchy(rest * scale), "MOTION", f"Frames: {len(motion)}"]
     head.append(f"Frame Time: {1 / motion.fps:.10f}")
-    rows = [" ".join(f"{value:.6f}" for value in row) for row in values]
-    write_text(path, "\n".join((*head, *rows)) + "\n")
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as out:
+        out.write("\n".join(head) + "\n")
+        angles = None
+        for first in range(0, len(motion), _BLOCK):
+            block = motion[first : first + _BLOCK]
+            angles = _angles(block, before=None if angles is None else angles[-1])
+            pelvis = turn_up(pelvis_path(block, body).cpu().double(), "y") * scale
+            values = torch.cat((pelvis, angles.reshape(len(block), -1) * (180 / math.pi)), -1)
+            out.writelines(" ".join(f"{x:.6f}" for x in row) + "\n" for row in values.tolist())
+
+
+def _angles(motion: Motion, *, before: Tensor | None) -> Tensor:
+    """Angles `(T, 55, 3)` in radians in the file's order, going on from the frame `before`."""
+    local = rotvec_to_matrix(motion.rotvec.detach().cpu().double())
+    local[:, 0] = turn_up(local[:, 0].mT, "y").mT
+    return continuous_yzx(local[:, _file_order()], before=before)
 
 
 def _file_order() -> list[int]:

@@ -60,7 +60,7 @@ def read_bvh(path: str | Path, *, body: BodyModel) -> Motion:
         motion = Motion.create(
             matrix_to_rotvec(local_rotations(world, turns, where)).float(),
             (positions[:, where["pelvis"]] * scale - body_rest[0]).float(),
-            fps=_rate(file.frame_time),
+            fps=file.fps,
             betas=betas,
             joints_present=torch.tensor([name in where for name in SMPLX_JOINTS]),
             body_id=body.body_id,
@@ -118,8 +118,3 @@ def _is_z_up(rest: Tensor, positions: Tensor, where: dict[str, int]) -> bool:
     moving = positions[:, where["head"]] - positions[:, where["pelvis"]]
     median = moving.median(0).values if len(moving) else at_rest
     return bool(at_rest.argmax() == 2) and bool(median.argmax() == 2)
-
-
-def _rate(frame_time: float) -> float:
-    # Frame times are printed with six or seven digits: 0.0333333 means 30, not 30.00003.
-    return round(1 / frame_time, 3) or 1 / frame_time

@@ -7,7 +7,9 @@ Explained" (2001). Position channels replace a joint's offset, as Blender and Mo
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +17,17 @@ import torch
 from torch import Tensor
 
 from humanmotion.errors import FileFormatError
-from humanmotion.files import read_text
+from humanmotion.files import read_lines
+from humanmotion.io.bvh_rate import frame_rate
 from humanmotion.io.euler import matrix_from_angles
 
 MAX_JOINTS = 2048
 MAX_CHANNELS = 6
 MAX_JOINT_FRAMES = 10_000_000
 """Joints times frames, 90 minutes of 60 joints at 30 fps; more would not fit into memory."""
+MAX_BYTES = 512 << 20
+"""Rows become numbers one by one, so more text is taken than elsewhere."""
+_MISSING = (math.nan, "")
 _CHANNELS = {f"{axis}{kind}" for axis in "XYZ" for kind in ("position", "rotation")}
 
 
@@ -41,8 +47,8 @@ class BvhFile:
     """A parsed file, in its own units and axes."""
 
     skeleton: BvhSkeleton
-    frame_time: float
-    """Seconds."""
+    fps: float
+    """Frames a second, from a frame time of few digits."""
     values: Tensor
     """`(T, C)`, rotations in degrees; may hold numbers that are not finite."""
 
@@ -75,22 +81,19 @@ class BvhFile:
 
 def parse_bvh(path: str | Path) -> BvhFile:
     """Read a BVH file's text; raises FileFormatError naming the line that is wrong."""
-    lines = [(n, line.strip()) for n, line in enumerate(read_text(path).splitlines(), 1)]
-    lines = [(n, line) for n, line in lines if line]
-    if not lines or lines[0][1].upper() != "HIERARCHY":
+    stripped = ((n, line.strip()) for n, line in read_lines(path, max_bytes=MAX_BYTES))
+    lines = ((n, line) for n, line in stripped if line)
+    if next(lines, (0, ""))[1].upper() != "HIERARCHY":
         raise FileFormatError(f"{path} is not a BVH file; it does not start with HIERARCHY")
-    motion = next((i for i, (_, line) in enumerate(lines) if line.upper() == "MOTION"), None)
-    if motion is None:
-        raise FileFormatError(f"{path} has no MOTION part; the file is cut off or damaged")
-    skeleton = _SkeletonParser(path).parse(lines[1:motion])
-    count = sum(len(channels or ()) for channels in skeleton.channels)
-    frame_time, values = _parse_motion(path, lines[motion + 1 :], count)
-    if len(values) * len(skeleton.names) > MAX_JOINT_FRAMES:
+    skeleton = _SkeletonParser(path).parse(_until_motion(path, lines))
+    frames, fps = _motion_head(path, lines)
+    if frames * len(skeleton.names) > MAX_JOINT_FRAMES:
         raise FileFormatError(
-            f"{path} has {len(values)} frames of {len(skeleton.names)} joints; at most "
+            f"{path} says {frames:g} frames of {len(skeleton.names)} joints; at most "
             f"{MAX_JOINT_FRAMES} joint positions are read, so split the file"
         )
-    return BvhFile(skeleton, frame_time, values)
+    count = sum(len(channels or ()) for channels in skeleton.channels)
+    return BvhFile(skeleton, fps, _rows(path, lines, (frames, count)))
 
 
 def _local(part: Tensor, channels: tuple[str, ...], rest: list[float]) -> tuple[Tensor, Tensor]:
@@ -117,7 +120,7 @@ class _SkeletonParser:
         self._open: list[int] = []
         self._pending: int | None = None
 
-    def parse(self, lines: list[tuple[int, str]]) -> BvhSkeleton:
+    def parse(self, lines: Iterator[tuple[int, str]]) -> BvhSkeleton:
         for self._number, line in _braces_apart(lines):
             self._line(line)
         if self._open or not self._skeleton.names:
@@ -190,39 +193,53 @@ class _SkeletonParser:
         return FileFormatError(f"{self._path} line {self._number}: {what}")
 
 
-def _braces_apart(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
-    out = []
+def _until_motion(path: str | Path, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    for number, line in lines:
+        if line.upper() == "MOTION":
+            return
+        yield number, line
+    raise FileFormatError(f"{path} has no MOTION part; the file is cut off or damaged")
+
+
+def _braces_apart(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     for number, line in lines:
         spaced = line.replace("\t", " ").replace("{", "\n{\n").replace("}", "\n}\n")
-        out += [(number, part.strip()) for part in spaced.split("\n") if part.strip()]
-    return out
+        yield from ((number, part.strip()) for part in spaced.split("\n") if part.strip())
 
 
-def _parse_motion(
-    path: str | Path, lines: list[tuple[int, str]], count: int
-) -> tuple[float, Tensor]:
-    facts: dict[str, float] = {}
-    for number, line in lines[:2]:
+def _motion_head(path: str | Path, lines: Iterator[tuple[int, str]]) -> tuple[int, float]:
+    """The number of frames and the frame rate, from the two lines after MOTION."""
+    facts: dict[str, tuple[float, str]] = {}
+    for number, line in islice(lines, 2):
         key, _, value = line.partition(":")
-        values = _floats(value.split()[:1], f"{path} line {number}")
-        facts[key.strip().lower()] = values[0] if values else math.nan
-    frames, frame_time = facts.get("frames", math.nan), facts.get("frame time", math.nan)
-    if not (0 < frame_time < 1e3) or not frames >= 0:
+        words = value.split()[:1]
+        values = _floats(words, f"{path} line {number}")
+        facts[key.strip().lower()] = (values[0], words[0]) if values else (math.nan, "")
+    frames, (seconds, text) = facts.get("frames", _MISSING)[0], facts.get("frame time", _MISSING)
+    if not (0 < seconds < 1e3) or not (frames >= 0 and frames == frames // 1):
         raise FileFormatError(f"{path}: MOTION must begin with 'Frames: n' and 'Frame Time: s'")
-    rows = lines[2:]
-    if len(rows) != frames:
-        raise FileFormatError(
-            f"{path} says {frames:.0f} frames and holds {len(rows)}; it is cut off or damaged"
-        )
-    table = np.zeros((len(rows), count))
-    for row, (number, line) in enumerate(rows):
+    return int(frames), frame_rate(text)
+
+
+def _rows(path: str | Path, lines: Iterator[tuple[int, str]], shape: tuple[int, int]) -> Tensor:
+    """The numbers `(T, C)`; the rows are counted as they come, and one too many ends it."""
+    frames, count = shape
+    table = np.zeros(shape)
+    found = 0
+    for found, (number, line) in enumerate(lines, 1):
+        if found > frames:
+            raise FileFormatError(f"{path} says {frames} frames and holds more; it is damaged")
         cells = line.split()
         if len(cells) != count:
             raise FileFormatError(
                 f"{path} line {number} has {len(cells)} numbers, the channels need {count}"
             )
-        table[row] = _floats(cells, f"{path} line {number}")
-    return frame_time, torch.from_numpy(table)
+        table[found - 1] = _floats(cells, f"{path} line {number}")
+    if found < frames:
+        raise FileFormatError(
+            f"{path} says {frames} frames and holds {found}; it is cut off or damaged"
+        )
+    return torch.from_numpy(table)
 
 
 def _floats(values: list[str], where: str) -> list[float]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from humanmotion.camera import Camera
+from humanmotion.checks import check_times
 from humanmotion.errors import FileFormatError, UsageError
 from humanmotion.files import read_json, write_json
 from humanmotion.io.fields import naming
@@ -33,6 +34,7 @@ def read_cameras_json(path: str | Path) -> tuple[Camera, Tensor]:
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise FileFormatError(f"{path} is a damaged cameras.json: {error!r}") from error
     with naming(path):
+        check_times(times, len(frames))
         return Camera(K=K, R_w2c=R, t_w2c=t, width=width, height=height), times
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import struct
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,14 @@ import numpy as np
 
 from humanmotion.body import BodyModel
 from humanmotion.camera import Camera
-from humanmotion.errors import FileFormatError, InputError
-from humanmotion.files import npz_shapes, parse_json, read_npz
+from humanmotion.errors import InputError
+from humanmotion.files import npz_shapes, read_npz
 from humanmotion.io import amass, keypoints_npz, npz, smplx_params
 from humanmotion.io.bvh import read_bvh
 from humanmotion.io.bvh_text import parse_bvh
 from humanmotion.io.cameras_json import read_cameras_json
 from humanmotion.io.colmap import read_colmap
+from humanmotion.io.gltf_describe import glb_facts
 from humanmotion.io.joint_track import JointTrack
 from humanmotion.io.joints_csv import read_joints_csv
 from humanmotion.io.keypoints_json import openpose_summary, read_coco_wholebody
@@ -25,7 +26,7 @@ from humanmotion.io.sniff import Format, sniff
 from humanmotion.io.trc import read_trc
 from humanmotion.io.video import probe
 from humanmotion.keypoints import Keypoints
-from humanmotion.motion import Motion
+from humanmotion.motion import JOINTS, Motion
 
 Facts = dict[str, Any]
 _NPZ_KEYS: dict[str, tuple[str, ...]] = {
@@ -34,15 +35,15 @@ _NPZ_KEYS: dict[str, tuple[str, ...]] = {
     "smplx_params": smplx_params.KEYS,
     "keypoints": keypoints_npz.KEYS,
 }
-_MAX_GLB_JSON = 64 << 20
 
 
 def describe(path: str | Path, *, body: BodyModel | None = None) -> Facts:
     """`path`, `format`, sizes, rate, axes, body, and `problems`, a list of lines.
 
     Problems are numbers that are not finite, unknown keys, jumps, wrong axes, feet off the floor,
-    and whatever keeps the file from being read. `body` (the default one if not given) is what BVH
-    is read onto and feet are measured with. Raises, as `sniff`, only where no format is recognised.
+    and whatever keeps the file from being read, which is under `error` too. `body` (the default one
+    if not given) is what BVH is read onto and feet are measured with. Numbers are finite; one that
+    is not becomes None. Raises, as `sniff`, only where no format is recognised.
     """
     path = Path(path)
     kind = sniff(path)
@@ -51,12 +52,17 @@ def describe(path: str | Path, *, body: BodyModel | None = None) -> Facts:
         try:
             found = part(path, kind, body)
         except InputError as error:
-            found = {"problems": [str(error)]}
+            found = {"problems": [str(error)], "error": str(error)}
         # The same fault may be met twice, by the look at the keys and by the reader.
         new = [line for line in found.pop("problems", []) if line not in facts["problems"]]
         facts["problems"] += new
         facts |= found
-    return facts
+    return {key: _finite(value) for key, value in facts.items()}
+
+
+def _finite(value: Any) -> Any:
+    """None for a number that JSON cannot hold."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _members(path: Path, kind: Format, body: BodyModel | None) -> Facts:
@@ -74,8 +80,9 @@ def _members(path: Path, kind: Format, body: BodyModel | None) -> Facts:
         if dtype == "object"
     ]
     plain = [key for key in known or () if key in shapes and shapes[key][1].startswith("float")]
-    for key, array in read_npz(path, keys=plain).items():
-        bad = int((~np.isfinite(array)).sum())
+    for key in plain:
+        # One at a time: together they may be more than the motion itself takes.
+        bad = int((~np.isfinite(read_npz(path, keys=[key])[key])).sum())
         problems += [f"{key} holds {bad} numbers that are not finite"] if bad else []
     return {"shapes": {k: list(shape) for k, (shape, _) in shapes.items()}, "problems": problems}
 
@@ -105,11 +112,11 @@ def _content(path: Path, kind: Format, body: BodyModel | None) -> Facts:
         case "colmap":
             return _camera(read_colmap(path))
         case "glb":
-            return _glb(path)
+            return glb_facts(path)
         case "video":
             return _video(path)
         case "body":
-            return {}
+            return _body(path)
 
 
 def _motion(motion: Motion, body: BodyModel | None) -> Facts:
@@ -121,7 +128,7 @@ def _motion(motion: Motion, body: BodyModel | None) -> Facts:
         "joints": int(motion.joints_present.sum()),
         "shots": len(motion.shot_id.unique()),
         "axes": f"z up, metres; the body stands along {up_axis(motion)}",
-        "notes": list(motion.meta.get("notes", [])),
+        "notes": list(motion.meta.get("notes", ())),
         "problems": motion_problems(motion, body=body),
     }
 
@@ -141,12 +148,12 @@ def _bvh(path: Path, body: BodyModel) -> Facts:
     facts: Facts = {
         "file_joints": len(skeleton.names),
         "frames": len(file.values),
-        "fps": round(1 / file.frame_time, 3),
+        "fps": round(file.fps, 3),
     }
     try:
         read = _motion(read_bvh(path, body=body), body)
     except InputError as error:
-        return facts | {"problems": [*problems, str(error)]}
+        return facts | {"problems": [*problems, str(error)], "error": str(error)}
     return facts | read | {"problems": problems + read["problems"]}
 
 
@@ -200,30 +207,16 @@ def _video(path: Path) -> Facts:
     }
 
 
-def _glb(path: Path) -> Facts:
-    document = _glb_document(path)
-    count = {key: len(document.get(key) or []) for key in ("nodes", "meshes", "skins", "cameras")}
-    try:
-        ends = [
-            document["accessors"][sampler["input"]]["max"][0]
-            for animation in document.get("animations", [])
-            for sampler in animation["samplers"]
-        ]
-    except (KeyError, IndexError, TypeError) as error:
-        raise FileFormatError(f"{path} is a damaged GLB: {error!r}") from error
-    return count | {"duration_s": max(ends, default=0.0), "axes": "y up, metres"}
-
-
-def _glb_document(path: Path) -> Facts:
-    with path.open("rb") as stream:
-        head = stream.read(20)
-        if len(head) < 20 or head[:4] != b"glTF" or head[16:] != b"JSON":
-            raise FileFormatError(f"{path} is not a GLB file")
-        size, length = struct.unpack("<I", head[8:12])[0], struct.unpack("<I", head[12:16])[0]
-        text = stream.read(min(length, _MAX_GLB_JSON))
-    if size != path.stat().st_size or len(text) != length:
-        raise FileFormatError(f"{path} is a damaged GLB: its sizes do not agree")
-    document = parse_json(text.decode("utf-8", "replace"), str(path))
-    if not isinstance(document, dict):
-        raise FileFormatError(f"{path} is a damaged GLB: no JSON object")
-    return document
+def _body(path: Path) -> Facts:
+    body = BodyModel.load(path)
+    joints = int(body.joints_present.sum())
+    lacks = [f"{JOINTS - joints} of {JOINTS} joints are not in the file; they stay at rest"]
+    return {
+        "body": body.body_id,
+        "kind": body.kind,
+        "vertices": len(body.template),
+        "joints": joints,
+        "landmark_sets": list(body.landmark_sets),
+        "axes": "y up at rest, facing +z, metres",
+        "problems": lacks if joints < JOINTS else [],
+    }

@@ -15,7 +15,7 @@ _POLE = 1e-5
 """Nearer to the pole than this (radians), only a sum of two angles is known."""
 
 
-def continuous_yzx(rotations: Tensor) -> Tensor:
+def continuous_yzx(rotations: Tensor, *, before: Tensor | None = None) -> Tensor:
     """Angles `(T, ..., 3)` y, z, x in radians: `Ry(y) Rz(z) Rx(x)` = `rotations` `(T, ..., 3, 3)`.
 
     Of the six orders this one meets its pole least: knees and elbows bend about its outer axes, the
@@ -23,9 +23,9 @@ def continuous_yzx(rotations: Tensor) -> Tensor:
 
     Of the two triples of angles that mean a rotation, and all their full turns, each frame takes
     the one whose largest step from the frame before is smallest; at the pole (z = +-90 degrees),
-    where only y +- x is known, both share the change. The first frame starts from zero. Steps
-    larger than the movement's own come only from passing near the pole, and stay below 90 degrees
-    plus the movement.
+    where only y +- x is known, both share the change. The first frame starts from the angles
+    `before` `(..., 3)` of the frame ahead of it, or from zero. Steps larger than the movement's own
+    come only from passing near the pole, and stay below 90 degrees plus the movement.
     """
     shape = rotations.shape[:-2]
     matrix = rotations.detach().cpu().double().reshape(shape[0], -1, 3, 3).numpy()
@@ -34,14 +34,13 @@ def continuous_yzx(rotations: Tensor) -> Tensor:
     sums = np.arctan2(matrix[..., 0, 2], matrix[..., 2, 2])
     at_pole = np.hypot(matrix[..., 0, 0], matrix[..., 2, 0]) < _POLE
     out = np.zeros_like(first)
-    previous = np.zeros_like(first[0])
+    last = np.zeros(first.shape[1:]) if before is None else before.reshape(-1, 3).numpy()
     for frame in range(len(out)):
-        previous = _nearest(first[frame], second[frame], previous)
+        out[frame] = _nearest(first[frame], second[frame], last)
         pole = at_pole[frame]
         if pole.any():
-            before = out[frame - 1] if frame else np.zeros_like(previous)
-            previous[pole] = _at_pole(before[pole], previous[pole, 1], sums[frame, pole])
-        out[frame] = previous
+            out[frame, pole] = _at_pole(last[pole], out[frame, pole, 1], sums[frame, pole])
+        last = out[frame]
     return torch.from_numpy(out).reshape(*shape, 3)
 
 

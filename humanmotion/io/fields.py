@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from humanmotion.errors import FileFormatError, MotionError
+from humanmotion.motion import MAX_FRAMES
 
 Arrays = Mapping[str, NDArray[Any]]
 Shape = tuple[int | str, ...]
 """Sizes of an array; a name ("T") stands for any size."""
+_WHOLE = {torch.bool: (0.0, 1.0), torch.long: (-(2.0**53), 2.0**53)}
+"""Types that are not rounded to, and the values they may take."""
 
 
 def numbers(
@@ -24,6 +27,7 @@ def numbers(
 ) -> Tensor:
     """The array as a tensor of `dtype`, if it is there, numeric, finite and of that shape.
 
+    Whole numbers and yes/no are not rounded from anything else; "T" stands for at most MAX_FRAMES.
     Raises FileFormatError naming the file, the key and, for numbers that are not finite, the frame.
     """
     if key not in arrays:
@@ -33,14 +37,21 @@ def numbers(
         raise FileFormatError(f"{path}: {key} holds {array.dtype}, expected numbers")
     if not _fits(array.shape, shape):
         raise FileFormatError(f"{path}: {key} has shape {array.shape}, expected {_words(shape)}")
-    # In double first: what does not fit the smaller type must show as infinite, not wrap round.
-    wide = array.astype(np.float64)
+    if shape[:1] == ("T",) and len(array) > MAX_FRAMES:
+        raise FileFormatError(f"{path} has {len(array)} frames; at most {MAX_FRAMES} are read")
     with np.errstate(over="ignore"):
-        bad = ~np.isfinite(wide.astype(np.float32) if dtype == torch.float32 else wide)
+        # What does not fit the type must show as infinite, not wrap round.
+        values: NDArray[Any] = array.astype(np.float32 if dtype == torch.float32 else np.float64)
+    bad = ~np.isfinite(values)
     if bad.any():
-        where = f" at row {np.argwhere(bad)[0][0]}" if bad.ndim else ""
-        raise FileFormatError(f"{path}: {key} is not finite{where}")
-    return torch.from_numpy(wide).to(dtype)
+        raise FileFormatError(f"{path}: {key} is not finite{_first(bad)}")
+    if dtype in _WHOLE:
+        low, high = _WHOLE[dtype]
+        bad = (values != values.round()) | (values < low) | (values > high)
+        if bad.any():
+            kind = "0 or 1" if dtype == torch.bool else "whole numbers"
+            raise FileFormatError(f"{path}: {key} must hold {kind}{_first(bad)}")
+    return torch.from_numpy(values).to(dtype)
 
 
 def number(arrays: Arrays, key: str, *, path: str | Path) -> float:
@@ -68,6 +79,10 @@ def naming(path: str | Path) -> Iterator[None]:
         yield
     except MotionError as error:
         raise FileFormatError(f"{path}: {error}") from error
+
+
+def _first(bad: NDArray[np.bool_]) -> str:
+    return f" at row {np.argwhere(bad)[0][0]}" if bad.ndim else ""
 
 
 def _fits(found: tuple[int, ...], wanted: Shape) -> bool:

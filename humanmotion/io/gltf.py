@@ -21,7 +21,7 @@ from torch import Tensor
 
 from humanmotion.body import BodyModel
 from humanmotion.camera import Camera
-from humanmotion.errors import UsageError
+from humanmotion.errors import BodyError, UsageError
 from humanmotion.files import atomic_path
 from humanmotion.io.axes import turn_up
 from humanmotion.io.gltf_body import SkinnedBody, skinned_body, skinning_residual
@@ -32,9 +32,10 @@ from humanmotion.motion import Motion
 
 People = Sequence[tuple[Motion, BodyModel]]
 _COLOURS = (
-    (0.80, 0.56, 0.46), (0.42, 0.58, 0.76), (0.52, 0.70, 0.48), (0.78, 0.68, 0.40),
-    (0.62, 0.50, 0.72), (0.44, 0.70, 0.70),
+    (0.28, 0.46, 0.72), (0.76, 0.40, 0.22), (0.40, 0.62, 0.36), (0.56, 0.38, 0.68),
+    (0.74, 0.60, 0.26), (0.32, 0.62, 0.62),
 )  # fmt: skip
+"""Plain, as of a mannequin: the body wears nothing, and skin would look it."""
 _NEAR_METRES, _FAR_METRES = 0.05, 1000.0
 _CUT_SECONDS = 1e-3
 _STILL = 1e-7
@@ -64,7 +65,8 @@ def glb_bytes(
 
     A camera has one frame, or one for each frame of the first motion; its principal point is taken
     as the centre and its median focal length as the one, which is all glTF knows.
-    Raises UsageError: no motion, one without frames, or counts that do not agree.
+    Raises UsageError: no motion, one without frames, or counts that do not agree; BodyError for a
+    body without faces.
     """
     names = _checked_names(motions, camera, names)
     document = gl.GLTF2(asset=gl.Asset(version="2.0", generator="humanmotion"))
@@ -224,8 +226,10 @@ def _checked_names(
 ) -> Sequence[str]:
     if not motions:
         raise UsageError("no motion given; a GLB needs at least one")
-    for motion, _ in motions:
+    for motion, body in motions:
         require_frames(motion, "GLB")
+        if not len(body.faces):
+            raise BodyError(f"body {body.body_id} has no faces; a GLB needs a mesh")
     if camera is not None and len(camera) not in (1, len(motions[0][0])):
         raise UsageError(
             f"the camera has {len(camera)} frames, the first motion {len(motions[0][0])}; "

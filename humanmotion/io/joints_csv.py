@@ -11,14 +11,16 @@ from pathlib import Path
 
 from humanmotion.body import BodyModel
 from humanmotion.errors import FileFormatError
-from humanmotion.files import read_text, write_text
+from humanmotion.files import read_lines, write_text
 from humanmotion.io.fields import naming
 from humanmotion.io.joint_track import JointTrack, joint_track, track_from_rows
-from humanmotion.motion import Motion
+from humanmotion.io.sampling import require_frames
+from humanmotion.motion import MAX_FRAMES, Motion
 
 
 def write_joints_csv(path: str | Path, motion: Motion, body: BodyModel) -> None:
     """Write the positions of the motion's joints on `body`, atomically."""
+    require_frames(motion, "CSV")
     track = joint_track(motion, body)
     flat = track.positions.reshape(len(track.times), -1).tolist()
     text = io.StringIO()
@@ -31,23 +33,31 @@ def write_joints_csv(path: str | Path, motion: Motion, body: BodyModel) -> None:
 
 def read_joints_csv(path: str | Path) -> JointTrack:
     """The joints of a CSV with that header; raises FileFormatError naming the line."""
+    lines = csv.reader(line for _, line in read_lines(path))
     try:
-        lines = list(csv.reader(io.StringIO(read_text(path))))
+        head = next(lines, [])
+        names = tuple(cell.removesuffix("_x") for cell in head[1::3])
+        expected = ["time", *(f"{name}_{axis}" for name in names for axis in "xyz")]
+        if not names or head != expected:
+            raise FileFormatError(
+                f"{path} does not start with the header time,NAME_x,NAME_y,NAME_z"
+            )
+        rows = [_row(line, len(expected), where=f"{path} line {number}")
+                for number, line in zip(range(2, MAX_FRAMES + 2), lines, strict=False)]  # fmt: skip
+        if next(lines, None) is not None:
+            raise FileFormatError(f"{path} has more than {MAX_FRAMES} frames; split the file")
     except csv.Error as error:
         raise FileFormatError(f"{path} is not CSV: {error}") from error
-    names = tuple(cell.removesuffix("_x") for cell in lines[0][1::3]) if lines else ()
-    expected = ["time", *(f"{name}_{axis}" for name in names for axis in "xyz")]
-    if not names or lines[0] != expected:
-        raise FileFormatError(f"{path} does not start with the header time,NAME_x,NAME_y,NAME_z")
-    rows = []
-    for number, line in enumerate(lines[1:], 2):
-        try:
-            rows.append([float(cell) for cell in line])
-        except ValueError as error:
-            raise FileFormatError(f"{path} line {number}: {error}") from error
-        if len(line) != len(expected):
-            raise FileFormatError(
-                f"{path} line {number} has {len(line)} cells, the header {len(expected)}"
-            )
+    if not rows:
+        raise FileFormatError(f"{path} has no frames")
     with naming(path):
         return track_from_rows(names, rows)
+
+
+def _row(line: list[str], cells: int, *, where: str) -> list[float]:
+    if len(line) != cells:
+        raise FileFormatError(f"{where} has {len(line)} cells, the header {cells}")
+    try:
+        return [float(cell) for cell in line]
+    except ValueError as error:
+        raise FileFormatError(f"{where}: {error}") from error

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from humanmotion.errors import FileFormatError
 from humanmotion.files import read_npz, write_npz
-from humanmotion.io.fields import naming, number, numbers, words
+from humanmotion.io.fields import Arrays, naming, number, numbers, words
 from humanmotion.keypoints import Keypoints
 
 VERSION = 1
+MAX_PIXELS = 1 << 20
+"""Longest side of a picture that is taken for one."""
 KEYS = (
     "keypoints_version", "xy", "confidence", "times", "joint_set", "width", "height", "xyz",
 )  # fmt: skip
@@ -36,10 +38,17 @@ def read_keypoints_npz(path: str | Path) -> Keypoints:
             confidence=numbers(arrays, "confidence", (frames, joints), path=path),
             times=numbers(arrays, "times", (frames,), path=path, dtype=torch.float64),
             joint_set=words(arrays, "joint_set", path=path, default=""),
-            width=int(number(arrays, "width", path=path)),
-            height=int(number(arrays, "height", path=path)),
+            width=_pixels(arrays, "width", path),
+            height=_pixels(arrays, "height", path),
             xyz=numbers(arrays, "xyz", (frames, joints, 3), path=path) if "xyz" in arrays else None,
         )
+
+
+def _pixels(arrays: Arrays, key: str, path: str | Path) -> int:
+    size = number(arrays, key, path=path)
+    if not 0 < size <= MAX_PIXELS or size != int(size):
+        raise FileFormatError(f"{path}: {key} is {size:g}, expected a whole number of pixels")
+    return int(size)
 
 
 def write_keypoints_npz(path: str | Path, keypoints: Keypoints) -> None:

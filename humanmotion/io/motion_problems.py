@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import Tensor
 
 from humanmotion.body import BodyModel
 from humanmotion.io.sampling import is_even
 from humanmotion.joint_sets import SMPLX_JOINTS
 from humanmotion.metrics.contact import sole_height, stance_sole_height
 from humanmotion.motion import Motion
-from humanmotion.rotations import geodesic_distance
+from humanmotion.rotations import geodesic_distance, rotvec_to_matrix
 
 JUMP_DEG = 60.0
 """No joint of a living body turns faster than this from frame to frame at 30 fps."""
@@ -19,6 +20,8 @@ SUNK_METRES = 0.03
 FLOATING_METRES = 0.05
 PELVIS_SPEED = 12.0
 """Metres a second; faster than any sprinter."""
+BLOCK = 10_000
+"""Frames looked at together: rotation matrices take many times the memory of the motion."""
 
 
 def motion_problems(motion: Motion, *, body: BodyModel | None) -> list[str]:
@@ -37,14 +40,13 @@ def motion_problems(motion: Motion, *, body: BodyModel | None) -> list[str]:
 def _jumps(motion: Motion) -> list[str]:
     if len(motion) < 2:
         return []
-    turns = motion.rotations
-    step = geodesic_distance(turns[1:], turns[:-1]) * (180 / math.pi)
-    frames, joints = (step > JUMP_DEG).nonzero(as_tuple=True)
+    jumps = torch.cat([_jumps_in(motion, first) for first in range(0, len(motion), BLOCK)])
     found = []
-    if len(frames):
+    if len(jumps):
+        frame, joint = jumps[0].tolist()
         found.append(
-            f"jumps of more than {JUMP_DEG:g} degrees a frame: {len(frames)}, the first at frame "
-            f"{int(frames[0]) + 1} ({SMPLX_JOINTS[int(joints[0])]})"
+            f"jumps of more than {JUMP_DEG:g} degrees a frame: {len(jumps)}, the first at frame "
+            f"{frame} ({SMPLX_JOINTS[joint]})"
         )
     speed = motion.transl.diff(dim=0).norm(dim=-1) / motion.times.diff().to(motion.transl.dtype)
     if float(speed.max()) > PELVIS_SPEED:
@@ -53,8 +55,15 @@ def _jumps(motion: Motion) -> list[str]:
     return found
 
 
+def _jumps_in(motion: Motion, first: int) -> Tensor:
+    """Frame and joint `(n, 2)` of the jumps onto the frames of one block."""
+    turns = motion[first : first + BLOCK + 1].rotations
+    step = geodesic_distance(turns[1:], turns[:-1]) * (180 / math.pi)
+    return (step > JUMP_DEG).nonzero() + torch.tensor((first + 1, 0))
+
+
 def _axes(motion: Motion) -> list[str]:
-    up = motion.rotations[:, 0, :, 1].median(0).values
+    up = _up(motion).median(0).values
     if float(up[2]) < 0.5 and float(up[1].abs()) > 0.7:
         way = "up" if up[1] > 0 else "down"
         return [f"the body stands along y: the file seems to be y {way}, not z up"]
@@ -69,7 +78,9 @@ def _time(motion: Motion) -> list[str]:
 
 
 def _floor(motion: Motion, body: BodyModel) -> list[str]:
-    joints, sole = body.joints_of(motion), body.sole_offset(motion.betas)
+    blocks = [motion[first : first + BLOCK] for first in range(0, len(motion), BLOCK)]
+    joints = torch.cat([body.joints_of(block) for block in blocks])
+    sole = body.sole_offset(motion.betas)
     lowest = sole_height(joints, sole=sole).amin(-1)
     under = lowest < -SUNK_METRES
     if under.any():
@@ -85,6 +96,11 @@ def _floor(motion: Motion, body: BodyModel) -> list[str]:
 
 def up_axis(motion: Motion) -> str:
     """The world axis along which the body mostly stands: "x", "y" or "z" with a sign."""
-    up = torch.zeros(3) if not len(motion) else motion.rotations[:, 0, :, 1].median(0).values
+    up = torch.zeros(3) if not len(motion) else _up(motion).median(0).values
     axis = int(up.abs().argmax())
     return ("+" if up[axis] >= 0 else "-") + "xyz"[axis]
+
+
+def _up(motion: Motion) -> Tensor:
+    """Where the body's own y axis points, `(T, 3)`."""
+    return rotvec_to_matrix(motion.global_orient)[..., 1]

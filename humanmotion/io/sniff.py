@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
 from humanmotion.errors import FileFormatError, InputError, UsageError
 from humanmotion.files import existing_file, npz_shapes, read_json
+from humanmotion.motion import MAX_FRAMES
 
 Format = Literal[
     "motion", "amass", "smplx_params", "keypoints", "body", "bvh", "glb", "trc", "csv",
@@ -22,7 +24,10 @@ EXTENSIONS: dict[str, str] = {
     "folder": "OpenPose files (one a frame) or a COLMAP text model",
 }
 """Endings that are understood, and what lies behind them."""
-VIDEO_ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
+MAX_NUMBERS = 400_000_000
+"""In one npz: 1.6 GB as float32."""
+_FRAME_KEYS = ("times", "trans", "poses", "global_orient", "body_pose", "root_orient", "xy")
+VIDEO_ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif")
 _BY_ENDING: dict[str, Format] = {".bvh": "bvh", ".glb": "glb", ".trc": "trc", ".csv": "csv"}
 _NPZ_MARKS: dict[Format, tuple[frozenset[str], ...]] = {
     "motion": (frozenset({"version", "global_orient"}),),
@@ -56,20 +61,23 @@ def sniff(path: str | Path) -> Format:
 
 def unknown_ending(path: Path) -> UsageError:
     """The error for an ending that is not understood."""
-    accepted = ", ".join(EXTENSIONS)
+    accepted = ", ".join((*EXTENSIONS, *VIDEO_ENDINGS))
     return UsageError(f"{path} has the ending {path.suffix or 'none'!r}; accepted are {accepted}")
 
 
 def _sniff_folder(path: Path) -> Format:
     if (path / "images.txt").exists() and (path / "cameras.txt").exists():
         return "colmap"
+    if (path / "motion.npz").exists():
+        raise UsageError(f"{path} is a folder of results; name the file, {path / 'motion.npz'}")
     if any(path.glob("*.json")):
         return "openpose"
     raise InputError(f"folder {path} holds neither OpenPose files nor a COLMAP text model")
 
 
 def _sniff_npz(path: Path) -> Format:
-    keys = set(npz_shapes(path))
+    shapes = npz_shapes(path)
+    keys = set(shapes)
     fits = [kind for kind, marks in _NPZ_MARKS.items() if any(mark <= keys for mark in marks)]
     if "motion" in fits and "smplx_params" in fits:
         # Our own file uses smplx's names; its version key tells it apart.
@@ -82,7 +90,22 @@ def _sniff_npz(path: Path) -> Format:
             f"{path} holds the keys {some}; expected those of motion.npz, AMASS, SMPL-X "
             "parameters, keypoints or a body"
         )
+    if fits[0] != "body":
+        _check_size(path, {key: shape for key, (shape, _) in shapes.items()})
     return fits[0]
+
+
+def _check_size(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Refuse, from the headers, what would fill the memory once its numbers are read."""
+    if sum(map(math.prod, shapes.values())) > MAX_NUMBERS:
+        raise FileFormatError(
+            f"{path} claims to unpack to more than {MAX_NUMBERS} numbers; it is not read"
+        )
+    frames = max((shapes[key][0] for key in _FRAME_KEYS if shapes.get(key)), default=0)
+    if frames > MAX_FRAMES:
+        raise FileFormatError(
+            f"{path} has {frames} frames; at most {MAX_FRAMES} are read, so split it"
+        )
 
 
 def _sniff_json(path: Path) -> Format:
@@ -94,4 +117,6 @@ def _sniff_json(path: Path) -> Format:
         return "coco_wholebody"
     if {"version", "frames", "width"} <= keys:
         return "cameras"
+    if {"version", "shots", "quality"} <= keys:
+        raise UsageError(f"{path} is the report of a reconstruction; its motion is in motion.npz")
     raise FileFormatError(f"{path} is JSON, but neither OpenPose, COCO-WholeBody nor cameras.json")

@@ -5,15 +5,17 @@ Source: OpenSim documentation, "Marker (.trc) Files".
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 from humanmotion.body import BodyModel
 from humanmotion.errors import FileFormatError
-from humanmotion.files import read_text, write_text
+from humanmotion.files import read_lines, write_text
 from humanmotion.io.axes import turn_up
 from humanmotion.io.fields import naming
 from humanmotion.io.joint_track import JointTrack, joint_track, track_from_rows
-from humanmotion.motion import Motion
+from humanmotion.io.sampling import require_frames
+from humanmotion.motion import MAX_FRAMES, Motion
 
 _METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 _HEADER_LINES = 5
@@ -21,6 +23,7 @@ _HEADER_LINES = 5
 
 def write_trc(path: str | Path, motion: Motion, body: BodyModel) -> None:
     """Write the motion's joints on `body` as markers, atomically; times are kept as they are."""
+    require_frames(motion, "TRC")
     track = joint_track(motion, body)
     frames, markers = track.positions.shape[:2]
     rate = f"{motion.fps:g}"
@@ -46,10 +49,12 @@ def read_trc(path: str | Path) -> JointTrack:
 
     Raises FileFormatError naming the line: damaged, a marker missing in a frame, unknown units.
     """
-    lines = read_text(path).splitlines()
-    names, metres = _header(path, lines)
-    rows = []
-    for number, line in enumerate(lines[_HEADER_LINES:], _HEADER_LINES + 1):
+    lines = read_lines(path)
+    names, metres = _header(path, [line for _, line in islice(lines, _HEADER_LINES)])
+    rows: list[list[float]] = []
+    for number, line in lines:
+        if len(rows) >= MAX_FRAMES:
+            raise FileFormatError(f"{path} has more than {MAX_FRAMES} frames; split the file")
         if not line.strip():
             continue
         cells = line.rstrip("\t").split("\t")
@@ -62,6 +67,8 @@ def read_trc(path: str | Path) -> JointTrack:
             rows.append([float(cells[1]), *(float(cell) * metres for cell in cells[2:])])
         except ValueError as error:
             raise FileFormatError(f"{path} line {number}: {error}") from error
+    if not rows:
+        raise FileFormatError(f"{path} has no frames")
     with naming(path):
         track = track_from_rows(names, rows)
         return JointTrack(names, track.times, turn_up(track.positions, "z"))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +18,8 @@ from humanmotion.io.gltf_body import skinning_residual
 from humanmotion.io.npz import write_motion
 from humanmotion.jobs.overlay import write_overlay
 from humanmotion.jobs.report import page_report, person_names, report_values
-from humanmotion.jobs.stages import StageRunner
+from humanmotion.jobs.stages import StageRunner, holds_stages
+from humanmotion.motion import Motion
 from humanmotion.recovery.result import Reconstruction
 from humanmotion.viz.page import write_page
 
@@ -34,24 +35,29 @@ class ReconstructionFiles:
     motions: tuple[Path, ...]
     """`motion.npz` of the chosen person, then `motion_p2.npz` ... of the others."""
     glb: Path
-    bvh: Path
+    bvh: Path | None
+    """None where the video's frames lie too far apart for a format of even steps."""
     cameras: Path
     overlay: Path
     report_html: Path
     report_json: Path
 
 
-def check_targets(folder: Path, *, video: Path, overwrite: bool) -> None:
+def check_targets(
+    folder: Path, *, video: Path, overwrite: bool, more: tuple[str, ...] = ()
+) -> None:
     """Raise OutputError when results, or files of their names, lie in the folder and must be kept.
 
-    What an interrupted run left beside its stage files may be replaced. Raises UsageError when the
-    `video` itself lies where a result goes.
+    What an interrupted run left beside its stage files may be replaced; `more` names further files
+    that will be written. Raises UsageError when the `video` itself lies where a result goes.
     """
-    targets = [*motion_paths(folder, 1), *(folder / name for name in NAMES)]
+    others = sorted(folder.glob("motion_p[0-9]*.npz"))
+    targets = [*motion_paths(folder, 1), *others, *(folder / name for name in NAMES)]
     if video.resolve() in [target.resolve() for target in targets]:
         raise UsageError(f"{video} would be overwritten by the results; name another folder")
     done = folder / "report.json"
-    ours = (folder / "stages").is_dir() and not done.exists()
+    ours = holds_stages(folder / "stages") and not done.exists()
+    targets += [folder / name for name in more]
     there = [target for target in (done, *targets) if target.exists()]
     if there and not (ours or overwrite):
         raise OutputError(
@@ -70,19 +76,17 @@ def export(
     (folder / "report.json").unlink(missing_ok=True)
     motions = motion_paths(folder, len(result.people))
     pairs = [(motion, body) for motion in result.people]
-    glb = _timed(
-        spent,
-        "export/glb",
-        lambda: glb_bytes(pairs, camera=result.camera, names=person_names(len(pairs))),
-    )
+    names = person_names(len(pairs))
+    glb = _timed(spent, "export/glb", lambda: glb_bytes(pairs, camera=result.camera, names=names))
     files = ReconstructionFiles(folder, tuple(motions), *(folder / name for name in NAMES))
+    notes: list[str] = []
 
     def small_files() -> None:
         for path, motion in zip(motions, result.people, strict=True):
             write_motion(path, motion, camera=result.camera)
         _remove_others(folder, len(motions))
         _write_bytes(files.glb, glb)
-        write_bvh(files.bvh, result.people[0], body)
+        notes.extend(_write_bvh(folder / "motion.bvh", result.people[0], body))
         write_cameras_json(files.cameras, result.camera, times=result.people[0].times)
 
     _timed(spent, "export/motion files", small_files)
@@ -99,11 +103,25 @@ def export(
     )  # fmt: skip
     runner.seconds["export"] = sum(spent.values())
     values = report_values(result, body, seconds=runner.seconds | spent, source=video.name)
-    # glTF holds four influences a vertex and no pose correctives: say what that costs this body.
-    values["glb_residual_mm"] = [1000 * skinning_residual(*pair) for pair in pairs]
-    write_json(files.report_json, values)
+    more = {"warnings": values["warnings"] + notes, "glb_residual_mm": _residuals_mm(pairs)}
+    write_json(files.report_json, values | more)
     progress("export", 1.0)
-    return files
+    return files if files.bvh and files.bvh.exists() else replace(files, bvh=None)
+
+
+def _residuals_mm(people: Sequence[tuple[Motion, BodyModel]]) -> list[float]:
+    """What four influences a vertex and no pose correctives, as glTF has, cost each body."""
+    return [1000 * skinning_residual(*pair) for pair in people]
+
+
+def _write_bvh(path: Path, motion: Motion, body: BodyModel) -> list[str]:
+    """Write it, or say why not: a format of even steps cannot hold every video's times."""
+    try:
+        write_bvh(path, motion, body)
+    except UsageError as error:
+        path.unlink(missing_ok=True)
+        return [f"no BVH written: {error}"]
+    return []
 
 
 def motion_paths(folder: Path, people: int) -> list[Path]:
@@ -112,7 +130,7 @@ def motion_paths(folder: Path, people: int) -> list[Path]:
 
 
 def _remove_others(folder: Path, people: int) -> None:
-    """Motions that an earlier run, which found more people, left in the folder."""
+    """Motions of an earlier run that found more people: `check_targets` has let them be replaced."""
     while (path := motion_paths(folder, people + 1)[people]).exists():
         path.unlink()
         people += 1

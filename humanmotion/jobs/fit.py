@@ -19,7 +19,7 @@ from humanmotion.io.joints_csv import read_joints_csv
 from humanmotion.io.npz import write_motion
 from humanmotion.io.trc import read_trc
 from humanmotion.motion import Motion
-from humanmotion.prior.fitting import Fit, fit_places
+from humanmotion.prior.fitting import fit_places
 from humanmotion.prior.model import PosePrior
 from humanmotion.prior.sampling import complete, sample
 from humanmotion.prior.scoring import score

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import re
@@ -18,8 +19,14 @@ from humanmotion.files import asset, cache_dir
 from humanmotion.io.describe import describe
 
 LIBRARIES = ("torch", "numpy", "scipy", "roma", "mediapipe", "av", "moderngl", "viser")
-SHIPPED = {"default body": "body/default.npz"}
+SHIPPED = {"default body": "body/default.npz", "pose statistics": "pose_statistics.npz"}
 """What the wheel must hold, and where under `assets/`."""
+DETECTOR_MODELS = (
+    "pose_detection/pose_detection", "pose_landmark/pose_landmark_full",
+    "holistic_landmark/hand_recrop", "hand_landmark/hand_landmark_full",
+    "face_detection/face_detection_short_range", "face_landmark/face_landmark",
+)  # fmt: skip
+"""Models that the detector opens, and where under `modules/` of mediapipe's wheel."""
 CV2_PREFIX = "opencv-"
 
 
@@ -42,6 +49,7 @@ def describe_installation() -> dict[str, Any]:
         "devices": _devices(),
         "extras": {name: _extra(name, needs) for name, needs in _extras().items()},
         "shipped": {name: _shipped(path) for name, path in SHIPPED.items()},
+        "detector": _detector(),
         "cache folder": str(cache_dir()),
     }
     return parts | {"problems": _problems(parts)}
@@ -85,7 +93,7 @@ def _extra(name: str, needs: list[str]) -> str:
     missing = [need for need in needs if _version(need) == "missing"]
     if not missing:
         return "installed"
-    return f"lacks {', '.join(missing)}; pip install 'humanmotion[{name}]'"
+    return f"lacks {', '.join(missing)}; pip install '.[{name}]' in the checkout"
 
 
 def _shipped(path: str) -> str:
@@ -93,6 +101,18 @@ def _shipped(path: str) -> str:
         return f"{asset(path)} ({asset(path).stat().st_size / 1e6:.1f} MB)"
     except HumanMotionError as error:
         return f"missing: {error}"
+
+
+def _detector() -> str:
+    """Whether the models lie in mediapipe's folder; nothing is imported or loaded."""
+    found = importlib.util.find_spec("mediapipe")
+    if found is None or not found.submodule_search_locations:
+        return "missing: mediapipe is not installed; pip install humanmotion again"
+    folder = Path(found.submodule_search_locations[0]) / "modules"
+    lost = [name for name in DETECTOR_MODELS if not (folder / f"{name}.tflite").is_file()]
+    if lost:
+        return f"missing: {', '.join(lost)} in {folder}; pip install mediapipe again"
+    return f"{len(DETECTOR_MODELS)} models in {folder}"
 
 
 def _problems(parts: dict[str, Any]) -> list[str]:
@@ -107,7 +127,8 @@ def _problems(parts: dict[str, Any]) -> list[str]:
             f"{len(cv2)} packages bring cv2 ({', '.join(cv2) or 'none'}) and overwrite each other; "
             "pip uninstall them all, then pip install humanmotion again"
         )
-    problems += [text for text in parts["shipped"].values() if text.startswith("missing")]
+    parts_with_files = (*parts["shipped"].values(), parts["detector"])
+    problems += [text for text in parts_with_files if text.startswith("missing")]
     if _version("humanmotion") == "missing":
         problems.append("humanmotion itself is not installed (a bare checkout); pip install .")
     return problems

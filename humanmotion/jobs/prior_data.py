@@ -131,9 +131,11 @@ def distinct(poses: PoseSet) -> Tensor:
     body = poses.rotations[:, :21]
     clip = poses.clip.tolist()
     for i in range(len(poses)):
-        if not rows or clip[rows[-1]] != clip[i]:
-            rows.append(i)
-        elif float(geodesic_distance(body[rows[-1]], body[i]).mean()) > STEP:
+        if (
+            not rows
+            or clip[rows[-1]] != clip[i]
+            or float(geodesic_distance(body[rows[-1]], body[i]).mean()) > STEP
+        ):
             rows.append(i)
     return torch.tensor(rows)
 

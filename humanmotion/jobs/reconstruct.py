@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import torch
 from torch import Tensor
 
@@ -30,19 +29,20 @@ from humanmotion.keypoints import Keypoints
 from humanmotion.motion import Motion
 from humanmotion.recovery.alignment import CutAlignment
 from humanmotion.recovery.content import Content
-from humanmotion.recovery.detection import Image, MediaPipeDetector
+from humanmotion.recovery.detection import Detector, Image, MediaPipeDetector
 from humanmotion.recovery.face import fit_face
 from humanmotion.recovery.focal import FocalEstimate
 from humanmotion.recovery.hands import fit_hand
 from humanmotion.recovery.integrator import WorldPerson
 from humanmotion.recovery.lifting import lift
 from humanmotion.recovery.odometry import KINDS, CameraMotion, estimate_motions
-from humanmotion.recovery.people import People, find_people
+from humanmotion.recovery.people import People, find_people, viewing_warnings
 from humanmotion.recovery.pose_statistics import PoseStatistics
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.reprojection import reprojection_share
 from humanmotion.recovery.resection import resect
 from humanmotion.recovery.result import Reconstruction
+from humanmotion.recovery.shot_view import JAW
 from humanmotion.recovery.shots import Shot, find_shots
 from humanmotion.recovery.world import WorldResult, to_world
 from humanmotion.rotations import matrix_to_rotvec
@@ -71,6 +71,7 @@ def reconstruct(
     camera: CameraKind = "auto",
     focal: float | None = None,
     from_stage: str | None = None,
+    detector: Callable[[], Detector] = MediaPipeDetector,
     seed: int = 0,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -78,22 +79,22 @@ def reconstruct(
     """Reconstruct the people of a video in one world and write every result into `output`.
 
     `person` counts from 0 in order of prominence (default: the most prominent); `focal` is in
-    pixels of the upright image; `from_stage` redoes that stage and those after it. Raises
-    InputError for a bad video or body, NothingFoundError without a person, UsageError for a person
-    or stage that does not exist, a camera kind or focal length that cannot be meant, OutputError
-    when results are there already (without `overwrite`) or cannot be written.
+    pixels of the upright image; `from_stage` redoes that stage and those after it; `detector` opens
+    another model than the embedded one; `seed` is of the samples the camera's kind is decided by.
+    Raises InputError for a bad video or body, NothingFoundError without a person, UsageError for a
+    person or stage that does not exist, a camera kind or focal length that cannot be meant,
+    OutputError when results are there already (without `overwrite`) or cannot be written.
     """
     _check_options(camera, focal)
     info = probe(video)
     folder = writable_folder(output)
     check_targets(folder, video=Path(video), overwrite=overwrite or from_stage is not None)
-    cv2.setRNGSeed(seed)
     model = BodyModel.load(body)
     runner = StageRunner(
-        folder / "stages", f"{humanmotion.__version__}-{sha256(video)}-{seed}", from_stage, progress
+        folder / "stages", f"{humanmotion.__version__}-{sha256(video)}", from_stage, progress
     )
     recovery = _Recovery(Path(video), info, runner, model)
-    result = recovery.run(person=person, camera=camera, focal=focal)
+    result = recovery.run(detector=detector, person=person, camera=camera, focal=focal, seed=seed)
     return export(result, model, video=Path(video), folder=folder, runner=runner)
 
 
@@ -111,8 +112,16 @@ class _Recovery:
     def __init__(self, video: Path, info: VideoInfo, runner: StageRunner, body: BodyModel) -> None:
         self._video, self._info, self._runner, self._body = video, info, runner, body
 
-    def run(self, *, person: int | None, camera: CameraKind, focal: float | None) -> Reconstruction:
-        people = self._people()
+    def run(
+        self,
+        *,
+        detector: Callable[[], Detector],
+        person: int | None,
+        camera: CameraKind,
+        focal: float | None,
+        seed: int,
+    ) -> Reconstruction:
+        people = self._people(detector)
         chosen = _chosen(people, person)
         shots = self._runner.run(
             "shots",
@@ -120,7 +129,7 @@ class _Recovery:
             settings={},
             classes=_KEPT,
         )
-        cameras = self._cameras(people, shots, camera=camera, focal=focal)
+        cameras = self._cameras(people, shots, camera=camera, focal=focal, seed=seed)
         lifted = self._poses([people.tracks[i] for i in chosen], shots, cameras, chosen)
         world = self._world(lifted, shots, cameras)
         motions = tuple(
@@ -137,26 +146,32 @@ class _Recovery:
             reprojection=reprojection_share(
                 motions[0], seen_by, keypoints=people.tracks[chosen[0]], body=self._body
             ),
-            warnings=(*people.warnings, *_camera_warnings(cameras, shots)),
+            warnings=(
+                *people.warnings,
+                *viewing_warnings(people.tracks[chosen[0]]),
+                *_camera_warnings(cameras, shots),
+                *_body_warnings(self._body),
+            ),
         )
 
-    def _people(self) -> People:
+    def _people(self, detector: Callable[[], Detector]) -> People:
         def compute() -> People:
             frames = max(self._info.frames_estimate, 1)
             started = time.perf_counter()
             with (
-                closing(MediaPipeDetector()) as detector,
+                closing(detector()) as opened,
                 closing(read_frames(self._video, max_side=DETECTION_SIDE)) as reader,
             ):
                 self._runner.seconds["people/models"] = time.perf_counter() - started
                 watched = self._watched(reader, "people", frames)
                 size = (self._info.width, self._info.height)
-                found = find_people(watched, detector, max_people=MAX_PEOPLE, size=size)
+                found = find_people(watched, opened, max_people=MAX_PEOPLE, size=size)
                 for part in ("boxes", "keypoints", "content"):
                     self._runner.seconds[f"people/{part}"] = found.seconds.get(part, 0.0)
                 return replace(found, warnings=(*found.warnings, *reader.warnings))
 
-        return self._runner.run("people", compute, settings={}, classes=_KEPT)
+        name = getattr(detector, "__qualname__", repr(detector))
+        return self._runner.run("people", compute, settings={"detector": name}, classes=_KEPT)
 
     def _watched(
         self, frames: Iterable[tuple[float, Image]], stage: str, total: int
@@ -181,16 +196,17 @@ class _Recovery:
         *,
         camera: CameraKind,
         focal: float | None,
+        seed: int,
     ) -> tuple[CameraMotion, ...]:
         def compute() -> tuple[CameraMotion, ...]:
             given = None if focal is None else focal / self._camera_scale
             with closing(read_frames(self._video, max_side=CAMERA_SIDE)) as reader:
                 frames = self._watched(reader, "camera", len(people))
                 return estimate_motions(
-                    frames, tracks=people.tracks, shots=shots, focal=given, kind=camera
+                    frames, tracks=people.tracks, shots=shots, focal=given, kind=camera, seed=seed
                 )
 
-        settings = {"camera": camera, "focal": focal}
+        settings = {"camera": camera, "focal": focal, "seed": seed}
         return self._runner.run("camera", compute, settings=settings, classes=_KEPT)
 
     def _poses(
@@ -266,7 +282,7 @@ class _Recovery:
             confidence=track.confidence,
             contact=placed.contact.float(),
             shot_id=_shot_id(shots),
-            joints_present=torch.ones(55, dtype=torch.bool),
+            joints_present=self._body.joints_present.cpu(),
             body_id=self._body.body_id,
             body_sha256=self._body.sha256,
             meta={"source": self._video.name, "person": number},
@@ -288,9 +304,8 @@ def _fit_person(track: Keypoints, body: BodyModel, *, K: Tensor, shot_id: Tensor
     """Body, then both hands, then the face of one person."""
     statistics = PoseStatistics.load("body_pose")
     fitted = lift(track, body, K=K, shot_id=shot_id, statistics=statistics)
-    if "hand21_left" in body.landmark_sets:
-        fitted = fit_hand(fitted, track, body, side="left", shot_id=shot_id)
-        fitted = fit_hand(fitted, track, body, side="right", shot_id=shot_id)
+    fitted = fit_hand(fitted, track, body, side="left", shot_id=shot_id)
+    fitted = fit_hand(fitted, track, body, side="right", shot_id=shot_id)
     return fit_face(fitted, track, body)
 
 
@@ -318,3 +333,18 @@ def _camera_warnings(cameras: Sequence[CameraMotion], shots: Sequence[Shot]) -> 
         for number, camera in enumerate(cameras)
         for text in camera.warnings
     ]
+
+
+def _body_warnings(body: BodyModel) -> list[str]:
+    """What a user's body cannot follow."""
+    warnings = []
+    if not {"hand21_left", "hand21_right"} <= set(body.landmark_sets):
+        warnings.append(
+            f"body {body.body_id} has no finger joints: hands are left at rest with confidence 0"
+        )
+    if not (body.face_mesh_ids and bool(body.joints_present[JAW])):
+        warnings.append(
+            f"body {body.body_id} has no face points that can be fitted: jaw and expression are "
+            "left at rest with confidence 0 (lmk_faces_idx and lmk_bary_coords would give them)"
+        )
+    return warnings

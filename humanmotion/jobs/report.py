@@ -48,7 +48,7 @@ def quality(motion: Motion, body: BodyModel) -> dict[str, float]:
     slide = float(foot_sliding(joints, contact)) * motion.fps / 30
     shake = float(jitter(joints, fps=motion.fps).mean()) if len(motion) > 3 else 0.0
     return {
-        "foot_sliding_mm_per_frame": 1000 * slide,
+        "sliding_in_own_contacts_mm_per_frame": 1000 * slide,
         "deepest_sole_mm": 1000 * float(floor_penetration(joints, sole=sole).max()),
         "jitter_m_per_s3": shake,
         "path_metres": float(motion.transl[:, :2].diff(dim=0).norm(dim=-1).sum()),

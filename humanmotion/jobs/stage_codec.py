@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from humanmotion.errors import FileFormatError
+from humanmotion.errors import FileFormatError, InputError
 from humanmotion.files import read_npz, write_npz
 
 
@@ -36,9 +36,13 @@ def load_value(path: Path, *, key: str, classes: tuple[type, ...]) -> Any | None
         head = json.loads(str(arrays["tree"]))
     except (FileFormatError, KeyError, ValueError):
         return None
-    if head.get("key") != key:
+    if not isinstance(head, dict) or head.get("key") != key:
         return None
-    return _decode(head["tree"], arrays, {c.__name__: c for c in classes})
+    try:
+        return _decode(head["tree"], arrays, {c.__name__: c for c in classes})
+    except (KeyError, TypeError, AttributeError, InputError):
+        # Whatever it holds, it is not what this version would have kept.
+        return None
 
 
 def _encode(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:

@@ -26,6 +26,16 @@ def silent(stage: str, share: float) -> None:
     """The progress callback that says nothing."""
 
 
+def holds_stages(folder: Path) -> bool:
+    """Whether a run of ours kept a stage in this folder."""
+    return any(stage_path(folder, stage).exists() for stage in STAGES)
+
+
+def stage_path(folder: Path, stage: str) -> Path:
+    """Where a stage's value is kept."""
+    return folder / f"{STAGES.index(stage) + 1}_{stage}.npz"
+
+
 @dataclass
 class StageRunner:
     """Runs stages in order, keeping each result in `folder`; a second run takes what still holds.
@@ -58,7 +68,7 @@ class StageRunner:
     ) -> Value:
         """The stage's value: from its file when that still holds, else computed and kept."""
         self._chain = _digest(self._chain, stage, settings)
-        path = self.folder / f"{STAGES.index(stage) + 1}_{stage}.npz"
+        path = stage_path(self.folder, stage)
         started = time.perf_counter()
         if not self._redo(stage):
             kept = load_value(path, key=self._chain, classes=classes)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from humanmotion.body import BodyModel
-from humanmotion.camera import Camera
 from humanmotion.errors import OutputError, UsageError
-from humanmotion.io.convert import read_any
+from humanmotion.io.convert import read_with_camera
 from humanmotion.io.gltf import glb_bytes
-from humanmotion.io.npz import read_camera
-from humanmotion.io.sniff import sniff
 from humanmotion.motion import Motion
 from humanmotion.viz.page import PageReport, Series, write_page
 from humanmotion.viz.viewer import serve
@@ -21,6 +20,7 @@ def view(
     files: Sequence[str | Path],
     *,
     announce: Callable[[str], None],
+    note: Callable[[str], None] | None = None,
     html: str | Path | None = None,
     port: int = 8080,
     body: str | Path | None = None,
@@ -28,9 +28,10 @@ def view(
 ) -> None:
     """Serve the motions in `files` until interrupted, or with `html` write them as one page.
 
-    Files of one folder share their world; files of several are put side by side. `announce` is
-    called with the address, or the page's path. Raises UsageError without files, InputError for a
-    bad file, OutputError when the page exists without `overwrite`.
+    Files of one folder share their world; files of several are put side by side. The viewer shows
+    the camera of each file, the page that of the first. `announce` is called with the address, or
+    the page's path; `note` with what was assumed in reading. Raises UsageError without files,
+    InputError for a bad file, OutputError when the page exists without `overwrite`.
     """
     if not files:
         raise UsageError("no file given to view; give one motion file or more")
@@ -38,12 +39,13 @@ def view(
         raise OutputError(f"{html} exists already; pass --overwrite or name another output")
     paths = [Path(file) for file in files]
     model = BodyModel.load(body)
-    motions = [(read_any(path, body=model), model) for path in paths]
+    read = [read_with_camera(path, body=model) for path in paths]
+    motions, cameras = [(motion, model) for motion, _ in read], [camera for _, camera in read]
     names = _names(paths)
+    _tell(note, motions, names)
     apart = len({path.resolve().parent for path in paths}) > 1
-    camera = _camera(paths[0], motions[0][0])
     if html is not None:
-        glb = glb_bytes(motions, camera=camera, names=names)
+        glb = glb_bytes(motions, camera=cameras[0], names=names)
         title = ", ".join(path.name for path in paths)
         report = _report(motions, names)
         write_page(
@@ -51,7 +53,7 @@ def view(
         )
         announce(str(html))
         return
-    viewer = serve(motions, names=names, camera=camera, side_by_side=apart, port=port)
+    viewer = serve(motions, names=names, cameras=cameras, side_by_side=apart, port=port)
     try:
         announce(viewer.url)
         viewer.wait()
@@ -69,21 +71,36 @@ def _names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def _camera(path: Path, motion: Motion) -> Camera | None:
-    camera = read_camera(path) if sniff(path) == "motion" else None
-    return camera if camera is not None and len(camera) == len(motion) else None
+def _tell(
+    note: Callable[[str], None] | None,
+    motions: Sequence[tuple[Motion, BodyModel]],
+    names: Sequence[str],
+) -> None:
+    if note is None:
+        return
+    for (motion, _), name in zip(motions, names, strict=True):
+        for line in motion.meta.get("notes", ()):
+            note(f"{name}: {line}")
 
 
 def _report(motions: Sequence[tuple[Motion, BodyModel]], names: Sequence[str]) -> PageReport:
-    """Pelvis heights over the first motion's frames, and what each file is."""
-    first = motions[0][0]
-    series = []
-    for (motion, body), name in zip(motions, names, strict=True):
-        height = body.joints_of(motion)[:, 0, 2].tolist()[: len(first)]
-        padded = height + [None] * (len(first) - len(height))
-        series.append(Series(name, "m", padded, plot="pelvis height"))
+    """Pelvis heights over the time of the longest motion, and what each file is."""
+    longest = max((motion for motion, _ in motions), key=lambda m: m.duration)
+    times = (longest.times - longest.times[:1]).tolist()
+    series = [
+        Series(name, "m", _heights(motion, body, times), plot="pelvis height")
+        for (motion, body), name in zip(motions, names, strict=True)
+    ]
     facts = [
         (name, f"{len(motion)} frames at {motion.fps:.4g} fps, {motion.duration:.2f} s")
         for (motion, _), name in zip(motions, names, strict=True)
     ]
-    return PageReport(times=first.times.tolist(), series=series, facts=facts)
+    return PageReport(times=times, series=series, facts=facts)
+
+
+def _heights(motion: Motion, body: BodyModel, times: Sequence[float]) -> list[float | None]:
+    """Pelvis heights at `times`, seconds from the motion's first frame; None after its last."""
+    height = body.joints_of(motion)[:, 0, 2].double().numpy()
+    own = (motion.times - motion.times[:1]).double().numpy()
+    found = np.interp(times, own, height)
+    return [float(h) if t <= own[-1] + 1e-9 else None for h, t in zip(found, times, strict=True)]

@@ -53,7 +53,9 @@ def complete(
 
     def denoise(x: Tensor, level: float) -> Tensor:
         rho = torch.where(known, torch.zeros(()), torch.tensor(level))
-        return torch.where(given, state, prior.denoise(torch.where(given, state, x), rho, kind=kind))
+        return torch.where(
+            given, state, prior.denoise(torch.where(given, state, x), rho, kind=kind)
+        )
 
     levels = falling_levels(STEPS, highest=HIGHEST, lowest=LOWEST)
     noise = torch.randn(hypotheses, *state.shape, generator=generator)

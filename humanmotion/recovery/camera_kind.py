@@ -62,10 +62,13 @@ class KindEvidence:
     """Focal length in tracked pixels, where the camera turned enough to tell."""
 
 
-def decide_kind(tracker: BackgroundTracker, *, width: int, height: int) -> KindEvidence:
+def decide_kind(
+    tracker: BackgroundTracker, *, width: int, height: int, seed: int = 0
+) -> KindEvidence:
     """Static, pan or moving, from the background of a whole shot.
 
-    `width` and `height` are those of the tracked picture. With less than half of the frames usable
+    `width` and `height` are those of the tracked picture; `seed` is of the random samples that
+    epipolar geometry is looked for in. With less than half of the frames usable
     the answer is `static`, and nothing agrees with it.
     """
     known = np.array([s >= 0 for s in tracker.current], np.bool_)
@@ -82,7 +85,8 @@ def decide_kind(tracker: BackgroundTracker, *, width: int, height: int) -> KindE
         else pan_focal(_widest_pairs(tracker, centre), diagonal=math.hypot(width, height))
     )
     used = focal.focal_px if focal else math.hypot(width, height)
-    looked = (_vote(s, centre, focal=used, side=max(width, height)) for s in _longest(tracker))
+    side = max(width, height)
+    looked = (_vote(s, centre, focal=used, side=side, seed=seed) for s in _longest(tracker))
     votes = [vote for vote in looked if vote is not None]
     agreement: dict[CameraKind, float] = {
         "static": float(np.median(resting)),
@@ -156,7 +160,7 @@ class _Vote:
     """Share of points epipolar geometry explains."""
 
 
-def _vote(segment: Segment, centre: Floats, *, focal: float, side: int) -> _Vote | None:
+def _vote(segment: Segment, centre: Floats, *, focal: float, side: int, seed: int) -> _Vote | None:
     _, xy, seen = segment.stacked()
     key = segment.points - centre
     _, residual = fit_rotations(key, xy - centre, seen, focal=focal)
@@ -174,7 +178,7 @@ def _vote(segment: Segment, centre: Floats, *, focal: float, side: int) -> _Vote
     wide = int(order[int(PARALLAX_QUANTILE * (len(order) - 1))])
     good = seen[wide]
     a, b = segment.points[good].astype(np.float64), xy[wide][good]
-    turn, travel = residual[wide][good], _epipolar(a, b, side)
+    turn, travel = residual[wide][good], _epipolar(a, b, side=side, seed=seed)
     near = turn < INLIER * side
     return _Vote(
         turn=gric(turn / (NOISE * side), dimension=2, parameters=4),
@@ -199,13 +203,13 @@ def gric(error: Floats, *, dimension: int, parameters: int) -> float:
     )
 
 
-def _epipolar(a: Floats, b: Floats, side: int) -> Floats:
+def _epipolar(a: Floats, b: Floats, *, side: int, seed: int) -> Floats:
     """Sampson distance `(n)` in pixels to the best fundamental matrix, large where there is none."""
     found = None
     if len(a) >= MIN_POINTS:
         # OpenCV's sampler raises on some degenerate sets instead of answering "none".
         with contextlib.suppress(cv2.error):
-            found, _ = cv2.findFundamentalMat(a, b, cv2.USAC_MAGSAC, 3 * NOISE * side, 0.999, 2000)
+            found, _ = cv2.findFundamentalMat(a, b, _magsac(3 * NOISE * side, seed))
     if found is None or found.shape != (3, 3):
         return np.full(len(a), float(side))
     first, second = np.c_[a, np.ones(len(a))], np.c_[b, np.ones(len(b))]
@@ -213,6 +217,17 @@ def _epipolar(a: Floats, b: Floats, side: int) -> Floats:
     slope = (line[:, :2] ** 2).sum(1) + (back[:, :2] ** 2).sum(1)
     value = np.abs((second * line).sum(1)) / np.sqrt(np.maximum(slope, 1e-18))
     return np.asarray(value, np.float64)
+
+
+def _magsac(threshold: float, seed: int) -> cv2.UsacParams:
+    """What `cv2.USAC_MAGSAC` stands for, with a seed of its own (Barath et al. 2020, MAGSAC++)."""
+    usual = cv2.UsacParams()
+    usual.threshold, usual.confidence, usual.maxIterations = threshold, 0.999, 2000
+    usual.score, usual.sampler = cv2.SCORE_METHOD_MAGSAC, cv2.SAMPLING_UNIFORM
+    usual.loMethod, usual.final_polisher = cv2.LOCAL_OPTIM_SIGMA, cv2.MAGSAC
+    usual.loIterations, usual.loSampleSize = 10, 50
+    usual.randomGeneratorState = seed
+    return usual
 
 
 def _travels(votes: list[_Vote]) -> bool:

@@ -7,16 +7,16 @@ taken off as the median; the rest is explained by the jaw and the ten expression
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import roma
 import torch
 from torch import Tensor
 
 from humanmotion.body import BodyModel
+from humanmotion.body.carried_points import landmark_points, positions_and_jacobian
 from humanmotion.joint_sets import JOINT_SETS, SMPLX_JOINTS
 from humanmotion.keypoints import Keypoints
-from humanmotion.body.carried_points import landmark_points, positions_and_jacobian
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.rotations import rotvec_to_matrix
 
@@ -27,14 +27,27 @@ EXPRESSION_LIMIT = 3.0
 RIDGE = 0.004
 """Metres of landmark error worth one sigma of expression."""
 MIN_FRAMES = 3
+MIN_STILL = 3
+"""Points that fix a similarity."""
 MIN_FACE_PX = 40.0
 """A smaller face shows no expression: its mesh is the detector's guess."""
+
+
+@dataclass(frozen=True)
+class _RestFace:
+    points: Tensor
+    """`(L, 3)` at rest."""
+    basis: Tensor
+    """`(L, 3, 11)`: metres by radian of jaw opening, then by unit of each expression."""
+    still: Tensor
+    """`(L)` bool: points that the jaw does not move, by which faces are laid on each other."""
 
 
 def fit_face(track: PoseTrack, keypoints: Keypoints, body: BodyModel) -> PoseTrack:
     """The track with jaw and expression fitted where a large enough face is seen.
 
-    `keypoints` in set `mediapipe_543`. Unseen frames keep a resting face and confidence 0.
+    `keypoints` in set `mediapipe_543`. Unseen frames keep a resting face and confidence 0, and so
+    do all frames of a body that has no face points, no jaw, or points that its jaw does not move.
     """
     columns = _mesh_columns(body)
     if keypoints.xyz is None or not columns:
@@ -45,7 +58,10 @@ def fit_face(track: PoseTrack, keypoints: Keypoints, body: BodyModel) -> PoseTra
     frames = (seen > 0).nonzero()[:, 0]
     if len(frames) < MIN_FRAMES:
         return track
-    jaw, expression = _solve(keypoints.xyz[frames][:, columns], track.betas, body)
+    face = _rest_face(body, track.betas)
+    if int(face.still.sum()) < MIN_STILL:
+        return track
+    jaw, expression = _solve(keypoints.xyz[frames][:, columns], face)
     rotations, confidence = track.rotations.clone(), track.confidence.clone()
     opening = torch.zeros(len(frames), 3)
     opening[:, 0] = jaw
@@ -57,19 +73,25 @@ def fit_face(track: PoseTrack, keypoints: Keypoints, body: BodyModel) -> PoseTra
 
 
 def _mesh_columns(body: BodyModel) -> list[int]:
-    """Places in the 543 set of the face-mesh points that the body's face table names."""
+    """Places in the 543 set of the body's face points; none when it has no face or no jaw."""
+    if "face" not in body.landmark_sets or not body.joints_present[JAW]:
+        return []
     first = JOINT_SETS["mediapipe_543"].index("mesh_0")
     return [first + int(i) for i in body.face_mesh_ids]
 
 
-def _solve(xyz: Tensor, betas: Tensor, body: BodyModel) -> tuple[Tensor, Tensor]:
-    """Jaw opening `(T)` in radians and expression `(T, 10)` for face points `(T, L, 3)`."""
+def _rest_face(body: BodyModel, betas: Tensor) -> _RestFace:
     marks = landmark_points(body, "face", joints=(JAW,), betas=betas)
     rest_pose = torch.eye(3).repeat(1, 55, 1, 1)
     rest, jacobian = positions_and_jacobian(marks, rest_pose, marks.rest[None, 0])
     basis = torch.cat((jacobian[0, :, :, 0, :1], body.landmark_skin("face").exprdirs), -1)
     moves = basis[..., 0].norm(dim=-1)
-    still = moves < 0.1 * moves.amax()
+    return _RestFace(rest[0], basis, moves < 0.1 * moves.amax())
+
+
+def _solve(xyz: Tensor, face: _RestFace) -> tuple[Tensor, Tensor]:
+    """Jaw opening `(T)` in radians and expression `(T, 10)` for face points `(T, L, 3)`."""
+    rest, basis, still = face.points[None], face.basis, face.still
     turn, shift, scale = roma.rigid_points_registration(
         xyz[:, still], rest.expand(len(xyz), -1, -1)[:, still], compute_scaling=True
     )

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from humanmotion.body import BodyModel
+from humanmotion.body.carried_points import landmark_points, positions_and_jacobian
 from humanmotion.joint_sets import JOINT_SETS, SMPLX_JOINTS
 from humanmotion.keypoints import Keypoints
 from humanmotion.recovery.banded import (
@@ -22,7 +23,6 @@ from humanmotion.recovery.banded import (
     transposed_second_difference,
     turning_second_difference,
 )
-from humanmotion.body.carried_points import landmark_points, positions_and_jacobian
 from humanmotion.recovery.pose_statistics import PoseStatistics
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.rotations import matrix_to_rotvec, rotvec_to_matrix
@@ -43,7 +43,13 @@ FADE_FRAMES = 8
 def fit_hand(
     track: PoseTrack, keypoints: Keypoints, body: BodyModel, *, side: Side, shot_id: Tensor
 ) -> PoseTrack:
-    """The track with one hand's fingers (and wrist) fitted; `keypoints` in set `mediapipe_543`."""
+    """The track with one hand's fingers (and wrist) fitted; `keypoints` in set `mediapipe_543`.
+
+    A body without fingers (not in `landmark_sets`) leaves the track as it is.
+    """
+    joints = _hand_joints(side)
+    if f"hand21_{side}" not in body.landmark_sets or not body.joints_present[joints].all():
+        return track
     first = JOINT_SETS["mediapipe_543"].index(f"{side}_hand_wrist")
     rows = slice(first, first + 21)
     seen = keypoints.confidence[:, rows].amin(-1)
@@ -52,7 +58,6 @@ def fit_hand(
     share = _fade(seen > 0, shot_id)
     near = share.nonzero()[:, 0]
     target = keypoints.xyz[near][:, rows]
-    joints = _hand_joints(side)
     fitted = _solve(
         track[near], target - target[:, :1], seen[near], body=body, side=side, shot_id=shot_id[near]
     )

@@ -16,6 +16,13 @@ import torch
 from torch import Tensor
 
 from humanmotion.body import BodyModel
+from humanmotion.body.carried_points import (
+    CarriedPoints,
+    landmark_points,
+    positions,
+    positions_and_jacobian,
+    shape_derivative,
+)
 from humanmotion.joint_sets import SMPLX_JOINTS
 from humanmotion.keypoints import Keypoints
 from humanmotion.recovery.banded import (
@@ -26,13 +33,6 @@ from humanmotion.recovery.banded import (
     turning_second_difference,
 )
 from humanmotion.recovery.initial_pose import initial_rotations, mark
-from humanmotion.body.carried_points import (
-    CarriedPoints,
-    landmark_points,
-    positions,
-    positions_and_jacobian,
-    shape_derivative,
-)
 from humanmotion.recovery.pose_statistics import PoseStatistics
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.rotations import between_vectors, matrix_to_rotvec, rotvec_to_matrix

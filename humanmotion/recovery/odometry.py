@@ -80,7 +80,9 @@ class CameraMotion:
 class OdometryTracker:
     """Watches one shot: feed it the frames in order, then ask for the result."""
 
-    def __init__(self, width: int, height: int, *, kind: KindChoice = "auto") -> None:
+    def __init__(
+        self, width: int, height: int, *, kind: KindChoice = "auto", seed: int = 0
+    ) -> None:
         """`width` and `height` are those of the frames; `kind` other than `auto` is taken as is.
 
         Raises UsageError for another kind or an empty frame.
@@ -89,7 +91,7 @@ class OdometryTracker:
             raise UsageError(f"camera kind {kind!r} given; it must be one of {', '.join(KINDS)}")
         self.size = tracked_size(width, height)
         self.full_size = (width, height)
-        self._kind = kind
+        self._kind, self._seed = kind, seed
         self._background = BackgroundTracker()
         self._evidence: KindEvidence | None = None
 
@@ -110,7 +112,9 @@ class OdometryTracker:
     def evidence(self) -> KindEvidence:
         """What the frames so far say about the kind of camera."""
         if self._evidence is None:
-            self._evidence = decide_kind(self._background, width=self.size[0], height=self.size[1])
+            self._evidence = decide_kind(
+                self._background, width=self.size[0], height=self.size[1], seed=self._seed
+            )
         return self._evidence
 
     def finish(self) -> None:
@@ -164,6 +168,7 @@ def estimate_motions(
     shots: Sequence[Shot],
     focal: float | None = None,
     kind: KindChoice = "auto",
+    seed: int = 0,
 ) -> tuple[CameraMotion, ...]:
     """The camera's motion in each shot, reading the video's frames (seconds, RGB) once.
 
@@ -176,7 +181,7 @@ def estimate_motions(
         raise UsageError(f"camera kind {kind!r} given; it must be one of {', '.join(KINDS)}")
     if not shots:
         return ()
-    trackers = _watch(frames, tracks=tracks, shots=shots, kind=kind)
+    trackers = _watch(frames, tracks=tracks, shots=shots, kind=kind, seed=seed)
     width, height = trackers[0].full_size
     pans = [pan for tracker in trackers if (pan := tracker.pan_focal()) is not None]
     chosen = choose_focal(pans, width=width, height=height, given=focal)
@@ -189,6 +194,7 @@ def _watch(
     tracks: Sequence[Keypoints],
     shots: Sequence[Shot],
     kind: KindChoice,
+    seed: int,
 ) -> list[OdometryTracker]:
     """One tracker per shot, fed with its frames; only key frames' small pictures are held."""
     trackers: list[OdometryTracker] = []
@@ -200,7 +206,7 @@ def _watch(
             waiting.pop(0)
             for tracker in trackers[-1:]:
                 tracker.finish()
-            trackers.append(OdometryTracker(image.shape[1], image.shape[0], kind=kind))
+            trackers.append(OdometryTracker(image.shape[1], image.shape[0], kind=kind, seed=seed))
         if not trackers or index >= shots[len(trackers) - 1].stop:
             continue
         if masks is None:

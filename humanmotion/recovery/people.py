@@ -27,6 +27,10 @@ MIN_SPREAD = 0.4
 """Points of a person reach over this share of the square around them; a thing's lie in a heap."""
 
 
+SMALL_PERSON = 60
+"""Pixels of height below which the detector's models see next to nothing."""
+
+
 @dataclass(frozen=True)
 class People:
     """Everybody in a video, and how much its pictures change."""
@@ -142,3 +146,25 @@ def _keypoints(sightings: dict[int, Sighting], view: _View) -> Keypoints:
         height=view.size[1],
         xyz=torch.from_numpy(xyz),
     )
+
+
+def viewing_warnings(track: Keypoints) -> list[str]:
+    """What is odd about how a person (set `mediapipe_543` or `mediapipe_33`) is seen."""
+    points = track.to_set("mediapipe_33")
+    box = points.boxes()
+    tall = (box[:, 2:] - box[:, :2]).amax(-1)
+    warnings = []
+    if bool((tall > 0).any()) and float(tall[tall > 0].median()) < SMALL_PERSON:
+        warnings.append(
+            f"the person is only {float(tall[tall > 0].median()):.0f} pixels tall; below about "
+            f"{SMALL_PERSON} what is found is a guess"
+        )
+    names = JOINT_SETS["mediapipe_33"]
+    nose, ankles = names.index("nose"), [names.index(f"{s}_ankle") for s in ("left", "right")]
+    sure = (points.confidence[:, [nose, *ankles]] > 0.5).all(-1)
+    turned = points.xy[:, nose, 1] > points.xy[:, ankles, 1].amax(-1)
+    if bool(sure.any()) and float(turned[sure].float().mean()) > 0.5:
+        warnings.append(
+            "the person is upside down in most of the video; if that is not meant, rotate the video"
+        )
+    return warnings

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from humanmotion.recovery.sparse_rows import BandedRows, Floats
 
-ACROSS_SIGMA = 0.02
-"""Error across the view in metres, a hundredth of a body; errors of neighbouring frames go together,
-which is counted."""
+ACROSS_SIGMA = 0.01
+"""Error across the view in metres, half a hundredth of a body; errors of neighbouring frames go
+together, which is counted."""
 DEPTH_SIGMA = 0.03
 """The same along the view, as a share of the distance. A wrong focal length is a larger error, but one
 shared by all frames of a shot: the steps between frames, which make the path, are this good."""
@@ -33,7 +33,7 @@ PELVIS_ACCELERATION = 3.0
 """Usual acceleration of a pelvis, m/s^2."""
 CAMERA_ACCELERATION = 2.0
 CAMERA_STEP_SIGMA = 0.15
-STILL_SIGMA = 1e-3
+STILL_SIGMA = 5e-4
 UNSEEN_STEP_SIGMA = 0.03
 ANYWHERE_SIGMA = 100.0
 """Nobody has to be seen: what nothing else places is near the start, in metres."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import math
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from humanmotion.camera import Camera
 from humanmotion.errors import UsageError
 from humanmotion.motion import Motion
 from humanmotion.viz.actor import Actor, frame_at
+from humanmotion.viz.mesh import Array
 
 BESIDE_METRES = 1.4
 _FRUSTUM_METRES = 0.25
@@ -28,31 +29,38 @@ def serve(
     motions: Sequence[tuple[Motion, BodyModel]],
     *,
     names: Sequence[str] | None = None,
-    camera: Camera | None = None,
+    cameras: Sequence[Camera | None] | None = None,
     side_by_side: bool = False,
     host: str = "127.0.0.1",
     port: int = 8080,
 ) -> Viewer:
     """Serve motions, in one world, to browsers; returns at once. Close the viewer when done.
 
-    The camera has one frame, or one for each frame of the first motion. `port` is the first to try:
-    when it is taken, the next free one is (see `Viewer.url`). Facial expression is not shown.
-    Raises UsageError: no motion, an empty one, or counts that do not agree.
+    `cameras` are the motions' own (None: it has none), of one frame or one for each of the motion's
+    frames. `port` is the first to try: when it is taken, the next free one is (see `Viewer.url`).
+    Facial expression is not shown. Raises UsageError: no motion, an empty one, or counts that do
+    not agree.
     """
     names = [f"person {i + 1}" for i in range(len(motions))] if names is None else names
     if not motions or any(not len(motion) for motion, _ in motions):
         raise UsageError("no motion to view, or one without frames; give at least one frame")
     if len(names) != len(motions):
         raise UsageError(f"{len(names)} names for {len(motions)} motions; give one name each")
-    if camera is not None and len(camera) not in (1, len(motions[0][0])):
+    cameras = [None] * len(motions) if cameras is None else cameras
+    if len(cameras) != len(motions):
         raise UsageError(
-            f"the camera has {len(camera)} frames, the first motion {len(motions[0][0])}; "
-            "give one camera pose, or one a frame"
+            f"{len(cameras)} cameras for {len(motions)} motions; give one each or None"
         )
+    for name, camera, (motion, _) in zip(names, cameras, motions, strict=True):
+        if camera is not None and len(camera) not in (1, len(motion)):
+            raise UsageError(
+                f"the camera of {name} has {len(camera)} frames, its motion {len(motion)}; "
+                "give one camera pose, or one a frame"
+            )
     # viser prints where it serves; what a command prints on stdout is its result.
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(io.StringIO()):
         server = viser.ViserServer(host=host, port=port, label="humanmotion", verbose=False)
-    return Viewer(server, motions, names, camera=camera, side_by_side=side_by_side)
+    return Viewer(server, motions, names, cameras=cameras, side_by_side=side_by_side)
 
 
 class Viewer:
@@ -64,7 +72,7 @@ class Viewer:
         motions: Sequence[tuple[Motion, BodyModel]],
         names: Sequence[str],
         *,
-        camera: Camera | None,
+        cameras: Sequence[Camera | None],
         side_by_side: bool,
     ) -> None:
         self._server = server
@@ -76,9 +84,12 @@ class Viewer:
         """Seconds: the earliest frame of all motions."""
         self.end = max(actor.times[-1] for actor in self._actors)
         """Seconds: the last frame of all motions."""
-        self._camera = camera
         self._closed = threading.Event()
-        self._add_world(camera)
+        self._add_world()
+        self._lenses = [
+            None if camera is None else _Lens(server, camera, times=actor.times, number=number)
+            for number, (camera, actor) in enumerate(zip(cameras, self._actors, strict=True))
+        ]
         self._add_controls(max(motion.fps for motion, _ in motions), side_by_side)
         self._arrange()
         self.show(self.start)
@@ -103,9 +114,10 @@ class Viewer:
 
     def _put(self, seconds: float) -> None:
         with self._server.atomic():
-            for actor in self._actors:
+            for actor, lens in zip(self._actors, self._lenses, strict=True):
                 actor.show(seconds)
-            self._show_camera(seconds)
+                if lens is not None:
+                    lens.show(seconds)
 
     def wait(self) -> None:
         """Return when the viewer is closed; an interrupt (Ctrl-C) ends the wait as usual."""
@@ -118,10 +130,10 @@ class Viewer:
             return
         self._closed.set()
         self._player.join()
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(io.StringIO()):
             self._server.stop()
 
-    def _add_world(self, camera: Camera | None) -> None:
+    def _add_world(self) -> None:
         scene = self._server.scene
         scene.set_up_direction("+z")
         scene.add_grid(
@@ -134,13 +146,6 @@ class Viewer:
         self._server.initial_camera.look_at = tuple(middle)
         eye = middle + away * self._actors[0].facing + np.array((0.0, 0.0, 0.25 * away))
         self._server.initial_camera.position = tuple(eye)
-        self._frustum = None
-        if camera is not None:
-            tall = 2 * math.atan(camera.height / (2 * float(camera.K[0, 1, 1])))
-            self._frustum = scene.add_camera_frustum(
-                "/camera", fov=tall, aspect=camera.width / camera.height, scale=_FRUSTUM_METRES,
-                color=(224, 138, 46),
-            )  # fmt: skip
 
     def _add_controls(self, fps: float, side_by_side: bool) -> None:
         gui = self._server.gui
@@ -155,7 +160,7 @@ class Viewer:
         self._speed = gui.add_slider("Speed", min=0.1, max=2.0, step=0.1, initial_value=1.0)
         self._mesh = gui.add_checkbox("Body", True)
         self._skeleton = gui.add_checkbox("Skeleton", False)
-        self._frusta = gui.add_checkbox("Camera", True, visible=self._frustum is not None)
+        self._frusta = gui.add_checkbox("Camera", True, visible=any(self._lenses))
         several = len(self._actors) > 1
         self._beside = gui.add_checkbox("Side by side", side_by_side and several, visible=several)
         self._slider.on_update(self._seek)
@@ -166,24 +171,12 @@ class Viewer:
         """Apply what is ticked."""
         across = np.cross(self._actors[0].facing, (0.0, 0.0, 1.0))
         with self._server.atomic():
-            for number, actor in enumerate(self._actors):
+            for number, (actor, lens) in enumerate(zip(self._actors, self._lenses, strict=True)):
                 place = (number - (len(self._actors) - 1) / 2) * BESIDE_METRES
-                actor.arrange(
-                    mesh=self._mesh.value,
-                    skeleton=self._skeleton.value,
-                    offset=-across * place * self._beside.value,
-                )
-            if self._frustum is not None:
-                self._frustum.visible = self._frusta.value
-
-    def _show_camera(self, seconds: float) -> None:
-        if self._camera is None or self._frustum is None:
-            return
-        frame = frame_at(self._actors[0].times, seconds) if len(self._camera) > 1 else 0
-        one = self._camera[frame : frame + 1]
-        turn = viser.transforms.SO3.from_matrix(one.R_w2c[0].T.double().cpu().numpy())
-        self._frustum.wxyz = turn.wxyz
-        self._frustum.position = one.centre[0].cpu().numpy()
+                offset = -across * place * self._beside.value
+                actor.arrange(mesh=self._mesh.value, skeleton=self._skeleton.value, offset=offset)
+                if lens is not None:
+                    lens.arrange(visible=self._frusta.value, offset=offset)
 
     def _seek(self, event: viser.GuiEvent[viser.GuiSliderHandle[float]]) -> None:
         # The player moves the slider too; only a browser's own move sets the time.
@@ -199,3 +192,34 @@ class Viewer:
                 following = self._now + (now - before) * self._speed.value
                 self.show(self.start if following > self.end else following)
             before = now
+
+
+class _Lens:
+    """The camera of one motion as a frustum, beside its person."""
+
+    def __init__(
+        self, server: viser.ViserServer, camera: Camera, *, times: Array, number: int
+    ) -> None:
+        self._camera, self._times = camera, times
+        self._group = server.scene.add_frame(f"/cameras/{number}", show_axes=False)
+        self.frustum = server.scene.add_camera_frustum(
+            f"{self._group.name}/frustum",
+            fov=2 * math.atan(camera.height / (2 * float(camera.K[0, 1, 1]))),
+            aspect=camera.width / camera.height,
+            scale=_FRUSTUM_METRES,
+            color=(224, 138, 46),
+        )
+        """The handle of the drawn pyramid."""
+
+    def show(self, seconds: float) -> None:
+        """Stand where the camera stood at a time."""
+        frame = frame_at(self._times, seconds) if len(self._camera) > 1 else 0
+        one = self._camera[frame : frame + 1]
+        turn = viser.transforms.SO3.from_matrix(one.R_w2c[0].T.double().cpu().numpy())
+        self.frustum.wxyz = turn.wxyz
+        self.frustum.position = one.centre[0].cpu().numpy()
+
+    def arrange(self, *, visible: bool, offset: Array) -> None:
+        """Show or hide it, and move it by `offset` `(3)` metres."""
+        self._group.visible = visible
+        self._group.position = offset

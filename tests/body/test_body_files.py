@@ -115,7 +115,7 @@ def damaged(arrays, **changes):
         ({"kintree_table": np.zeros((2, 55), int)}, "joint 4 hangs below 0, not as in SMPL-X"),
         ({"weights": np.full((240, 55), np.nan)}, "weights holds numbers that are not finite"),
         ({"weights": np.full((240, 55), 1.0)}, "weights of a vertex sum to 1 only within 54"),
-        ({"weights": np.ones((100, 55))}, r"weights is float64 \(100, 55\), expected \(240, 55\)"),
+        ({"weights": np.ones((100, 55))}, r"\(100, 55\), expected numbers \(240, 55\)"),
         ({"v_template": np.zeros((0, 3))}, "v_template is"),
         ({"v_template": np.zeros(())}, "v_template is"),
         ({"shapedirs": np.zeros((240, 3))}, "shapedirs is"),
@@ -124,18 +124,155 @@ def damaged(arrays, **changes):
         ({"f": np.array([[0, 1, 240]])}, "f must hold vertex indices from 0 to 239"),
         ({"f": np.array([[0, 1, -2]])}, "f must hold vertex indices"),
         ({"f": np.ones((4, 3))}, "f must hold vertex indices"),
-        ({"hands_meanl": np.zeros(3)}, "hands_meanl must hold 45"),
+        ({"hands_meanl": np.zeros(3)}, r"hands_meanl is float64 \(3,\), expected numbers \(45,\)"),
+        ({"hands_meanr": np.full(45, "a")}, r"hands_meanr is <U1 \(45,\)"),
+        ({"hands_meanr": np.full(45, 1e300)}, "hands_meanr holds numbers beyond 100000"),
+        ({"shapedirs": np.zeros((240, 3, 0))}, r"expected numbers \(240, 3, 1 or more\)"),
+        ({"f": np.zeros((0, 3), int)}, r"f is int64 \(0, 3\), expected numbers \(1 or more, 3\)"),
+        ({"kintree_table": np.full((2, 55), "0")}, "kintree_table must hold joint numbers, whole"),
+        ({"body_id": np.array(["a", "b"])}, "body_id must be one line of text"),
+        ({"body_id": np.array("a\nb")}, "body_id must be one line of text"),
+        ({"body_id": np.array(7)}, "body_id must be one line of text"),
         ({"sole_left": np.array([999])}, "sole_left must hold vertex indices"),
         ({"landmark_coco17_vertices": np.zeros((17, 2), int),
           "landmark_coco17_weights": np.zeros((17, 2))}, "landmark_coco17_vertices.*above 0"),
         ({"landmark_coco17_vertices": np.full((17, 2), 999),
           "landmark_coco17_weights": np.ones((17, 2))}, "landmark_coco17_vertices must hold"),
+        ({"landmark_coco17_weights": np.ones((17, 2))}, "landmark_coco17 needs both"),
+        ({"lmk_faces_idx": np.full(51, 480)}, "lmk_faces_idx must hold triangle indices .* 479"),
+        ({"lmk_faces_idx": np.full(51, "a")}, r"lmk_faces_idx is <U1 \(51,\)"),
+        ({"lmk_faces_idx": np.full(51, 0.5)}, "lmk_faces_idx must hold triangle indices"),
+        ({"lmk_bary_coords": np.ones((50, 3))}, r"lmk_bary_coords is .* expected numbers \(51, 3\)"),
+        ({"lmk_bary_coords": np.full((51, 3), np.nan)}, "lmk_bary_coords holds numbers that are"),
+        ({"lmk_bary_coords": np.full((51, 3), 5.0)}, "shares that sum to 1"),
+        ({"dynamic_lmk_faces_idx": np.zeros((79, 16), int)}, r"expected numbers \(1 or more, 17\)"),
     ],
 )  # fmt: skip
 def test_bad_bodies(tmp_path, synthetic_body, save_body, changes, message: str) -> None:
     path = save_body(tmp_path, damaged(synthetic_body(), **changes))
     with pytest.raises(BodyError, match=message) as caught:
         BodyModel.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def with_cell(array, place, value):
+    out = array.astype(float)
+    out[place] = value
+    return out
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.5])
+def test_kintree_that_is_no_joint_number(tmp_path, synthetic_body, save_body, value) -> None:
+    arrays = synthetic_body()
+    arrays["kintree_table"] = with_cell(arrays["kintree_table"], (0, 5), value)
+    with pytest.raises(BodyError, match="kintree_table must hold joint numbers, whole and finite"):
+        BodyModel.load(save_body(tmp_path, arrays))
+
+
+def test_kintree_in_floats_is_read(tmp_path, synthetic_body, save_body) -> None:
+    arrays = synthetic_body()
+    arrays["kintree_table"] = arrays["kintree_table"].astype(float)
+    assert BodyModel.load(save_body(tmp_path, arrays)).kind == "SMPL-X"
+
+
+@pytest.mark.parametrize(("factor", "tall"), [(100, "1.."), (1000, "1..."), (0.1, "0.1")])
+def test_bodies_in_other_units(tmp_path, synthetic_body, save_body, factor, tall: str) -> None:
+    arrays = synthetic_body()
+    arrays["v_template"] = arrays["v_template"] * factor
+    message = f"the body in v_template is {tall}.* m tall .*0.3 to 3.0 m are accepted"
+    with pytest.raises(BodyError, match=message) as caught:
+        BodyModel.load(save_body(tmp_path, arrays))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["v_template", "shapedirs", "posedirs", "J_regressor"])
+@pytest.mark.parametrize("factor", [1e38, 1e300])
+def test_numbers_that_float32_cannot_hold(
+    tmp_path, synthetic_body, save_body, key: str, factor: float
+) -> None:
+    arrays = synthetic_body(correctives=0.01)
+    arrays[key] = arrays[key] * factor
+    with pytest.raises(BodyError, match=f"{key} holds numbers beyond 100000|m tall"):
+        BodyModel.load(save_body(tmp_path, arrays))
+
+
+def test_skinning_weights_are_shares(tmp_path, synthetic_body, save_body) -> None:
+    arrays = synthetic_body()
+    clean = arrays["weights"]
+    owner = clean[7].argmax()
+    for joint, less, accepted in ((owner + 1, 4.0, False), (owner + 1, 1e-3, False),
+                                  (owner + 1, 9e-7, True)):  # fmt: skip
+        arrays["weights"] = clean.copy()
+        arrays["weights"][7, [owner, joint]] = (1 + less, -less)
+        arrays["weights"][7, np.delete(np.arange(55), [owner, joint])] = 0
+        path = save_body(tmp_path, arrays)
+        if accepted:
+            BodyModel.load(path)
+            continue
+        with pytest.raises(BodyError, match=r"weights go down to -.* a share from 0 to 1"):
+            BodyModel.load(path)
+
+
+def test_weights_kept_in_half_precision_are_read(tmp_path, synthetic_body, save_body) -> None:
+    arrays = synthetic_body()
+    arrays["weights"] = arrays["weights"].astype(np.float16)
+    assert BodyModel.load(save_body(tmp_path, arrays)).weights.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("name", "ids", "weights", "message"),
+    [
+        (
+            "mediapipe33",
+            (5, 1),
+            (5, 1),
+            r"landmark_mediapipe33_weights .*expected numbers \(33, 1 or more",
+        ),
+        (
+            "hand21_left",
+            (20, 1),
+            (20, 1),
+            r"landmark_hand21_left_weights .*expected numbers \(21, 1 or",
+        ),
+        ("face", (0, 3), (0, 3), "landmark_face_weights is"),
+        ("face", (4, 3), (4, 2), r"landmark_face_vertices \(4, 3\) and _weights \(4, 2\)"),
+        ("face", (4,), (4,), "landmark_face_weights is"),
+    ],
+)
+def test_landmark_tables_of_the_wrong_size(
+    tmp_path, synthetic_body, save_body, name, ids, weights, message
+) -> None:
+    table = {
+        f"landmark_{name}_vertices": np.zeros(ids, int),
+        f"landmark_{name}_weights": np.ones(weights),
+    }
+    with pytest.raises(BodyError, match=message):
+        BodyModel.load(save_body(tmp_path, synthetic_body() | table))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"weights": np.full((4, 2), "1")}, "landmark_face_weights is <U1"),
+        ({"weights": np.full((4, 2), np.inf)}, "landmark_face_weights holds numbers that are not"),
+        ({"weights": np.tile((5.0, -4.0), (4, 1))}, "with weights above 0"),
+        ({"vertices": np.full((4, 2), "1")}, "landmark_face_vertices must hold vertex indices"),
+        ({"mediapipe_ids": np.array(["1", "2", "3", "4"])}, "mediapipe_ids must hold face-mesh"),
+        ({"mediapipe_ids": np.zeros((4, 2), int)}, r"mediapipe_ids has shape \(4, 2\)"),
+        ({"mediapipe_ids": np.zeros(3, int)}, r"mediapipe_ids has shape \(3,\)"),
+        ({"mediapipe_ids": np.full(4, 468)}, "mediapipe_ids must hold face-mesh indices"),
+        ({"mediapipe_ids": np.full(4, np.nan)}, "mediapipe_ids must hold face-mesh indices"),
+    ],
+)
+def test_bad_face_tables(tmp_path, synthetic_body, save_body, change, message: str) -> None:
+    table = {
+        "vertices": np.zeros((4, 2), int),
+        "weights": np.ones((4, 2)),
+        "mediapipe_ids": np.arange(4),
+    }
+    table = {f"landmark_face_{key}": value for key, value in (table | change).items()}
+    with pytest.raises(BodyError, match=message) as caught:
+        BodyModel.load(save_body(tmp_path, synthetic_body() | table))
     assert "\n" not in str(caught.value)
 
 

@@ -69,12 +69,17 @@ def test_rigidly_held_landmarks_are_means_of_their_vertices(marked: BodyModel, t
     assert torch.allclose(marked.landmarks("coco_17", turn), expected, atol=1e-6)
 
 
-def test_sets_and_ids(marked: BodyModel, small: BodyModel) -> None:
-    assert set(marked.landmark_sets) == {"mediapipe_33", "coco_17", "face", "hand21_left"}
+def test_sets_and_ids(
+    tmp_path, synthetic_body, save_body, marked: BodyModel, small: BodyModel
+) -> None:
+    everything = {"mediapipe_33", "coco_17", "face", "hand21_left", "hand21_right"}
+    assert set(marked.landmark_sets) == set(small.landmark_sets) == everything
     assert marked.face_mesh_ids == (1, 4, 33, 61)
-    assert small.face_mesh_ids == ()
+    assert len(small.face_mesh_ids) == len(small.landmark_skin("face").template) == 68
+    smpl = BodyModel.load(save_body(tmp_path, synthetic_body("SMPL")))
+    assert (smpl.landmark_sets, smpl.face_mesh_ids) == (("mediapipe_33", "coco_17"), ())
     with pytest.raises(BodyError, match=r"'face' given; body .* has mediapipe_33, coco_17"):
-        small.landmarks("face", torch.eye(3).expand(55, 3, 3))
+        smpl.landmarks("face", torch.eye(3).expand(55, 3, 3))
 
 
 @pytest.mark.parametrize("kind", ["SMPL-X", "SMPL-H", "SMPL"])

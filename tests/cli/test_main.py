@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import humanmotion
@@ -76,6 +77,16 @@ def test_wrong_use_is_one_line_and_exit_code_2(arguments, message, capsys):
         (errors.OutputError("two\nlines"), 1, "two lines"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (MemoryError(), 1, "out of memory"),
+        (
+            RuntimeError(
+                "[enforce fail at alloc_cpu.cpp:130] DefaultCPUAllocator: can't allocate "
+                "memory: you tried to allocate 9 bytes."
+            ),
+            1,
+            "out of memory; a shorter",
+        ),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), 1, "out of memory; a short"),
+        (np.exceptions.AxisError("odd"), 1, "internal error"),
         (OSError(28, "No space left on device", "x.npz"), 1, "x.npz: No space left on device"),
         (ValueError("odd"), 1, "internal error, please report it: ValueError: odd (test_main.py:"),
     ],
@@ -134,6 +145,26 @@ class TestProcess:
         os.close(write)
         assert done.stderr == b"" and done.returncode == 0
 
+    def test_terminating_leaves_nothing_behind(self, tmp_path):
+        code = (
+            "import sys, time; import humanmotion.jobs.info as info; "
+            "from humanmotion.cli.main import main; from humanmotion.files import atomic_path\n"
+            "def work():\n"
+            f"    with atomic_path({str(tmp_path / 'overlay.mp4')!r}) as path:\n"
+            "        path.write_text('half'); print('ready', flush=True)\n"
+            "        try:\n            time.sleep(60)\n        except Exception:\n            pass\n"
+            "info.describe_installation = work; sys.exit(main(['info']))"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            process.stdout.readline()
+            assert len(list(tmp_path.iterdir())) == 1
+            process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=30)
+        assert process.returncode == 143 and err == "humanmotion: error: terminated\n"
+        assert not list(tmp_path.iterdir())
+
     def test_interrupting(self):
         code = (
             "import sys, time; import humanmotion.jobs.info as info; "
@@ -157,6 +188,8 @@ class TestInfo:
         assert found["humanmotion"] == humanmotion.__version__
         assert found["libraries"]["opencv-contrib-python"].startswith("4.")
         assert "default.npz" in found["shipped"]["default body"]
+        assert "pose_statistics.npz" in found["shipped"]["pose statistics"]
+        assert found["detector"].startswith("6 models in ")
 
     def test_installation_as_text_has_the_same_names(self, capsys):
         main(["info", "--json"])
@@ -174,15 +207,37 @@ class TestInfo:
         [problem] = [p for p in info.describe_installation()["problems"] if "cv2" in p]
         assert "pip uninstall" in problem and "opencv-python" in problem
 
+    def test_the_detectors_models_are_looked_for_and_not_loaded(self, monkeypatch):
+        from humanmotion.jobs import info
+
+        before = "mediapipe" in sys.modules
+        monkeypatch.setattr(info, "DETECTOR_MODELS", ("pose_detection/pose_detection", "no/such"))
+        problems = info.describe_installation()["problems"]
+        assert any("missing: no/such in" in p and "pip install mediapipe" in p for p in problems)
+        monkeypatch.setattr(info.importlib.util, "find_spec", lambda _: None)
+        assert info._detector().startswith("missing: mediapipe is not installed")
+        assert ("mediapipe" in sys.modules) == before
+
     def test_a_missing_extra_names_its_command(self):
         from humanmotion.jobs import info
 
         assert info._extra("x", ["numpy"]) == "installed"
         text = info._extra("x", ["numpy", "no-such-library"])
-        assert text == "lacks no-such-library; pip install 'humanmotion[x]'"
+        assert text == "lacks no-such-library; pip install '.[x]' in the checkout"
 
     def test_a_file(self, capsys, tmp_path):
         (tmp_path / "x.npz").write_bytes(b"not a zip file")
         code = main(["info", str(tmp_path / "x.npz")])
         out, err = capsys.readouterr()
         assert "x.npz" in out + err and code in (0, 1)
+
+    def test_a_damaged_file_is_described_and_fails(self, capsys, tmp_path):
+        (tmp_path / "x.bvh").write_text("HIERARCHY\nROOT r {\n")
+        assert main(["info", str(tmp_path / "x.bvh"), "--json"]) == 1
+        out, err = capsys.readouterr()
+        found = json.loads(out)
+        assert found["format"] == "bvh" and found["problems"] == [found["error"]]
+        assert err == f"humanmotion: error: {found['error']}\n"
+        assert main(["info", str(tmp_path / "x.bvh")]) == 1
+        out, err = capsys.readouterr()
+        assert "\nerror" not in out and "no MOTION part" in out and err.count("\n") == 1

@@ -122,6 +122,25 @@ class TestOurOwn:
         write_bvh(tmp_path / "m.bvh", still, body)
         assert parse_bvh(tmp_path / "m.bvh").values[:, 3:].abs().max() < 1e-4
 
+    def test_a_face_shifts_only_the_joints_above_the_chest(self, full_motion, body, tmp_path):
+        moving = replace(full_motion, times=torch.arange(len(full_motion)).double() / 30)
+        rng = torch.Generator().manual_seed(0)
+        moving = replace(moving, expression=1.5 * torch.randn(len(moving), 10, generator=rng))
+        write_bvh(tmp_path / "m.bvh", moving, body)
+        again = read_bvh(tmp_path / "m.bvh", body=body)
+        still = replace(moving, expression=torch.zeros_like(moving.expression))
+        assert worst(body, still, again) < BAR_METRES / 10, "the body with a still face"
+        gap = (body.joints_of(moving) - body.joints_of(again)).norm(dim=-1).amax(0)
+        shifted = {name for name, x in zip(SMPLX_JOINTS, gap.tolist(), strict=True) if x > 1e-5}
+        assert shifted == {"neck", "head", "jaw", "left_eye_smplhf", "right_eye_smplhf"}
+        assert float(gap.max()) < 0.6e-3
+
+    def test_blocks_leave_no_seam(self, motion, body, tmp_path, monkeypatch):
+        write_bvh(tmp_path / "whole.bvh", motion, body)
+        monkeypatch.setattr("humanmotion.io.bvh._BLOCK", 7)
+        write_bvh(tmp_path / "parts.bvh", motion, body)
+        assert (tmp_path / "parts.bvh").read_text() == (tmp_path / "whole.bvh").read_text()
+
     def test_a_variable_rate_is_resampled(self, motion, body, tmp_path):
         times = motion.times.clone()
         times[20:] += 0.5
@@ -270,11 +289,16 @@ class TestOthers:
     def test_frame_times_with_few_digits(self, motion, body, tmp_path):
         write_bvh(tmp_path / "m.bvh", motion, body)
         text = (tmp_path / "m.bvh").read_text()
-        for digits, fps in (("0.033333", 30.0), ("0.0083333", 120.0), ("0.0416667", 24.0)):
+        for digits, fps in (
+            ("0.033333", 30.0), ("0.0083333", 120.0), ("0.0416667", 24.0), ("0.016667", 60.0),
+            ("0.008333", 120.0), ("0.016666", 60.0), ("0.0166670000", 60.0), ("0.0333", 30.0),
+            ("1.6667e-02", 60.0), ("0.033367", 30000 / 1001), ("0.0417", 24.0), ("0.1", 10.0),
+            ("0.04", 25.0), ("1", 1.0), ("0.0125", 80.0), ("0.03", 33.333), ("0.0285714", 35.0),
+        ):  # fmt: skip
             new = text.replace("Frame Time: 0.0333333333", f"Frame Time: {digits}")
             assert new != text
             (tmp_path / "n.bvh").write_text(new)
-            assert read_bvh(tmp_path / "n.bvh", body=body).fps == pytest.approx(fps, abs=2e-3)
+            assert read_bvh(tmp_path / "n.bvh", body=body).fps == pytest.approx(fps, abs=1e-4)
 
     def test_not_a_person(self, tmp_path, body):
         (tmp_path / "n.bvh").write_text(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from humanmotion.errors import FileFormatError, InputError, OutputError, UsageError
+from humanmotion.files import asset
 from humanmotion.io import (
     EXTENSIONS,
     convert_file,
@@ -54,11 +56,7 @@ class TestByEnding:
     def test_reading_gives_the_motion_back(self, written, motion, body, ending):
         again = read_any(written[ending], body=body)
         gap = body.joints_of(again) - body.joints_of(motion)
-        if ending == ".smplx.npz":
-            # Its body is not named, so the shape is dropped: rotations are what is left.
-            assert torch.equal(again.rotvec, motion.rotvec)
-        else:
-            assert float(gap.norm(dim=-1).max()) < 1e-4
+        assert float(gap.norm(dim=-1).max()) < 1e-4
 
     @pytest.mark.parametrize("ending", [".glb", ".trc", ".csv"])
     def test_formats_without_rotations_say_so(self, written, body, ending):
@@ -106,8 +104,23 @@ class TestConvertFile:
         again = read_any(tmp_path / "o.bvh", body=other_body)
         torch.testing.assert_close(again.rotations, motion.rotations, atol=1e-5, rtol=0)
         assert float(again.betas.abs().max()) < 1e-2
-        assert convert_file(written[".npz"], tmp_path / "o.npz", body=other_body) == ()
+        assert convert_file(written[".npz"], tmp_path / "o.npz") == ()
         assert_same(read_motion(tmp_path / "o.npz"), motion)
+
+    @pytest.mark.parametrize("ending", [".npz", ".amass.npz", ".smplx.npz"])
+    def test_npz_to_npz_onto_a_given_body(self, written, body, other_body, tmp_path, ending):
+        target = tmp_path / f"o{ending}"
+        notes = convert_file(written[".npz"], target, body=other_body)
+        assert any(f"put onto {other_body.body_id}" in note for note in notes)
+        with np.load(target) as file:
+            assert str(file["body_id"]) == other_body.body_id
+            assert not file["betas"].any()
+        assert convert_file(written[".npz"], target, body=body)[1:] == ()
+
+    def test_shape_of_another_body_than_smplx_is_noted(self, written, motion, tmp_path):
+        for ending in (".amass.npz", ".smplx.npz"):
+            (note,) = convert_file(written[".npz"], tmp_path / f"o{ending}")
+            assert note.startswith(f"betas and expression belong to body {motion.body_id}")
 
     def test_keypoints_all_ways(self, make_keypoints, body, tmp_path):
         person = make_keypoints("openpose_135")
@@ -135,8 +148,12 @@ class TestConvertFile:
     def test_pairs_that_do_not_go_together(self, written, motion, camera, body, tmp_path):
         with pytest.raises(UsageError, match="holds no camera"):
             convert_file(written[".npz"], tmp_path / "c.json", body=body)
-        with pytest.raises(UsageError, match="cannot be converted"):
+        with pytest.raises(UsageError, match="trc file, which holds no joint rotations"):
             convert_file(written[".trc"], tmp_path / "c.npz", body=body)
+        with pytest.raises(UsageError, match=r"folder of results; name the file, .*motion\.npz"):
+            (tmp_path / "run").mkdir()
+            (tmp_path / "run" / "motion.npz").write_bytes(b"")
+            convert_file(tmp_path / "run", tmp_path / "c.npz", body=body)
         write_colmap(tmp_path / "sparse", camera)
         with pytest.raises(UsageError, match="ending"):
             convert_file(tmp_path / "sparse", tmp_path / "c.bvh", body=body)
@@ -186,6 +203,35 @@ class TestDescribe:
         for words in ("transl holds 1 numbers that are not finite", "unknown key 'speed'",
                       "'odd' holds Python objects", "transl is not finite at row 4"):  # fmt: skip
             assert any(words in line for line in problems), (words, problems)
+
+    def test_a_body(self, body):
+        facts = describe(asset("body/default.npz"), body=body)
+        assert (facts["format"], facts["body"], facts["kind"]) == ("body", body.body_id, "SMPL-X")
+        assert facts["vertices"] == len(body.template) and facts["joints"] == 55
+        assert facts["landmark_sets"] == list(body.landmark_sets) and facts["problems"] == []
+        assert facts["shapes"]["v_template"] == [len(body.template), 3]
+
+    def test_a_damaged_body(self, body, tmp_path):
+        with np.load(asset("body/default.npz")) as old:
+            arrays = {k: old[k] for k in old.files}
+        np.savez(tmp_path / "b.npz", **arrays | {"v_template": np.full((5, 3), np.nan)})
+        facts = describe(tmp_path / "b.npz", body=body)
+        assert facts["error"] in facts["problems"] and "b.npz" in facts["error"]
+
+    def test_no_number_is_one_that_json_lacks(self, body, tmp_path):
+        path = tmp_path / "c.csv"
+        path.write_text("time,a_x,a_y,a_z\n0,0,0,0\n1e-320,0,0,0\n")
+        facts = describe(path, body=body)
+        assert facts["frames"] == 2 and facts["fps"] is None
+        json.dumps(facts, allow_nan=False)
+
+    def test_jumps_are_found_across_blocks(self, standing, body, tmp_path, monkeypatch):
+        write_motion(tmp_path / "m.npz", spoiled(standing, "jump"))
+        whole = describe(tmp_path / "m.npz", body=body)["problems"]
+        assert len(whole) == 1
+        for block in (1, 9, 10, 11):
+            monkeypatch.setattr("humanmotion.io.motion_problems.BLOCK", block)
+            assert describe(tmp_path / "m.npz", body=body)["problems"] == whole
 
     def test_folders_and_keypoints(self, make_keypoints, camera, body, tmp_path):
         write_openpose(tmp_path / "op", [make_keypoints("openpose_135")])

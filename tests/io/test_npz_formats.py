@@ -11,15 +11,18 @@ import torch
 from humanmotion.errors import FileFormatError, UsageError
 from humanmotion.io import (
     read_amass,
+    read_any,
     read_camera,
     read_keypoints_npz,
     read_motion,
     read_smplx_params,
+    smplx_params,
     write_amass,
     write_keypoints_npz,
     write_motion,
     write_smplx_params,
 )
+from humanmotion.metrics.contact import stance_sole_height
 
 
 def changed(path, **arrays):
@@ -141,14 +144,31 @@ class TestAmass:
 
     def test_onto_another_body_shape_is_dropped_and_soles_stand(self, motion, body, tmp_path):
         write_amass(tmp_path / "a.npz", motion)
-        path = changed(tmp_path / "a.npz", body_id=np.array("smplx_neutral"))
+        path = changed(tmp_path / "a.npz", body_id=np.array("smplx_neutral"), body_sha256=None)
         moved = read_amass(path, body=body)
         assert moved.body_id == body.body_id
         assert not moved.betas.any()
         assert torch.equal(moved.rotvec, motion.rotvec)
-        shift = moved.transl - motion.transl
-        torch.testing.assert_close(shift, shift[:1] * torch.tensor((0.0, 0.0, 1.0)) + 0 * shift)
+        # The other body's leg is not known: mocap's own is taken.
+        scale = float(body.leg_length()) / 0.855
+        torch.testing.assert_close(moved.transl.diff(dim=0), scale * motion.transl.diff(dim=0))
+        stance = stance_sole_height(body.joints_of(moved), sole=body.sole_offset(), fps=moved.fps)
+        assert abs(float(stance)) < 1e-4
+        (note,) = moved.meta["notes"]
+        assert f"path scaled by {scale:.3f} (legs of 0.803 m for 0.855 m)" in note
         assert read_amass(path).body_id == "smplx_neutral"
+
+    def test_hands_are_flat_unless_said_otherwise(self, motion, body, tmp_path):
+        write_amass(tmp_path / "a.npz", motion)
+        means = body.hand_means.reshape(-1)
+        assert means.any()
+        for hands, added in ((None, 0.0), ("flat", 0.0), ("mean", 1.0)):
+            again = read_amass(tmp_path / "a.npz", body=body, hands=hands)
+            expected = motion.rotvec[:, 25:].flatten(1) + added * means
+            torch.testing.assert_close(again.rotvec[:, 25:].flatten(1), expected)
+        path = changed(tmp_path / "a.npz", flat_hand_mean=np.array(False))
+        again = read_amass(path, body=body)
+        torch.testing.assert_close(again.rotvec[:, 25:].flatten(1), expected)
 
     def test_the_users_body_keeps_its_shape(self, motion, other_body, tmp_path):
         write_amass(tmp_path / "a.npz", motion)
@@ -199,15 +219,103 @@ class TestSmplxParams:
     def test_smplx_takes_the_arrays_as_they_are(self, full_motion, body, tmp_path):
         write_smplx_params(tmp_path / "p.npz", full_motion)
         with np.load(tmp_path / "p.npz") as file:
-            arguments = {k: torch.from_numpy(file[k]) for k in file.files if k != "fps"}
+            arrays = {k: file[k] for k in file.files if k in smplx_params.KEYS}
+        not_smplx = {"fps", "flat_hand_mean", "body_id", "body_sha256", "note"}
+        arguments = {k: torch.from_numpy(v) for k, v in arrays.items() if k not in not_smplx}
         joints = body(**arguments).joints
         torch.testing.assert_close(joints, body.joints_of(full_motion))
 
+    def test_it_comes_back_on_the_same_body(self, full_motion, body, tmp_path):
+        write_smplx_params(tmp_path / "p.npz", full_motion)
+        again = read_smplx_params(tmp_path / "p.npz", body=body)
+        assert torch.equal(body.joints_of(again), body.joints_of(full_motion))
+        assert (again.body_id, again.body_sha256) == (body.body_id, body.sha256)
+        assert not any("put onto" in note for note in again.meta["notes"])
+
+    def test_shape_of_a_body_that_is_not_smplx_is_said_to_be_its_own(self, full_motion, tmp_path):
+        write_smplx_params(tmp_path / "p.npz", full_motion)
+        with np.load(tmp_path / "p.npz") as file:
+            assert str(file["body_id"]) == full_motion.body_id and bool(file["flat_hand_mean"])
+            assert "on SMPL-X they mean nothing" in str(file["note"])
+        for theirs in (
+            replace(full_motion, body_id="smplx_male"),
+            replace(full_motion, body_id="SMPL-X:SMPLX_MALE"),
+            replace(full_motion, betas=torch.zeros(10), expression=0 * full_motion.expression),
+        ):
+            write_smplx_params(tmp_path / "p.npz", theirs)
+            with np.load(tmp_path / "p.npz") as file:
+                assert "note" not in file.files
+
+    def test_other_meanings_of_our_keys_are_passed_over(self, motion, tmp_path):
+        write_smplx_params(tmp_path / "p.npz", motion)
+        path = changed(tmp_path / "p.npz", body_id=np.arange(3), body_sha256=np.array([{}]),
+                       note=None)  # fmt: skip
+        assert read_smplx_params(path).body_id == "smplx"
+
+    def test_mean_hands_become_flat_ones(self, motion, body, tmp_path):
+        write_smplx_params(tmp_path / "p.npz", motion)
+        path = changed(tmp_path / "p.npz", flat_hand_mean=np.array(False))
+        again = read_smplx_params(path, body=body)
+        assert body.hand_means.any()
+        for name, mean in zip(("left_hand_pose", "right_hand_pose"), body.hand_means, strict=True):
+            torch.testing.assert_close(getattr(again, name), getattr(motion, name) + mean)
+        assert torch.equal(again.rotvec[:, :25], motion.rotvec[:, :25])
+        assert any(f"that of body {body.body_id} was added" in n for n in again.meta["notes"])
+        with pytest.raises(UsageError, match="says flat_hand_mean=False, so its hands are mean"):
+            read_smplx_params(path, body=body, hands="flat")
+        changed(path, flat_hand_mean=np.array(2))
+        with pytest.raises(FileFormatError, match="flat_hand_mean is 2"):
+            read_smplx_params(path, body=body)
+
+    def test_mean_hands_of_a_file_that_does_not_say(self, motion, body, tmp_path):
+        write_smplx_params(tmp_path / "p.npz", motion)
+        path = changed(tmp_path / "p.npz", flat_hand_mean=None)
+        flat, mean = (read_any(path, body=body, hands=hands) for hands in (None, "mean"))
+        assert torch.equal(flat.left_hand_pose, motion.left_hand_pose)
+        torch.testing.assert_close(mean.left_hand_pose, motion.left_hand_pose + body.hand_means[0])
+        changed(path, left_hand_pose=None)
+        one = read_any(path, body=body, hands="mean")
+        assert not one.left_hand_pose.any() and not one.joints_present[25:40].any()
+        changed(path, right_hand_pose=None)
+        with pytest.raises(UsageError, match="holds no hands"):
+            read_any(path, body=body, hands="mean")
+
+    def test_without_a_mean_hand_fingers_are_left_out(self, motion, body, other_body, tmp_path):
+        write_smplx_params(tmp_path / "p.npz", motion)
+        path = changed(tmp_path / "p.npz", flat_hand_mean=np.array(False))
+        assert not other_body.hand_means.any()
+        for given in (None, other_body):
+            again = read_smplx_params(path, body=given)
+            assert not again.rotvec[:, 25:].any() and not again.joints_present[25:].any()
+            assert not again.confidence[:, 25:].any()
+            assert any("fingers are left out" in note for note in again.meta["notes"])
+
+    @pytest.mark.parametrize("shape", [(4, 0), (0, 10), (0,), (2, 2, 0)], ids=str)
+    def test_betas_without_numbers(self, motion, tmp_path, shape):
+        write_smplx_params(tmp_path / "p.npz", motion)
+        with pytest.raises(FileFormatError, match=r"betas has shape .* which holds no shape"):
+            read_smplx_params(changed(tmp_path / "p.npz", betas=np.zeros(shape)))
+
+    def test_no_frames(self, motion, body, tmp_path):
+        write_smplx_params(tmp_path / "p.npz", motion)
+        with np.load(tmp_path / "p.npz") as file:
+            none = {k: file[k][:0] for k in file.files if file[k].shape[:1] == (len(motion),)}
+        for betas in (np.zeros((0, 10)), np.ones((1, 10))):
+            path = changed(tmp_path / "p.npz", **none, betas=betas, body_id=None)
+            assert len(read_smplx_params(path, body=body)) == 0
+        with pytest.raises(UsageError, match="no frames; a parameter npz needs at least one"):
+            write_smplx_params(tmp_path / "none.npz", motion[:0])
+
     def test_without_rate_30_is_taken_and_noted(self, motion, tmp_path):
         write_smplx_params(tmp_path / "p.npz", motion)
+        with pytest.raises(UsageError, match="says 30 fps; leave --fps 25 out"):
+            read_smplx_params(tmp_path / "p.npz", fps=25.0)
         again = read_smplx_params(changed(tmp_path / "p.npz", fps=None))
         assert again.fps == 30.0
         assert any("fps is not stated" in note for note in again.meta["notes"])
+        again = read_smplx_params(tmp_path / "p.npz", fps=25.0)
+        assert again.fps == 25.0
+        assert not any("fps" in note for note in again.meta["notes"])
 
     def test_joints_in_a_dimension_of_their_own_and_smpl_poses(self, motion, tmp_path):
         T = len(motion)

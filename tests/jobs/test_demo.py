@@ -54,7 +54,7 @@ def test_the_truth_compared_with_itself_has_no_error(done, body, tmp_path) -> No
     write_motion(tmp_path / "motion.npz", truth.motion)
     write_cameras_json(tmp_path / "cameras.json", truth.camera, times=truth.motion.times)
     errors = compare(truth, tmp_path, body)
-    slide = errors.pop("foot_sliding_mm_per_frame")
+    slide = errors.pop("sliding_in_true_contacts_mm_per_frame")
     joints = body.joints_of(truth.motion)
     assert slide == pytest.approx(
         1000 * float(foot_sliding(joints, truth.motion.contact)), rel=1e-3

@@ -72,7 +72,7 @@ def test_the_world_is_the_filmed_one(done, body) -> None:
     assert errors["world_error_mm"] < 300
     assert errors["root_path_error_mm"] < 300
     assert errors["yaw_error_at_cut_deg"] < 20
-    assert errors["foot_sliding_mm_per_frame"] < 6
+    assert errors["sliding_in_true_contacts_mm_per_frame"] < 6
 
 
 def test_feet_neither_sink_nor_slide(motion, body, report) -> None:
@@ -82,7 +82,7 @@ def test_feet_neither_sink_nor_slide(motion, body, report) -> None:
     assert contact.any(-1).float().mean() > 0.5
     assert foot_sliding(joints, contact) < 1e-3
     assert report["quality"]["deepest_sole_mm"] < 1
-    assert report["quality"]["foot_sliding_mm_per_frame"] < 1
+    assert report["quality"]["sliding_in_own_contacts_mm_per_frame"] < 1
 
 
 def test_the_cameras_are_one_a_frame_in_both_files(done) -> None:
@@ -117,7 +117,8 @@ def test_the_glb_is_whole_and_animated(done) -> None:
 def test_the_bvh_holds_the_same_motion(done, motion, body) -> None:
     back = read_bvh(done.files.bvh, body=body)
     assert len(back) == FRAMES and back.fps == pytest.approx(30, abs=0.01)
-    assert 1000 * pa_mpjpe(body.joints_of(back)[:, :22], body.joints_of(motion)[:, :22]).max() < 40
+    apart = (body.joints_of(back) - body.joints_of(motion)).norm(dim=-1)
+    assert 1000 * float(apart.max()) < 0.1
 
 
 def test_the_overlay_draws_the_person_and_nothing_else(done, body) -> None:
@@ -158,7 +159,7 @@ def test_the_report_says_what_was_done(report, done) -> None:
     assert report["shots"][1]["start_seconds"] == pytest.approx(1.0, abs=1e-3)
     assert report["shots"][1]["end_seconds"] == pytest.approx(2.0, abs=1e-3)
     assert report["quality"]["reprojection_percent"] < 4
-    assert max(report["glb_residual_mm"]) < 5
+    assert max(report["glb_residual_mm"]) < 1
     seconds = report["seconds"]
     for stage in ("people", "shots", "camera", "pose", "world", "export"):
         assert seconds[stage] > 0

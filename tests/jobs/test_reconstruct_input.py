@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from humanmotion.errors import (
     HumanMotionError,
@@ -18,7 +19,10 @@ from humanmotion.errors import (
 from humanmotion.files import read_json
 from humanmotion.io.npz import read_motion
 from humanmotion.io.video import read_frames
+from humanmotion.jobs.demo import run_demo
+from humanmotion.jobs.exports import _write_bvh
 from humanmotion.jobs.reconstruct import reconstruct
+from humanmotion.motion import Motion
 
 
 def _one_line(error: pytest.ExceptionInfo[HumanMotionError]) -> str:
@@ -122,6 +126,17 @@ def test_a_video_of_one_frame(part, tmp_path, body) -> None:
     assert 0.6 < pelvis < 1.2 and head > pelvis + 0.4
 
 
+def test_a_body_without_fingers_or_face_is_said_to_follow_none(
+    done, tmp_path, bodies, no_detector
+) -> None:
+    path = bodies.write_body(tmp_path, bodies.make_synthetic_body("SMPL"))
+    folder = done.copy(tmp_path / "out", stages_only=True)
+    files = reconstruct(done.video, output=folder, body=path)
+    warnings = "; ".join(read_json(files.report_json)["warnings"])
+    assert "has no finger joints" in warnings and "has no face points" in warnings
+    assert not read_motion(files.motions[0]).joints_present[25:].any()
+
+
 def test_another_body_from_a_file(done, tmp_path, bodies, no_detector) -> None:
     """A body of the SMPL-X layout with shape, fingers and correctives, but no landmark tables."""
     arrays = bodies.make_synthetic_body("SMPL-X", correctives=0.002)
@@ -134,4 +149,53 @@ def test_another_body_from_a_file(done, tmp_path, bodies, no_detector) -> None:
     assert report["seconds"]["camera"] == 0 and report["seconds"]["pose"] > 0
     assert report["body"] == motion.body_id
     assert report["quality"]["reprojection_percent"] < 12
+    assert not [line for line in report["warnings"] if "confidence 0" in line]
     assert files.glb.stat().st_size > 1000 and files.report_html.exists()
+
+
+@pytest.mark.parametrize("name", ["motion_p2.npz", "motion_p7.npz", "motion.glb"])
+def test_somebody_elses_files_are_kept(name, done, tmp_path) -> None:
+    theirs = tmp_path / "out" / name
+    (theirs.parent / "stages").mkdir(parents=True)
+    theirs.write_text("mine")
+    with pytest.raises(OutputError, match=f"{name} exists already"):
+        reconstruct(done.video, output=theirs.parent)
+    assert theirs.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["demo.mp4", "truth.npz"])
+def test_the_demo_keeps_them_too(name, tmp_path) -> None:
+    theirs = tmp_path / name
+    theirs.write_text("mine")
+    with pytest.raises(OutputError, match=f"{name} exists already"):
+        run_demo(tmp_path)
+    assert theirs.read_text() == "mine"
+
+
+def test_another_detector_takes_the_embedded_ones_place(done, tmp_path, no_detector) -> None:
+    class Blind:
+        joint_set = "mediapipe_543"
+        asked = 0
+
+        def find(self, image, *, thorough):
+            Blind.asked += 1
+            return []
+
+        def look(self, image, box):
+            raise AssertionError("there is nobody to look at")
+
+        def close(self) -> None:
+            pass
+
+    with pytest.raises(NothingFoundError):
+        reconstruct(done.video, output=tmp_path / "out", detector=Blind)
+    assert Blind.asked
+
+
+def test_times_too_far_apart_for_bvh_cost_that_file_only(tmp_path, body) -> None:
+    stale = tmp_path / "motion.bvh"
+    stale.write_text("of an earlier run")
+    times = torch.tensor((0.0, 0.1, 2e5), dtype=torch.float64)
+    motion = Motion.create(torch.zeros(3, 55, 3), torch.zeros(3, 3), fps=30, times=times)
+    (note,) = _write_bvh(stale, motion, body)
+    assert note.startswith("no BVH written: ") and not stale.exists()

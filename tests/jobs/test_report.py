@@ -52,7 +52,7 @@ def test_sliding_does_not_depend_on_the_frame_rate(body, fps) -> None:
     place = torch.zeros(30, 3)
     place[:, 0] = torch.arange(30) * 0.06 / fps
     found = quality(_still(body, place, fps=fps), body)
-    assert found["foot_sliding_mm_per_frame"] == pytest.approx(2.0, rel=1e-3)
+    assert found["sliding_in_own_contacts_mm_per_frame"] == pytest.approx(2.0, rel=1e-3)
     assert found["path_metres"] == pytest.approx(29 * 0.06 / fps, rel=1e-3)
     assert found["jitter_m_per_s3"] < 2
 

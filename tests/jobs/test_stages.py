@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from humanmotion.errors import UsageError
+from humanmotion.files import read_npz, write_npz
 from humanmotion.jobs.stage_codec import load_value, save_value
 from humanmotion.jobs.stages import StageRunner, silent
 
@@ -87,6 +89,24 @@ def test_a_damaged_stage_file_is_redone(tmp_path: Path) -> None:
     _count(_runner(tmp_path), [], "people")
     file = next(tmp_path.glob("*_people.npz"))
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    calls: list[str] = []
+    _count(_runner(tmp_path), calls, "people")
+    assert calls == ["people"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]", '{"tree": 3}', '{"key": KEY, "tree": {"class": "Nobody", "fields": {}}}',
+        '{"key": KEY, "tree": {"tensor": "a7"}}', '{"key": KEY}', '{"key": KEY, "tree": {"x": 1}}',
+        '{"key": KEY, "tree": {"dict": 3}}', '{"key": KEY, "tree": {"tuple": 3}}',
+    ],
+)  # fmt: skip
+def test_a_stage_file_of_odd_content_is_redone(tmp_path: Path, text: str) -> None:
+    _count(_runner(tmp_path), [], "people")
+    file = next(tmp_path.glob("*_people.npz"))
+    key = json.loads(str(read_npz(file)["tree"]))["key"]
+    write_npz(file, {"tree": np.array(text.replace("KEY", json.dumps(key)))})
     calls: list[str] = []
     _count(_runner(tmp_path), calls, "people")
     assert calls == ["people"]

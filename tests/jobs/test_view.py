@@ -9,9 +9,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import torch
 
 from humanmotion.errors import InputError, OutputError, UsageError
-from humanmotion.io.npz import write_motion
+from humanmotion.io.npz import read_camera, read_motion, write_motion
 from humanmotion.jobs.view import view
 
 
@@ -80,9 +81,23 @@ def test_motions_of_different_length(done, tmp_path) -> None:
         files = [tmp_path / f"{n}.npz" for n in (first, second)]
         view(files, html=page, announce=lambda text: None)
         report = json.loads(_script(page, "report"))
-        shown = [s["values"] for s in report["plots"][0]["series"]]
-        assert {len(v) for v in shown} == {len(report["times"])}
-        assert sum(v is not None for v in shown[1]) == 10
+        shown = {s["name"]: s["values"] for s in report["plots"][0]["series"]}
+        assert {len(v) for v in shown.values()} == {len(report["times"])} == {25}
+        drawn = {name: sum(v is not None for v in values) for name, values in shown.items()}
+        assert drawn == {"short": 10, "long": 25}
+
+
+def test_plots_go_by_time_not_by_frame(done, tmp_path) -> None:
+    motion = done.truth.motion
+    write_motion(tmp_path / "slow.npz", motion[::3])
+    write_motion(tmp_path / "fast.npz", motion[:20])
+    page = tmp_path / "page.html"
+    view([tmp_path / "slow.npz", tmp_path / "fast.npz"], html=page, announce=lambda text: None)
+    report = json.loads(_script(page, "report"))
+    slow, fast = (s["values"] for s in report["plots"][0]["series"])
+    assert report["times"][:3] == pytest.approx([0, 0.1, 0.2], abs=1e-5)
+    # The same walk: where both are drawn they agree, and the shorter one ends in time.
+    assert fast[:7] == pytest.approx(slow[:7], abs=1e-4) and set(fast[7:]) == {None}
 
 
 def test_other_formats_are_viewed_too(done, tmp_path) -> None:
@@ -99,6 +114,28 @@ def test_a_page_is_not_replaced_unasked(done, tmp_path) -> None:
     assert page.read_text() == "mine"
     view([done.files.motions[0]], html=page, announce=lambda text: None, overwrite=True)
     assert _legend(page) == ["motion"]
+
+
+def test_what_was_assumed_is_told(done, tmp_path) -> None:
+    told: list[str] = []
+    view([done.files.bvh], html=tmp_path / "p.html", announce=lambda text: None, note=told.append)
+    assert told == ["motion: units taken as cm from the length of the legs"]
+
+
+def test_the_viewer_gets_the_camera_of_each_file(pair, tmp_path, monkeypatch) -> None:
+    class Served:
+        url = "http://here"
+        wait = close = staticmethod(lambda: None)
+
+    given = {}
+    monkeypatch.setattr("humanmotion.jobs.view.serve", lambda m, **k: given.update(k) or Served())
+    own = read_camera(pair[0])
+    write_motion(pair[1], read_motion(pair[1]), camera=own)
+    write_motion(tmp_path / "none.npz", read_motion(pair[1]))
+    view([tmp_path / "none.npz", *pair], announce=lambda text: None)
+    none, first, second = given["cameras"]
+    assert none is None
+    assert torch.equal(first.t_w2c, own.t_w2c) and torch.equal(second.t_w2c, own.t_w2c)
 
 
 def test_nothing_to_view(tmp_path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from humanmotion.body import BodyModel
+from humanmotion.files import asset, read_npz
 from humanmotion.joint_sets import JOINT_SETS
 from humanmotion.keypoints import Keypoints
 from humanmotion.recovery.face import JAW, fit_face
@@ -147,3 +149,85 @@ def test_a_small_face_is_left_at_rest() -> None:
                      640, 480, keypoints.xyz)  # fmt: skip
     track = _track(torch.eye(3).repeat(FRAMES, 55, 1, 1))
     assert fit_face(track, tiny, BODY) is track
+
+
+def _file_with(folder, *, change=None, without=("landmark_",)) -> BodyModel:
+    """The default body's file, less some keys and with others."""
+    arrays = read_npz(asset("body/default.npz"))
+    kept = {key: value for key, value in arrays.items() if not key.startswith(without)}
+    np.savez(folder / "SMPLX_NEUTRAL.npz", **(kept | (change or {})))
+    return BodyModel.load(folder / "SMPLX_NEUTRAL.npz")
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory) -> BodyModel:
+    """An SMPL-X file as it is published: without our landmark tables."""
+    return _file_with(tmp_path_factory.mktemp("plain"))
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_fingers_of_a_published_file_are_fitted(plain: BodyModel, side: Side) -> None:
+    points, keypoints = _seen_hand(side)
+    fitted = fit_hand(_track(torch.eye(3).repeat(FRAMES, 55, 1, 1)), keypoints, plain, side=side,
+                      shot_id=torch.zeros(FRAMES, dtype=torch.long))  # fmt: skip
+    ours = BODY.landmarks(f"hand21_{side}", fitted.rotations)
+    error = ((ours - ours[:, :1]) - (points - points[:, :1])).norm(dim=-1)
+    assert error.mean() < 0.006
+    assert (fitted.confidence[:, FINGERS[side]] == 0.9).all()
+
+
+def test_the_face_of_a_published_file_is_fitted(plain: BodyModel) -> None:
+    opening, expression = torch.zeros(FRAMES), torch.zeros(FRAMES, 10)
+    opening[20:26], expression[10:14, 0] = 0.3, 2.0
+    track = _track(torch.eye(3).repeat(FRAMES, 55, 1, 1))
+    track.confidence[:, JAW] = 0.0
+    fitted = fit_face(track, _seen_face(opening, expression), plain)
+    jaw = fitted.rotations[:, JAW]
+    angle = torch.atan2(jaw[:, 2, 1], jaw[:, 2, 2])
+    assert (angle[20:26] > 0.15).all() and angle[:10].abs().max() < 0.05
+    assert fitted.expression[10:14, 0].min() > 1.0
+    assert (fitted.confidence[:, JAW] == 0.9).all()
+
+
+def test_a_face_table_of_68_points_needs_no_numbers(tmp_path) -> None:
+    body = _file_with(tmp_path, without=("landmark_face_mediapipe_ids", "lmk_"))
+    assert body.face_mesh_ids == BODY.face_mesh_ids
+
+
+def _still_jaw(weights: np.ndarray) -> dict[str, np.ndarray]:
+    head = JAW - 7
+    moved = weights.copy()
+    moved[:, head] += moved[:, JAW]
+    moved[:, JAW] = 0
+    return {"weights": moved}
+
+
+def test_a_body_without_hands_and_face_keeps_the_track(tmp_path) -> None:
+    """What the body lacks stays at rest with the confidence it had, and nothing fails."""
+    arrays = read_npz(asset("body/default.npz"))
+    track = _track(torch.eye(3).repeat(FRAMES, 55, 1, 1))
+    keypoints = _seen_face(torch.full((FRAMES,), 0.3), torch.zeros(FRAMES, 10))
+    none = _file_with(tmp_path, without=("landmark_", "lmk_", "dynamic_"))
+    assert fit_face(track, keypoints, none) is track
+    dead = _file_with(tmp_path, change=_still_jaw(arrays["weights"]))
+    assert fit_face(track, keypoints, dead) is track
+    smpl = _file_with(tmp_path, change=_as_smpl(arrays), without=("hands_", "lmk_", "joint_names"))
+    assert smpl.kind == "SMPL" and "face" in smpl.landmark_sets
+    assert fit_face(track, keypoints, smpl) is track
+    for side in ("left", "right"):
+        assert fit_hand(track, _seen_hand(side)[1], smpl, side=side,
+                        shot_id=torch.zeros(FRAMES, dtype=torch.long)) is track  # fmt: skip
+
+
+def _as_smpl(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays with SMPL's 24 joints; our landmark tables stay."""
+    weights, regressor = arrays["weights"].copy(), arrays["J_regressor"]
+    weights[:, 15] += weights[:, 22:25].sum(1)
+    hands = [weights[:, part].sum(1) for part in FINGERS.values()]
+    parents = np.array([*arrays["kintree_table"][0, :22], 20, 21])
+    return {
+        "weights": np.column_stack((weights[:, :22], *hands)),
+        "J_regressor": np.concatenate((regressor[:22], regressor[[28, 43]])),
+        "kintree_table": np.array((parents, range(24))),
+        "posedirs": np.zeros((len(weights), 3, 9 * 23), np.int8),
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ import torch
 
 from humanmotion.errors import NothingFoundError, UsageError
 from humanmotion.io.video import read_frames
+from humanmotion.joint_sets import JOINT_SETS
+from humanmotion.keypoints import Keypoints
 from humanmotion.recovery.appearance import colour_distance
 from humanmotion.recovery.detection import MediaPipeDetector
-from humanmotion.recovery.people import find_people
+from humanmotion.recovery.people import find_people, viewing_warnings
 from humanmotion.recovery.shots import find_shots
 from humanmotion.recovery.tracking import KEPT_PICTURES, Tracker
 
@@ -206,6 +209,24 @@ def test_nobody_and_wrong_use(stick):
         run(stick, [{}] * 5, {})
     with pytest.raises(UsageError, match="max_people is 0"):
         run(stick, [{}] * 5, {}, max_people=0)
+
+
+def test_small_and_upside_down_people_are_pointed_out() -> None:
+    names = JOINT_SETS["mediapipe_33"]
+    xy = torch.linspace(0, 100, 33)[None, :, None].expand(5, 33, 2).clone()
+    xy[:, names.index("nose")] = 0.0
+    for side in ("left", "right"):
+        xy[:, names.index(f"{side}_ankle")] = 100.0
+    points = Keypoints(
+        joint_set="mediapipe_33", xy=xy, confidence=torch.ones(5, 33),
+        times=torch.arange(5, dtype=torch.float64) / 30, width=200, height=200,
+    )  # fmt: skip
+    assert viewing_warnings(points) == []
+    (small,) = viewing_warnings(replace(points, xy=0.4 * xy))
+    assert "40 pixels tall" in small
+    (turned,) = viewing_warnings(replace(points, xy=100 - xy))
+    assert "upside down" in turned
+    assert viewing_warnings(replace(points, confidence=torch.zeros(5, 33))) == []
 
 
 def test_colour_distance_is_a_distance(stick):

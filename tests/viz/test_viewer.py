@@ -15,6 +15,7 @@ from tests.viz.people import front_camera, walk
 # viser and the websockets it uses leave sockets to the collector when they stop.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 FRAMES = 20
+CAMERAS = [front_camera(FRAMES), front_camera(FRAMES, distance=6.0)]
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def people(body):
 
 @pytest.fixture(scope="module")
 def viewer(people):
-    viewer = serve(people, names=["a/b", "a b"], camera=front_camera(FRAMES), port=18080)
+    viewer = serve(people, names=["a/b", "a b"], cameras=CAMERAS, port=18080)
     yield viewer
     viewer.close()
 
@@ -53,11 +54,21 @@ def test_bones_follow_the_motion(viewer, people) -> None:
             assert np.allclose(_matrix(bone.wxyz), turns[frame, joint], atol=1e-5)
 
 
-def test_the_camera_stands_where_it_filmed(viewer) -> None:
-    camera = front_camera(FRAMES)
+def test_each_camera_stands_where_it_filmed(viewer) -> None:
     viewer.show(0.1)
-    assert np.allclose(viewer._frustum.position, camera.centre[0], atol=1e-5)
-    assert np.allclose(_matrix(viewer._frustum.wxyz), camera.R_w2c[0].T, atol=1e-5)
+    for lens, camera in zip(viewer._lenses, CAMERAS, strict=True):
+        assert np.allclose(lens.frustum.position, camera.centre[0], atol=1e-5)
+        assert np.allclose(_matrix(lens.frustum.wxyz), camera.R_w2c[0].T, atol=1e-5)
+
+
+def test_a_motion_without_camera_has_none(people) -> None:
+    viewer = serve(people, cameras=[None, CAMERAS[1]], port=18080)
+    try:
+        first, second = viewer._lenses
+        assert first is None and viewer._frusta.visible
+        assert np.allclose(second.frustum.position, CAMERAS[1].centre[0], atol=1e-5)
+    finally:
+        viewer.close()
 
 
 def test_it_plays_and_starts_again(viewer) -> None:
@@ -77,6 +88,11 @@ def test_side_by_side_and_hidden_parts(viewer) -> None:
     first, second = viewer._actors
     assert np.linalg.norm(first._group.position - second._group.position) == pytest.approx(1.4)
     assert first._bones.visible
+    for lens, actor in zip(viewer._lenses, viewer._actors, strict=True):
+        assert np.allclose(lens._group.position, actor._group.position), "goes with its person"
+    viewer._frusta.value = False
+    assert not any(lens._group.visible for lens in viewer._lenses)
+    viewer._frusta.value = True
     viewer._beside.value, viewer._skeleton.value = False, False
     assert np.allclose(first._group.position, 0) and not first._bones.visible
 
@@ -99,8 +115,10 @@ def test_wrong_use_is_named(people) -> None:
         serve([])
     with pytest.raises(UsageError, match="1 names for 2 motions"):
         serve(people, names=["a"])
-    with pytest.raises(UsageError, match="camera has 3 frames, the first motion 20"):
-        serve(people, camera=front_camera(3))
+    with pytest.raises(UsageError, match="camera of b has 3 frames, its motion 20"):
+        serve(people, names=["a", "b"], cameras=[None, front_camera(3)])
+    with pytest.raises(UsageError, match="1 cameras for 2 motions"):
+        serve(people, cameras=[None])
 
 
 def _matrix(wxyz) -> np.ndarray:

@@ -74,7 +74,8 @@ class Stage {
     this.sun.shadow.normalBias = 0.02;
     this.scene.add(this.sun, this.sun.target);
     const square = new THREE.PlaneGeometry(FLOOR_METRES, FLOOR_METRES).rotateX(-Math.PI / 2);
-    this.floor = new THREE.Mesh(square, new THREE.ShadowMaterial({ opacity: 0.28 }));
+    // Shadow and grid lie in one plane: with depth written, each would hide the other in patches.
+    this.floor = new THREE.Mesh(square, new THREE.ShadowMaterial({ opacity: 0.28, depthWrite: false }));
     this.floor.receiveShadow = true;
     this.grid = new THREE.Mesh(square, new THREE.ShaderMaterial({
       uniforms: { colour: { value: new THREE.Color() } }, vertexShader: GRID_VERTEX,
