@@ -1,9 +1,9 @@
 """Points that a posed body carries, and their exact derivatives with respect to joint rotations.
 
 A point is a joint or a landmark, which is a virtual skin vertex (see `BodyModel.landmark_skin`): the
-weighted mean of the places that its few joints would carry it to. Turning joint k by a small world rotation w moves it by
-`w x S`, where S sums, over the joints below k, weight times (place - position of k). That sum is one
-matrix product, so no automatic differentiation is needed.
+weighted mean of the places that its few joints would carry it to. Turning joint k by a small world
+rotation w moves it by `w x S`, where S sums, over the joints below k, weight times (place - position
+of k). That sum is one matrix product, so no automatic differentiation is needed.
 """
 
 from __future__ import annotations

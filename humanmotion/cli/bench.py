@@ -11,7 +11,7 @@ from humanmotion.cli.output import emit_rich
 
 
 def bench(
-    name: Annotated[Literal["body", "recovery"], typer.Argument(help="What to measure.")],
+    name: Annotated[Literal["body", "recovery", "prior"], typer.Argument(help="What to measure.")],
     *,
     data: Annotated[
         Path | None,
@@ -23,11 +23,11 @@ def bench(
     json: Annotated[Path | None, typer.Option(help="Also write the rows to this file.")] = None,
 ) -> None:
     """Measure against the bars; exit code 3 when one is missed."""
-    from humanmotion.bench import body, recovery
+    from humanmotion.bench import body, prior, recovery
     from humanmotion.bench.report import table
     from humanmotion.files import write_json
 
-    run = {"body": body.run, "recovery": recovery.run}[name]
+    run = {"body": body.run, "recovery": recovery.run, "prior": prior.run}[name]
     report = run(data, quick=quick)
     emit_rich(table(report))
     if json is not None:

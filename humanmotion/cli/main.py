@@ -22,9 +22,11 @@ import humanmotion
 from humanmotion.cli.bench import bench
 from humanmotion.cli.convert import convert, convert_body
 from humanmotion.cli.demo import demo
+from humanmotion.cli.fit import fit
 from humanmotion.cli.info import info
 from humanmotion.cli.output import emit
 from humanmotion.cli.reconstruct import reconstruct
+from humanmotion.cli.train import train
 from humanmotion.cli.view import view
 from humanmotion.errors import HumanMotionError
 
@@ -32,6 +34,8 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 for command in (reconstruct, view, convert, info, demo, bench):
     app.command()(command)
 app.command("convert-body")(convert_body)
+app.add_typer(fit, name="fit")
+app.add_typer(train, name="train")
 
 
 def _show_version(wanted: bool) -> None:

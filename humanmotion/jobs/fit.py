@@ -17,6 +17,7 @@ from humanmotion.io.convert import read_any
 from humanmotion.io.joint_track import JointTrack, joint_track
 from humanmotion.io.joints_csv import read_joints_csv
 from humanmotion.io.npz import write_motion
+from humanmotion.io.targets import check_file
 from humanmotion.io.trc import read_trc
 from humanmotion.motion import Motion
 from humanmotion.prior.fitting import fit_places
@@ -24,7 +25,7 @@ from humanmotion.prior.model import PosePrior
 from humanmotion.prior.sampling import complete, sample
 from humanmotion.prior.scoring import score
 from humanmotion.prior.space import EXPRESSION_TOKEN, TOKEN_NAMES, token_mask
-from humanmotion.rotations import matrix_to_rotvec
+from humanmotion.rotations import interpolation_weights, matrix_to_rotvec
 
 WEIGHTS = "prior/prior.safetensors"
 FPS = 30.0
@@ -100,7 +101,8 @@ def complete_file(
             expression=prior.space.to_expression(one),
             joints_present=torch.ones_like(motion.joints_present),
         )
-        write_motion(path, moved, overwrite=overwrite)
+        check_file(path, overwrite=overwrite)
+        write_motion(path, moved)
         paths.append(path)
     return paths
 
@@ -125,7 +127,8 @@ def sample_file(
     place = joints[:, 0] - lowest[:, None] * torch.tensor((0.0, 0.0, 1.0))
     motion = _motion(rotations, place, body, expression=prior.space.to_expression(states))
     path = Path(output)
-    write_motion(path, motion, overwrite=overwrite)
+    check_file(path, overwrite=overwrite)
+    write_motion(path, motion)
     return path
 
 
@@ -160,11 +163,12 @@ def _at_prior_rate(track: JointTrack, columns: list[int]) -> tuple[Tensor, Tenso
     xyz = track.positions[:, columns].float()
     if len(track.times) < 2:
         return track.times, xyz
-    count = int((track.times[-1] - track.times[0]) * FPS + 1e-6) + 1
-    times = track.times[0] + torch.arange(count, dtype=torch.float64) / FPS
-    low = (torch.searchsorted(track.times, times, right=True) - 1).clamp(0, len(track.times) - 2)
-    share = (times - track.times[low]) / (track.times[low + 1] - track.times[low])
-    return times, torch.lerp(xyz[low], xyz[low + 1], share.float()[:, None, None])
+    old = track.times.contiguous()
+    count = int(float(old[-1] - old[0]) * FPS + 1e-6) + 1
+    times = old[0] + torch.arange(count, dtype=torch.float64) / FPS
+    low, share = interpolation_weights(old, times)
+    high = (low + 1).clamp(max=len(old) - 1)
+    return times, torch.lerp(xyz[low], xyz[high], share.float()[:, None, None])
 
 
 def _motion(
@@ -192,7 +196,8 @@ def _written(
     path: Path, motion: Motion, std: Tensor, times: Tensor, *, overwrite: bool
 ) -> list[Path]:
     beside = path.with_name(f"{path.stem}_std.npz")
-    write_motion(path, motion, overwrite=overwrite)
-    write_npz(beside, {"joint_std_metres": std.numpy(), "times": times.numpy()},
-              overwrite=overwrite)  # fmt: skip
+    for target in (path, beside):
+        check_file(target, overwrite=overwrite)
+    write_motion(path, motion)
+    write_npz(beside, {"joint_std_metres": std.numpy(), "times": times.numpy()})
     return [path, beside]

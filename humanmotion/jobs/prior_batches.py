@@ -11,12 +11,14 @@ from torch import Tensor
 
 from humanmotion.jobs.prior_data import PoseSet, distinct, read_poses, windows
 from humanmotion.prior.model import WINDOW, Kind
+from humanmotion.prior.noise_plan import draw_parts
 from humanmotion.prior.space import (
     EXPRESSION_TOKEN,
     JAW,
     LEFT_HAND,
     RIGHT_HAND,
     PoseSpace,
+    spread_tokens,
 )
 from humanmotion.prior.synthetic import sample_faces, sample_hands
 from humanmotion.rotations import rotvec_to_matrix
@@ -27,6 +29,10 @@ FILL_SHARE = 0.5
 """Of the poses without fingers or a face, so many are given made-up ones, by chance."""
 THIN = 8
 """One frame in so many decides what the means and spreads are."""
+MIX_SHARE = 0.25
+"""Samples in which a part of the body is somebody else's."""
+SIZE_RANGE = (0.8, 1.2)
+"""Factors on how far a pose is from the mean one."""
 STRIDE = 5
 """Frames between the starts of training windows."""
 _FLIP = torch.tensor((1.0, -1.0, -1.0))
@@ -89,9 +95,10 @@ class Corpus:
     """Windows of frames `(W, 60)`."""
     made_up: MadeUp
 
-    def batches(self, kind: Kind) -> Batches:
-        """Single poses, or windows."""
-        return _Draw(self, self.rows[:, None] if kind == "pose" else self.starts, kind)
+    def batches(self, kind: Kind, *, varied: bool) -> Batches:
+        """Single poses, or windows; as they are, or `varied` to make more of them."""
+        index = self.rows[:, None] if kind == "pose" else self.starts
+        return _Draw(self, index, kind, varied)
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,7 @@ class _Draw:
     corpus: Corpus
     index: Tensor
     kind: Kind
+    varied: bool
 
     def draw(self, count: int, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """As `Batches`."""
@@ -109,8 +117,29 @@ class _Draw:
             backwards = torch.rand(count, 1, generator=generator) < 0.2
             rows = torch.where(backwards, rows.flip(-1), rows)
         state, recorded = self.corpus.state[rows], self.corpus.recorded[rows]
+        if self.varied:
+            state, recorded = _varied(state, recorded, generator=generator)
         self.corpus.made_up.fill(state, recorded, generator=generator)
         return (state, recorded) if self.kind == "motion" else (state[:, 0], recorded[:, 0])
+
+
+def _varied(
+    state: Tensor, recorded: Tensor, *, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Larger and smaller movements, and bodies put together from two: an hour of motion is little.
+
+    `state` `(B, T, 172)`, `recorded` `(B, T, 55)`; limbs are exchanged within the batch.
+    """
+    count = len(state)
+    other = torch.randperm(count, generator=generator)
+    mixed = torch.rand(count, 1, generator=generator) < MIX_SHARE
+    part = (draw_parts(count, generator=generator) & mixed)[:, None]
+    recorded = torch.where(part, recorded[other], recorded)
+    state = torch.where(spread_tokens(part), state[other], state)
+    size = SIZE_RANGE[0] + (SIZE_RANGE[1] - SIZE_RANGE[0]) * torch.rand(
+        count, 1, 1, generator=generator
+    )
+    return state * size, recorded
 
 
 def read_corpus(

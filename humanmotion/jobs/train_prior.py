@@ -94,7 +94,7 @@ def _trained(
     checkpoint, log = folder / f"{kind}.checkpoint.safetensors", folder / f"{kind}.log.jsonl"
     if checkpoint.exists():
         trainer.restore(read_tensors(checkpoint))
-    batches = corpus.batches(kind)
+    batches = corpus.batches(kind, varied=True)
 
     def loss(network: nn.Module, generator: torch.Generator) -> Tensor:
         state, recorded = batches.draw(batch, generator=generator)
@@ -111,10 +111,12 @@ def _trained(
                     f'{{"step": {trainer.step_number}, "loss": {total / SAVE_EVERY:.5f}}}\n'
                 )
             total = 0.0
-    return trainer.average.cpu()
+    network = trainer.average.cpu()
+    assert isinstance(network, Denoiser)
+    return network
 
 
-def _fabric(device: str, precision: str) -> Any:
+def _fabric(device: str, precision: Any) -> Any:
     try:
         from lightning.fabric import Fabric
     except ImportError as error:
@@ -131,7 +133,7 @@ def error_table(network: Denoiser, val: Corpus, *, kind: Kind) -> Tensor:
     """Root mean square error of each number `(24, 172)` when all recorded tokens are at one level."""
     generator = torch.Generator().manual_seed(0)
     count = VAL_DRAWS if kind == "pose" else VAL_DRAWS // 16
-    state, recorded = val.batches(kind).draw(count, generator=generator)
+    state, recorded = val.batches(kind, varied=False).draw(count, generator=generator)
     rows = []
     for level in table_levels().tolist():
         rho = torch.where(recorded, level, torch.inf)

@@ -18,7 +18,7 @@ from humanmotion.errors import UsageError
 from humanmotion.metrics.pose import procrustes
 from humanmotion.prior.model import Kind, PosePrior
 from humanmotion.prior.problem import Chain, Observation, Places, Poses
-from humanmotion.prior.solver import Settings, solve
+from humanmotion.prior.solver import Settings, refine, solve
 from humanmotion.prior.space import SIZE, TOKENS
 
 HYPOTHESES = 4
@@ -39,26 +39,20 @@ class Fit:
     """`(K, T, 3, 3)`."""
     places: Tensor
     """Pelvis `(K, T, 3)`."""
+    best: Poses
+    """The mean of the draws, brought to agree with the observations again."""
     sigma: float
     """Noise of the observations, given or measured: metres, or pixels."""
 
     @property
-    def state(self) -> Tensor:
-        """Mean of the draws `(T, 172)`."""
-        return self.states.mean(0)
-
-    @property
     def rotations(self) -> Tensor:
-        """Local rotations `(T, 55, 3, 3)` of the mean."""
-        u, _, vh = torch.linalg.svd(self.roots.mean(0))
-        sign = torch.ones_like(u[..., 0])
-        sign[..., -1] = torch.linalg.det(u @ vh)
-        return self.prior.space.to_rotations(self.state, (u * sign[..., None, :]) @ vh)
+        """Local rotations `(T, 55, 3, 3)` of the best poses."""
+        return self.prior.space.to_rotations(self.best.state, self.best.root)
 
     @property
     def place(self) -> Tensor:
-        """Mean pelvis `(T, 3)`."""
-        return self.places.mean(0)
+        """Pelvis `(T, 3)` of the best poses."""
+        return self.best.place
 
     def joint_std(self, body: BodyModel, betas: Tensor | None = None) -> Tensor:
         """Standard deviation `(T, 55)` of each joint's place over the draws, metres."""
@@ -100,9 +94,11 @@ def fit_places(
         draw = _draws(prior, chain, [Places(target, wide)], first, kind=kind, hypotheses=1,
                       settings=settings, seed=seed)  # fmt: skip
         level = _measured(chain, draw, target, seen)
-    spread = torch.where(seen, torch.as_tensor(level).float(), torch.inf)
-    return _draws(prior, chain, [Places(target, spread)], first, kind=kind, hypotheses=hypotheses,
-                  settings=settings, seed=seed, sigma=float(torch.as_tensor(level).float().mean()))  # fmt: skip
+    sigmas = torch.as_tensor(level).float()
+    spread = torch.where(seen, sigmas, torch.inf)
+    fit = _draws(prior, chain, [Places(target, spread)], first, kind=kind, hypotheses=hypotheses,
+                 settings=settings, seed=seed)  # fmt: skip
+    return replace(fit, sigma=float(sigmas.mean()))
 
 
 def _known(settings: Settings, root: Tensor | None, place: Tensor | None) -> Settings:
@@ -136,7 +132,6 @@ def _draws(
     hypotheses: int,
     settings: Settings,
     seed: int,
-    sigma: float = 0.0,
 ) -> Fit:
     frames = len(first.state)
     solved = torch.zeros(TOKENS, dtype=torch.bool)
@@ -154,8 +149,21 @@ def _draws(
     generator = torch.Generator().manual_seed(seed)
     found = solve(chain, repeated, expect, start=start, settings=settings, generator=generator)
     lead = (hypotheses, frames)
-    return Fit(prior, found.state.reshape(*lead, SIZE), found.root.reshape(*lead, 3, 3),
-               found.place.reshape(*lead, 3), sigma)  # fmt: skip
+    states, roots = found.state.reshape(*lead, SIZE), found.root.reshape(*lead, 3, 3)
+    places = found.place.reshape(*lead, 3)
+    mean = Poses(states.mean(0), _mean_rotation(roots), places.mean(0))
+    # A single draw says nothing of the spread; the prior's last error stands in for it.
+    spread = states.std(0, unbiased=False) + prior.sigma(settings.levels[-1], kind=kind)
+    best = refine(chain, observations, mean, sigma=spread, settings=settings)
+    return Fit(prior, states, roots, places, best, 0.0)
+
+
+def _mean_rotation(rotations: Tensor) -> Tensor:
+    """`(K, T, 3, 3)` to `(T, 3, 3)`: the rotation nearest to the mean matrix."""
+    u, _, vh = torch.linalg.svd(rotations.mean(0))
+    sign = torch.ones_like(u[..., 0])
+    sign[..., -1] = torch.linalg.det(u @ vh)
+    return (u * sign[..., None, :]) @ vh
 
 
 def _repeated(seen: Observation, times: int) -> Observation:
@@ -165,8 +173,7 @@ def _repeated(seen: Observation, times: int) -> Observation:
 
 def _measured(chain: Chain, fit: Fit, target: Tensor, seen: Tensor) -> float:
     """Noise of the points about a fit, from their median residual, metres."""
-    poses = Poses(fit.states[0], fit.roots[0], fit.places[0])
-    points, _ = chain.linearise(poses)
+    points, _ = chain.linearise(fit.best)
     away = (points - target).abs()[seen]
     # The median of a normal's absolute value is 0.6745 of its deviation.
     found = float(away.median()) / 0.6745

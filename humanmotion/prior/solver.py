@@ -33,6 +33,8 @@ class Settings:
     """Noise levels, falling."""
     steps: int = 2
     """Levenberg-Marquardt steps at each."""
+    last_steps: int = 6
+    """Steps at the last one, which nothing follows."""
     outlier: float = 4.0
     """Standard deviations at which an observation is believed a quarter (Geman-McClure)."""
     root_known: bool = False
@@ -59,15 +61,36 @@ def solve(
         # What is not solved for follows the prior alone.
         poses = replace(poses, state=_kept(poses.state, expected, chain))
         last = number == len(settings.levels) - 1
-        for step in range(settings.steps):
+        steps = settings.last_steps if last else settings.steps
+        for step in range(steps):
             normal, pull = _normal(chain, observations, poses, expected, sigma, settings)
             factor = torch.linalg.cholesky(normal)
             move = torch.cholesky_solve(pull[..., None], factor)[..., 0]
             poses = chain.moved(poses, _limited(move, chain))
-            if step == settings.steps - 1 and not last:
+            if step == steps - 1 and not last:
                 noise = torch.randn(move.shape, generator=generator)[..., None]
                 draw = torch.linalg.solve_triangular(factor.mT, noise, upper=True)[..., 0]
                 poses = chain.moved(poses, draw)
+    return poses
+
+
+def refine(
+    chain: Chain,
+    observations: Sequence[Observation],
+    start: Poses,
+    *,
+    sigma: Tensor,
+    settings: Settings,
+) -> Poses:
+    """The poses nearest to `start`, in units of `sigma` `(N, 172)`, that agree with what was seen.
+
+    A mean of draws agrees with the observations less well than each draw does.
+    """
+    poses = start
+    for _ in range(settings.last_steps):
+        normal, pull = _normal(chain, observations, poses, start.state, sigma, settings)
+        move = torch.cholesky_solve(pull[..., None], torch.linalg.cholesky(normal))[..., 0]
+        poses = chain.moved(poses, _limited(move, chain))
     return poses
 
 

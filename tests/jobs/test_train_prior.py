@@ -1,0 +1,154 @@
+"""Training on a folder made here: it learns, and an interrupted run ends with the same bytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from humanmotion.errors import InputError
+from humanmotion.files import read_json, read_tensors
+from humanmotion.jobs import prior_batches
+from humanmotion.jobs.prior_data import distinct, read_poses, windows
+from humanmotion.jobs.train_prior import read_config, train_prior
+from humanmotion.prior.model import PosePrior
+from humanmotion.prior.space import BODY, EXPRESSION_TOKEN, LEFT_HAND, TOKEN_NAMES
+
+pytest.importorskip("lightning")
+pytestmark = pytest.mark.filterwarnings("default")
+
+FRAMES = 90
+CONFIG = """
+seed = 1
+[pose]
+width = 32
+hidden = 32
+blocks = 1
+[pose.training]
+steps = 30
+batch = 64
+warmup = 5
+[motion]
+width = 16
+hidden = 16
+blocks = 1
+heads = 2
+[motion.training]
+steps = 4
+batch = 4
+warmup = 2
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_made_up():
+    """Forty thousand hands take longer to draw than the tiny networks to train."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prior_batches, "SYNTHETIC", 500)
+        yield
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """Two sets of swaying people: one without fingers whose collars are stiff, one with everything."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for name, split_names in (("cmu", ("train",)), ("rocketbox", ("train", "val", "test"))):
+        (folder / name).mkdir()
+        arrays, rows = {}, []
+        for split in split_names:
+            clip = f"{name}_{split}"
+            t = np.linspace(0, 6, FRAMES)[:, None]
+            sway = np.sin(t * rng.uniform(0.5, 2, 165) + rng.uniform(0, 6, 165)) * 0.3
+            if name == "cmu":
+                sway[:, 13 * 3 : 15 * 3] = 0.0
+            members = {"poses": sway[:, :66]}
+            if name == "rocketbox":
+                members |= {"face": sway[:, 66:75], "hands": sway[:, 75:]}
+            for member, values in members.items():
+                arrays[f"{clip}/{member}"] = np.round(values * 32767 / np.pi).astype(np.int16)
+            arrays[f"{clip}/pelvis"] = np.zeros((FRAMES, 3), np.int16)
+            arrays[f"{clip}/origin"] = np.zeros(3, np.float32)
+            bad = [[80, 82]] if name == "cmu" else []
+            rows.append({"id": clip, "split": split, "shard": "shard_000.npz", "bad": bad})
+        np.savez(folder / name / "shard_000.npz", **arrays)
+        (folder / name / "index.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder
+
+
+class TestData:
+    def test_what_was_not_recorded_is_missing(self, data) -> None:
+        poses = read_poses(data, split="train")
+        cmu = poses.recorded[0]
+        missing = {TOKEN_NAMES[i] for i in (~cmu).nonzero()[:, 0] if i < BODY.stop}
+        assert missing == {"left_collar", "right_collar", "left_wrist", "right_wrist"}
+        assert not cmu[LEFT_HAND].any()
+        whole = poses.recorded[-1]
+        assert whole[:EXPRESSION_TOKEN].all() and not whole[EXPRESSION_TOKEN]
+
+    def test_bad_frames_split_a_clip(self, data) -> None:
+        poses = read_poses(data, split="train", sets=("cmu",))
+        assert len(poses) == FRAMES - 2
+        assert torch.unique_consecutive(poses.clip, return_counts=True)[1].tolist() == [80, 8]
+        assert windows(poses, frames=60, stride=10)[:, 0].tolist() == [0, 10, 20]
+
+    def test_mirroring_twice_is_nothing(self, data) -> None:
+        poses = read_poses(data, split="val")
+        back = poses.mirrored().mirrored()
+        assert torch.equal(back.rotvec, poses.rotvec) and torch.equal(back.recorded, poses.recorded)
+
+    def test_people_who_stand_count_once(self, data) -> None:
+        poses = read_poses(data, split="val")
+        still = poses[torch.zeros(50, dtype=torch.long)]
+        assert len(distinct(still)) == 1 and len(distinct(poses)) > 20
+
+    def test_nothing_there(self, tmp_path) -> None:
+        with pytest.raises(InputError, match="holds none of cmu"):
+            read_poses(tmp_path, split="train")
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "tiny.toml"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(data, config, tmp_path_factory) -> Path:
+    return train_prior(data, output=tmp_path_factory.mktemp("one"), config=config)
+
+
+def test_the_weights_are_a_prior_that_has_learnt(trained) -> None:
+    prior = PosePrior.from_tensors(read_tensors(trained), read_json(trained.with_suffix(".json")))
+    level = 1.0
+    error = prior.sigma(level)[:63].square().mean()
+    # A standard normal's expected error at level 1 is a half of the variance.
+    assert 0.1 < float(error) < 0.6
+
+
+def test_a_run_that_was_interrupted_ends_with_the_same_bytes(
+    data, config, trained, tmp_path
+) -> None:
+    class Stop(Exception):
+        pass
+
+    def interrupt(stage: str, share: float) -> None:
+        if stage == "motion" and share >= 0.5:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train_prior(data, output=tmp_path, config=config, progress=interrupt)
+    assert (tmp_path / "pose.checkpoint.safetensors").exists()
+    again = train_prior(data, output=tmp_path, config=config)
+    assert again.read_bytes() == trained.read_bytes()
+
+
+@pytest.mark.parametrize("text", ["", "[pose", "seed = 1\n[pose]\nwings = 2", "seed = 1"])
+def test_a_config_that_is_none(text, tmp_path) -> None:
+    (tmp_path / "c.toml").write_text(text + "\n")
+    with pytest.raises(InputError, match="no training config"):
+        read_config(tmp_path / "c.toml")

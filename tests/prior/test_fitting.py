@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from humanmotion.body import BodyModel
+from humanmotion.body.carried_points import joint_points
+from humanmotion.errors import UsageError
+from humanmotion.prior.fitting import fit_places
+from humanmotion.prior.space import SIZE
+from humanmotion.rotations import rotvec_to_matrix
+
+BODY = BodyModel.load()
+JOINTS = tuple(range(22))
+BETAS = torch.zeros(10)
+
+
+def scene(prior, frames: int = 6) -> tuple[Tensor, Tensor]:
+    """Joints `(T, 22, 3)` of poses the prior finds likely, turned and moved, and the root."""
+    generator = torch.Generator().manual_seed(2)
+    state = 0.6 * torch.randn(frames, SIZE, generator=generator)
+    root = rotvec_to_matrix(torch.randn(frames, 3, generator=generator))
+    joints = BODY.joints(prior.space.to_rotations(state, root))[:, :22]
+    return joints + torch.tensor((1.0, 2.0, 0.5)), root
+
+
+def points(which: tuple[int, ...] = JOINTS):
+    return joint_points(BODY, which, joints=JOINTS, betas=BETAS)
+
+
+def placed(fit) -> Tensor:
+    joints = BODY.joints(fit.rotations)
+    return (joints - joints[:, :1] + fit.place[:, None])[:, :22]
+
+
+@pytest.mark.parametrize("kind", ["pose", "motion"])
+def test_clean_joints_are_met_wherever_they_stand(tiny, kind) -> None:
+    joints, _ = scene(tiny)
+    fit = fit_places(tiny, points(), joints, sigma=0.002, kind=kind)
+    assert float((placed(fit) - joints).norm(dim=-1).mean()) < 0.004
+
+
+def test_turning_what_was_seen_turns_the_answer(tiny) -> None:
+    joints, _ = scene(tiny)
+    turn = rotvec_to_matrix(torch.tensor((0.3, -1.0, 2.0)))
+    a = fit_places(tiny, points(), joints, sigma=0.005)
+    b = fit_places(tiny, points(), joints @ turn.T, sigma=0.005)
+    assert float((placed(a) @ turn.T - placed(b)).norm(dim=-1).mean()) < 0.004
+
+
+def test_six_points_are_enough_for_a_body_that_holds_them(tiny) -> None:
+    joints, _ = scene(tiny)
+    which = (0, 10, 11, 15, 20, 21)
+    fit = fit_places(tiny, points(which), joints[:, list(which)], sigma=0.002)
+    assert float((placed(fit) - joints)[:, list(which)].norm(dim=-1).mean()) < 0.004
+    # What was not seen is less sure than what was.
+    std = fit.joint_std(BODY)
+    assert float(std[:, 4].mean()) > 2 * float(std[:, 10].mean())
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.04])
+def test_the_noise_is_measured(tiny, noise) -> None:
+    joints, _ = scene(tiny, frames=40)
+    generator = torch.Generator().manual_seed(0)
+    seen = joints + noise * torch.randn(joints.shape, generator=generator)
+    fit = fit_places(tiny, points(), seen)
+    # A pose of 69 numbers follows 66 coordinates closely: part of the noise goes into the pose.
+    assert 0.3 * noise < fit.sigma < 1.5 * noise
+
+
+def test_missing_points_are_left_out(tiny) -> None:
+    joints, _ = scene(tiny)
+    seen = joints.clone()
+    seen[:, 7] = torch.nan
+    seen[2] = torch.nan
+    fit = fit_places(tiny, points(), seen, sigma=0.002)
+    assert bool(torch.isfinite(fit.states).all())
+    kept = [t for t in range(6) if t != 2]
+    error = (placed(fit) - joints).norm(dim=-1)[kept]
+    assert float(error[:, [0, 4, 15, 20]].mean()) < 0.005
+
+
+def test_fewer_than_three_points(tiny) -> None:
+    with pytest.raises(UsageError, match="fewer than three points"):
+        fit_places(tiny, points((0, 1)), torch.zeros(4, 2, 3))
+    with pytest.raises(UsageError, match="fewer than three points"):
+        fit_places(tiny, points(), torch.full((4, 22, 3), torch.nan))
+
+
+def test_seeds(tiny) -> None:
+    joints, _ = scene(tiny)
+    a, b, c = (fit_places(tiny, points(), joints, sigma=0.02, seed=s).states for s in (1, 1, 2))
+    assert torch.equal(a, b) and not torch.equal(a, c)
