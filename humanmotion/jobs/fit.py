@@ -31,6 +31,8 @@ WEIGHTS = "prior/prior.safetensors"
 FPS = 30.0
 """Frame rate that the prior of movement knows."""
 SOLVED_JOINTS = tuple(range(22))
+LEAST_SPAN, MOST_SPAN = 0.1, 4.0
+"""Metres from corner to corner of the box round the joints of one pose."""
 
 
 def load_prior(weights: str | Path | None = None) -> PosePrior:
@@ -65,6 +67,7 @@ def denoise_file(
         )
     columns = [track.names.index(body.joint_names[j]) for j in which]
     times, xyz = _at_prior_rate(track, columns)
+    _check_metres(xyz, source)
     points = joint_points(body, tuple(which), joints=SOLVED_JOINTS, betas=torch.zeros(10))
     fit = fit_places(
         load_prior(weights), points, xyz,
@@ -156,6 +159,16 @@ def _observed(source: Path, body: BodyModel) -> JointTrack:
     if source.suffix.lower() in readers:
         return readers[source.suffix.lower()](source)
     return joint_track(read_any(source, body=body), body)
+
+
+def _check_metres(xyz: Tensor, source: str | Path) -> None:
+    """Raise UsageError when joints `(T, L, 3)` cannot be those of one body in metres."""
+    span = float((xyz.amax(1) - xyz.amin(1)).norm(dim=-1).median())
+    if not LEAST_SPAN < span < MOST_SPAN:
+        raise UsageError(
+            f"the joints of {source} span {span:.3g}; a body in metres spans {LEAST_SPAN} to "
+            f"{MOST_SPAN}, so convert them to metres first"
+        )
 
 
 def _at_prior_rate(track: JointTrack, columns: list[int]) -> tuple[Tensor, Tensor]:

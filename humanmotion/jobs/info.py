@@ -19,7 +19,11 @@ from humanmotion.files import asset, cache_dir
 from humanmotion.io.describe import describe
 
 LIBRARIES = ("torch", "numpy", "scipy", "roma", "mediapipe", "av", "moderngl", "viser")
-SHIPPED = {"default body": "body/default.npz", "pose statistics": "pose_statistics.npz"}
+SHIPPED = {
+    "default body": "body/default.npz",
+    "pose statistics": "pose_statistics.npz",
+    "pose prior": "prior/prior.safetensors",
+}
 """What the wheel must hold, and where under `assets/`."""
 DETECTOR_MODELS = (
     "pose_detection/pose_detection", "pose_landmark/pose_landmark_full",

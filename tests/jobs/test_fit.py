@@ -76,6 +76,20 @@ def test_a_few_joints_are_enough_and_two_are_not(walk, body, weights, tmp_path) 
     assert not (tmp_path / "no.npz").exists()
 
 
+@pytest.mark.parametrize("factor", [1000.0, 100.0, 0.001])
+def test_joints_that_are_not_in_metres(factor, walk, body, weights, tmp_path) -> None:
+    source = tmp_path / "walk.csv"
+    write_any(source, walk, body=body)
+    head, *rows = source.read_text().splitlines()
+    scaled = []
+    for row in rows:
+        time, *cells = row.split(",")
+        scaled.append(",".join((time, *(f"{float(c) * factor:.7f}" for c in cells))))
+    source.write_text("\n".join((head, *scaled)) + "\n")
+    with pytest.raises(UsageError, match="convert them to metres"):
+        denoise_file(source, output=tmp_path / "o.npz", weights=weights)
+
+
 def test_complete_changes_what_is_hidden_only(walk, weights, tmp_path) -> None:
     source = tmp_path / "walk.npz"
     write_motion(source, walk)
