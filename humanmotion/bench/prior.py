@@ -168,9 +168,12 @@ def _completed(
     truth = body.joints(rotations)[..., :22, :]
     moved = (placed.std(0) > 1e-6).any(-1).any(0)
     placed, truth = placed[:, :, moved], truth[:, moved]
-    spread = (placed[:, None] - placed[None]).norm(dim=-1).mean()
+    pairs = (placed[:, None] - placed[None]).norm(dim=-1).mean()
+    spread = pairs * COMPLETIONS / (COMPLETIONS - 1)  # a draw is no pair with itself
     energy = (placed - truth).norm(dim=-1).mean() - 0.5 * spread
-    low, high = placed.quantile(0.05, dim=0), placed.quantile(0.95, dim=0)
+    # Of K draws and the truth, all from one distribution, each is as likely to be the lowest.
+    edge = (0.05 * (COMPLETIONS + 1) - 1) / (COMPLETIONS - 1)
+    low, high = placed.quantile(edge, dim=0), placed.quantile(1 - edge, dim=0)
     return float(energy), float(((truth >= low) & (truth <= high)).float().mean())
 
 

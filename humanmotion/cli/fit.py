@@ -24,9 +24,9 @@ def denoise(
     *,
     output: Output,
     sigma_mm: Annotated[
-        float | None, typer.Option(min=0.1, help="Noise of the joints; measured if not given.")
+        float | None, typer.Option(min=0.5, help="Noise of the joints; measured if not given.")
     ] = None,
-    hypotheses: Annotated[int, typer.Option(min=1, help="Draws that are averaged.")] = 4,
+    hypotheses: Annotated[int, typer.Option(min=2, help="Draws that are averaged.")] = 4,
     weights: Weights = None,
     seed: Seed = 0,
     json: Json = False,

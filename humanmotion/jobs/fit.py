@@ -19,7 +19,7 @@ from humanmotion.io.joints_csv import read_joints_csv
 from humanmotion.io.npz import write_motion
 from humanmotion.io.targets import check_file
 from humanmotion.io.trc import read_trc
-from humanmotion.motion import Motion
+from humanmotion.motion import MAX_FRAMES, Motion
 from humanmotion.prior.fitting import fit_places
 from humanmotion.prior.model import PosePrior
 from humanmotion.prior.sampling import complete, sample
@@ -57,9 +57,13 @@ def denoise_file(
     `.trc`) named as SMPL-X's joints, any three or more of them. Without `sigma_mm` the noise is
     measured. Raises UsageError for a source that names no joint of the body.
     """
+    paths = _targets(output, overwrite=overwrite)
+    if hypotheses < 2:
+        raise UsageError(f"{hypotheses} hypotheses asked for; a spread takes at least 2")
     body = BodyModel.load()
     track = _observed(Path(source), body)
-    which = [body.joint_names.index(n) for n in track.names if n in body.joint_names[:22]]
+    names = dict.fromkeys(n for n in track.names if n in body.joint_names[:22])
+    which = [body.joint_names.index(n) for n in names]
     if len(which) < 3:
         raise UsageError(
             f"{source} names {len(which)} of the 22 body joints of SMPL-X; give at least 3, for "
@@ -75,7 +79,12 @@ def denoise_file(
     )  # fmt: skip
     notes = [f"noise of the joints: {1000 * fit.sigma:.0f} mm"]
     motion = _motion(fit.rotations, fit.place, body, notes=notes, times=times)
-    return _written(Path(output), motion, fit.joint_std(body), times, overwrite=overwrite)
+    std = fit.joint_std(body)
+    # Fingers and face were neither seen nor drawn: nothing is known of them.
+    std[:, len(SOLVED_JOINTS) :] = torch.nan
+    write_motion(paths[0], motion)
+    write_npz(paths[1], {"joint_std_metres": std.numpy(), "times": times.numpy()})
+    return paths
 
 
 def complete_file(
@@ -89,24 +98,24 @@ def complete_file(
     overwrite: bool = False,
 ) -> list[Path]:
     """The hidden joints of a motion drawn anew, `hypotheses` times; the others stay as they are."""
+    first = Path(output)
+    numbers = range(1, hypotheses + 1)
+    paths = [first] if hypotheses == 1 else [first.with_stem(f"{first.stem}_{n}") for n in numbers]
+    for path in paths:
+        check_file(path, overwrite=overwrite)
     body, prior = BodyModel.load(), load_prior(weights)
     motion = read_any(source, body=body).resample(FPS)
     known = ~token_mask(*hide) & _present(motion)
     state = prior.space.to_state(motion.rotations, motion.expression)
     found = complete(prior, state, known, hypotheses=hypotheses, seed=seed, kind="motion")
-    paths = []
-    for number, one in enumerate(found):
-        path = Path(output)
-        path = path if hypotheses == 1 else path.with_stem(f"{path.stem}_{number + 1}")
+    for path, one in zip(paths, found, strict=True):
         turned = prior.space.to_rotations(one, motion.rotations[:, 0])
         moved = replace(
             motion.with_rotations(turned),
             expression=prior.space.to_expression(one),
             joints_present=torch.ones_like(motion.joints_present),
         )
-        check_file(path, overwrite=overwrite)
         write_motion(path, moved)
-        paths.append(path)
     return paths
 
 
@@ -120,6 +129,11 @@ def sample_file(
     overwrite: bool = False,
 ) -> Path:
     """Movements drawn from the prior, one after another in one motion file, facing the viewer."""
+    check_file(Path(output), overwrite=overwrite)
+    if not (seconds > 0 and count * seconds * FPS <= MAX_FRAMES):
+        raise UsageError(
+            f"{count} x {seconds} s asked for; give at most {MAX_FRAMES} frames in all"
+        )
     body, prior = BodyModel.load(), load_prior(weights)
     frames = max(1, round(seconds * FPS))
     states = sample(prior, count, seed=seed, kind="motion", frames=frames).flatten(0, 1)
@@ -129,10 +143,8 @@ def sample_file(
     lowest = (joints[:, [10, 11], 2] - body.sole_offset()).amin(-1)
     place = joints[:, 0] - lowest[:, None] * torch.tensor((0.0, 0.0, 1.0))
     motion = _motion(rotations, place, body, expression=prior.space.to_expression(states))
-    path = Path(output)
-    check_file(path, overwrite=overwrite)
-    write_motion(path, motion)
-    return path
+    write_motion(output, motion)
+    return Path(output)
 
 
 def score_file(source: str | Path, *, weights: str | Path | None = None) -> dict[str, float]:
@@ -141,7 +153,7 @@ def score_file(source: str | Path, *, weights: str | Path | None = None) -> dict
     motion = read_any(source, body=body)
     here = _present(motion)
     state = prior.space.to_state(motion.rotations, motion.expression)
-    found = score(prior, state[:, None])[:, 0].mean(0)
+    found = score(prior, state, present=here).mean(0)
     rows = {n: float(v) for n, v, p in zip(TOKEN_NAMES, found, here, strict=True) if p}
     return {"mean": sum(rows.values()) / max(len(rows), 1), **rows}
 
@@ -178,6 +190,11 @@ def _at_prior_rate(track: JointTrack, columns: list[int]) -> tuple[Tensor, Tenso
         return track.times, xyz
     old = track.times.contiguous()
     count = int(float(old[-1] - old[0]) * FPS + 1e-6) + 1
+    if count > MAX_FRAMES:
+        raise UsageError(
+            f"{len(old)} frames over {float(old[-1] - old[0]):.0f} s would become {count} at "
+            f"{FPS:g} fps, more than {MAX_FRAMES}; cut the file"
+        )
     times = old[0] + torch.arange(count, dtype=torch.float64) / FPS
     low, share = interpolation_weights(old, times)
     high = (low + 1).clamp(max=len(old) - 1)
@@ -205,12 +222,12 @@ def _motion(
     )
 
 
-def _written(
-    path: Path, motion: Motion, std: Tensor, times: Tensor, *, overwrite: bool
-) -> list[Path]:
-    beside = path.with_name(f"{path.stem}_std.npz")
-    for target in (path, beside):
+def _targets(output: str | Path, *, overwrite: bool) -> list[Path]:
+    """The motion's path and the uncertainty's; raises before anything is computed."""
+    path = Path(output)
+    if path.suffix.lower() != ".npz":
+        raise UsageError(f"{path} given; the result is a motion.npz, convert it afterwards")
+    paths = [path, path.with_name(f"{path.stem}_std.npz")]
+    for target in paths:
         check_file(target, overwrite=overwrite)
-    write_motion(path, motion)
-    write_npz(beside, {"joint_std_metres": std.numpy(), "times": times.numpy()})
-    return [path, beside]
+    return paths

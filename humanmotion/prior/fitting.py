@@ -1,4 +1,4 @@
-"""Bodies fitted to points in space or in pictures: denoising, inverse kinematics, keypoints.
+"""Bodies fitted to points in space: denoising, inverse kinematics, markers.
 
 One routine for all: the posterior of `solver`, several draws of it, their mean and their spread. What
 differs is which points were seen, and how well.
@@ -25,6 +25,7 @@ HYPOTHESES = 4
 FIRST_SIGMA = 0.03
 """Metres: what the noise of points is taken for until it has been measured."""
 SIGMA_RANGE = (0.002, 0.3)
+LEAST_SIGMA = 0.0005
 SIGMA_ROUNDS = 2
 
 
@@ -42,7 +43,8 @@ class Fit:
     best: Poses
     """The mean of the draws, brought to agree with the observations again."""
     sigma: float
-    """Noise of the observations, given or measured: metres, or pixels."""
+    """Noise of a coordinate, given or measured, metres. A measured one is too low by what the pose
+    could follow."""
 
     @property
     def rotations(self) -> Tensor:
@@ -79,12 +81,18 @@ def fit_places(
 
     `sigma` in metres, one value or `(T, L)`; None measures it. `root` `(T, 3, 3)` and `place`
     `(T, 3)` where they are known. Frames are at 30 fps for `motion`. Raises UsageError when fewer
-    than three points are seen in every frame.
+    than three points are seen in every frame, for `sigma` below half a millimetre, and for fewer
+    than one hypothesis.
     """
+    if hypotheses < 1:
+        raise UsageError(f"{hypotheses} hypotheses asked for; give at least 1")
+    # Below, the normal equations lose their last digits in single precision. NaN fails too.
+    if sigma is not None and not bool((torch.as_tensor(sigma) >= LEAST_SIGMA).all()):
+        raise UsageError(f"sigma {sigma} m given; give at least {LEAST_SIGMA}")
     seen = torch.isfinite(xyz).all(-1)
     if int(seen.sum(-1).amax()) < 3:
         raise UsageError("fewer than three points are seen in every frame; give at least three")
-    target = torch.where(seen[..., None], xyz, torch.zeros(()))
+    target = _filled(xyz, seen)
     settings = _known(settings or Settings(), root, place)
     chain = Chain(points, prior.space)
     first = _first(chain, target, seen, root=root, place=place)
@@ -99,6 +107,16 @@ def fit_places(
     fit = _draws(prior, chain, [Places(target, spread)], first, kind=kind, hypotheses=hypotheses,
                  settings=settings, seed=seed)  # fmt: skip
     return replace(fit, sigma=float(sigmas.mean()))
+
+
+def _filled(xyz: Tensor, seen: Tensor) -> Tensor:
+    """`xyz` with the middle of what its frame, or the nearest one, shows where nothing was seen."""
+    count = seen.sum(-1)
+    middle = torch.where(seen[..., None], xyz, torch.zeros(())).sum(1) / count.clamp(min=1)[:, None]
+    whole = (count >= 3).nonzero()[:, 0]
+    nearest = whole[(torch.arange(len(xyz))[:, None] - whole).abs().argmin(-1)]
+    middle = torch.where((count >= 3)[:, None], middle, middle[nearest])
+    return torch.where(seen[..., None], xyz, middle[:, None])
 
 
 def _known(settings: Settings, root: Tensor | None, place: Tensor | None) -> Settings:

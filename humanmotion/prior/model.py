@@ -90,6 +90,9 @@ class PosePrior:
                 network.eval().requires_grad_(False)
             errors = {kind: tensors[f"errors/{kind}"].float() for kind in config}
             space = PoseSpace(tensors["space/mean"], tensors["space/spread"])
+            shapes = {tuple(e.shape) for e in errors.values()} | {(LEVELS, len(space.spread))}
+            if set(config) != set(KINDS) or shapes != {(LEVELS, SIZE)}:
+                raise KeyError("networks or tables of another size")
         except (KeyError, TypeError, RuntimeError) as error:
             raise FileFormatError(
                 f"these weights are not a pose prior of this version: {error}".splitlines()[0]

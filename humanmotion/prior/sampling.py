@@ -45,6 +45,11 @@ def complete(
     sampling run with the known tokens at level zero: no guidance, no weights. Raises UsageError
     when `state` has another shape or is not finite.
     """
+    if hypotheses < 1 or state.shape[-1:] != (SIZE,):
+        raise UsageError(
+            f"{hypotheses} hypotheses of states {tuple(state.shape)} asked for; give at least 1 of "
+            f"(T, {SIZE})"
+        )
     known = known.expand(len(state), TOKENS)
     given = spread_tokens(known)
     state = torch.where(given, state, torch.zeros_like(state))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from humanmotion.errors import UsageError
 from humanmotion.prior.model import Kind, PosePrior
 from humanmotion.prior.space import EXPRESSION, EXPRESSION_TOKEN, TOKENS
 
@@ -14,28 +15,37 @@ SCORED_AT = (0.1, 0.2, 0.4, 0.8)
 """Noise levels at which a pose is looked at, in standard deviations of the data."""
 
 
-def score(prior: PosePrior, state: Tensor, *, kind: Kind = "pose") -> Tensor:
+def score(
+    prior: PosePrior, state: Tensor, *, present: Tensor | None = None, kind: Kind = "pose"
+) -> Tensor:
     """How far each token of states `(..., T, 172)` is from where the prior wants it, `(..., T, 55)`.
 
-    In units of what real poses show: about 1 for those, 3 and more for what no body does. Each
-    token is judged by all others: the mean over SCORED_AT of |x - D(x)| over the expected error of D.
-    Nothing is drawn at random.
+    In units of what a normally distributed pose would show: 1 is usual, 3 is rare. Each token is
+    judged by all `present` others `(55)` bool (all, if not given): the mean over SCORED_AT of
+    `|x - D(x)|` over its expectation. Nothing is drawn at random.
     """
     total = torch.zeros(*state.shape[:-1], TOKENS)
+    here = torch.ones(TOKENS, dtype=torch.bool) if present is None else present
     for level in SCORED_AT:
-        rho = torch.full((TOKENS,), level)
-        away = (state - prior.denoise(state, rho, kind=kind)) / prior.sigma(level, kind=kind)
+        rho = torch.where(here, torch.tensor(level), torch.inf)
+        sigma = prior.sigma(level, kind=kind)
+        # For a Gaussian with error s^2 = v r^2 / (v + r^2), E|x - D(x)|^2 is s^2 (1 - s^2 / r^2).
+        usual = sigma * (1 - (sigma / level) ** 2).clamp(min=0.02).sqrt()
+        away = (state - prior.denoise(state, rho, kind=kind)) / usual
         total += _per_token(away**2).sqrt()
     return total / len(SCORED_AT)
 
 
 def regulariser(prior: PosePrior, rho: float, *, kind: Kind = "pose") -> Callable[[Tensor], Tensor]:
-    """A loss on states `(..., T, 172)`: minus their log-density smoothed by `rho`, up to a constant.
+    """A loss on states `(..., T, 172)` whose gradient is that of minus their log-density at `rho`.
 
     `|x - D(x)|^2 / (2 rho^2)` with no gradient through D: at a Gaussian prior its gradient is
     `(S + rho^2)^-1 (x - m)` exactly. Add it to a data term in units of its own noise; no weight is
-    needed. Poole et al. 2022 (DreamFusion), equation 3; Mardani et al. 2023 (RED-diff), equation 9.
+    needed. Raises UsageError unless `rho` is above 0. Poole et al. 2022 (DreamFusion), equation 3;
+    Mardani et al. 2023 (RED-diff), equation 9.
     """
+    if not rho > 0:
+        raise UsageError(f"noise level {rho} given; give one above 0")
     levels = torch.full((TOKENS,), rho)
 
     def loss(state: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Posterior poses: what the prior expects and what was seen, brought together level by level.
 
 At each noise level the prior turns the present, re-noised poses into expected clean ones with a known
-error; Levenberg-Marquardt then finds the poses that agree with both those and the observations, and a
+error; damped Gauss-Newton then finds the poses that agree with both those and the observations, and a
 draw from the Gaussian around them is what is re-noised next. After Zhang et al. 2025, "Improving
 Diffusion Inverse Problem Solving with Decoupled Noise Annealing" (algorithm 1), with a Laplace draw in
 place of its Langevin steps. The weight between prior and observations is given by their errors alone.
@@ -21,6 +21,10 @@ Expect = Callable[[Tensor, float], tuple[Tensor, Tensor]]
 """From noisy states `(N, 172)` at a level to expected states and their standard deviations."""
 ROOT_SIGMA, PLACE_SIGMA = 10.0, 100.0
 """Radians and metres: nothing is known of them."""
+ROOT_DOUBT, PLACE_DOUBT = 1.0, 0.3
+"""Radians and metres that root and pelvis may be off while the pose is as unsure as it can be."""
+MAX_SHIFT = 0.3
+"""Metres: the largest random shift of a pelvis that nothing holds."""
 MAX_TURN = 0.8
 """Radians: the largest turn of a joint at once; beyond it the derivatives say nothing."""
 
@@ -32,7 +36,7 @@ class Settings:
     levels: tuple[float, ...] = (3.0, 1.8, 1.1, 0.7, 0.45, 0.3, 0.2, 0.13, 0.08, 0.05)
     """Noise levels, falling."""
     steps: int = 2
-    """Levenberg-Marquardt steps at each."""
+    """Gauss-Newton steps at each."""
     last_steps: int = 6
     """Steps at the last one, which nothing follows."""
     outlier: float = 4.0
@@ -70,7 +74,7 @@ def solve(
             if step == steps - 1 and not last:
                 noise = torch.randn(move.shape, generator=generator)[..., None]
                 draw = torch.linalg.solve_triangular(factor.mT, noise, upper=True)[..., 0]
-                poses = chain.moved(poses, draw)
+                poses = chain.moved(poses, _tamed(draw))
     return poses
 
 
@@ -124,14 +128,28 @@ def _normal(
     normal = torch.diag_embed(trust)
     pull = torch.zeros_like(trust)
     pull[:, 3:-3] = trust[:, 3:-3] * (expected - poses.state)[:, free]
+    doubt = _doubt(trust, sigma[:, free])
     for seen in observations:
         residual, by_point = seen.compare(points)
         rows = by_point @ slope
-        weight = _belief(residual, rows, 1 / trust, settings.outlier)[..., None]
+        weight = _belief(residual, rows, doubt, settings.outlier)[..., None]
         rows, residual = (rows * weight[..., None]).flatten(1, 2), (residual * weight).flatten(1)
         normal = normal + rows.mT @ rows
         pull = pull - (rows.mT @ residual[..., None])[..., 0]
     return normal, pull
+
+
+def _doubt(trust: Tensor, sigma: Tensor) -> Tensor:
+    """Variances `(N, P)` by which observations are judged.
+
+    Nothing is known of where a body stands, but that must not excuse every observation: root and
+    pelvis are doubted as far as the pose still is.
+    """
+    doubt = 1 / trust
+    scale = sigma.square().mean(-1, keepdim=True).clamp(max=1.0)
+    root = torch.minimum(doubt[:, :3], scale * ROOT_DOUBT**2)
+    place = torch.minimum(doubt[:, -3:], scale * PLACE_DOUBT**2)
+    return torch.cat((root, doubt[:, 3:-3], place), -1)
 
 
 def _belief(residual: Tensor, rows: Tensor, variance: Tensor, outlier: float) -> Tensor:
@@ -142,6 +160,14 @@ def _belief(residual: Tensor, rows: Tensor, variance: Tensor, outlier: float) ->
     """
     expected = 1 + (rows**2 @ variance[:, None, :, None])[..., 0].mean(-1)
     return 1 / (1 + (residual**2).mean(-1) / (expected * outlier**2))
+
+
+def _tamed(draw: Tensor) -> Tensor:
+    """A draw whose root and pelvis stay near, in frames where too little was seen to hold them."""
+    turn, place = draw[:, :3], draw[:, -3:]
+    return torch.cat(
+        (turn.clamp(-MAX_TURN, MAX_TURN), draw[:, 3:-3], place.clamp(-MAX_SHIFT, MAX_SHIFT)), -1
+    )
 
 
 def _limited(move: Tensor, chain: Chain) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from humanmotion.errors import InputError
 from humanmotion.files import read_json, read_tensors
 from humanmotion.jobs import prior_batches
+from humanmotion.jobs import train_prior as train_prior_job
 from humanmotion.jobs.prior_data import distinct, read_poses, windows
 from humanmotion.jobs.train_prior import read_config, train_prior
 from humanmotion.prior.model import PosePrior
@@ -48,6 +49,7 @@ def few_made_up():
     """Forty thousand hands take longer to draw than the tiny networks to train."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prior_batches, "SYNTHETIC", 500)
+        patch.setattr(train_prior_job, "SAVE_EVERY", 2)
         yield
 
 

@@ -6,7 +6,14 @@ import torch
 from humanmotion.diffusion.preconditioning import scalings
 from humanmotion.prior.denoiser import Denoiser, DenoiserConfig
 from humanmotion.prior.noise_plan import GROUPS, draw_levels
-from humanmotion.prior.space import BODY, LEFT_HAND, SIZE, TOKENS, spread_tokens
+from humanmotion.prior.space import (
+    BODY,
+    LEFT_HAND,
+    MIRROR_TOKENS,
+    SIZE,
+    TOKENS,
+    spread_tokens,
+)
 from humanmotion.prior.training_loss import denoising_loss
 
 SMALL = DenoiserConfig(width=32, hidden=48, blocks=2)
@@ -98,6 +105,7 @@ class TestTraining:
     def test_groups_are_mirror_images(self) -> None:
         rows = {tuple(g.tolist()) for g in GROUPS}
         assert len(rows) == len(GROUPS)
+        assert {tuple(g[list(MIRROR_TOKENS)].tolist()) for g in GROUPS} == rows
 
     @pytest.mark.parametrize("lead", [(64,), (4, 8)])
     def test_missing_tokens_teach_nothing(self, lead) -> None:

@@ -81,6 +81,19 @@ class TestSampling:
 
 
 class TestScoring:
+    def test_normal_poses_score_about_one(self, tiny) -> None:
+        generator = torch.Generator().manual_seed(0)
+        found = score(tiny, torch.randn(4000, SIZE, generator=generator))
+        assert 0.85 < float(found.mean()) < 1.0
+
+    def test_what_is_absent_is_not_shown(self, tiny) -> None:
+        here = torch.ones(TOKENS, dtype=torch.bool)
+        here[LEFT_HAND] = False
+        state = torch.randn(2, SIZE)
+        other = torch.where(spread_tokens(here), state, state + 5)
+        a, b = (score(tiny, x, present=here)[:, here] for x in (state, other))
+        assert torch.equal(a, b)
+
     def test_far_poses_score_worse_and_each_joint_by_itself(self, tiny) -> None:
         state = torch.zeros(2, SIZE)
         state[1, :3] = 6.0
