@@ -21,7 +21,7 @@ from humanmotion.errors import InputError
 from humanmotion.jobs.fit import load_prior
 from humanmotion.jobs.prior_data import PoseSet, read_poses, windows
 from humanmotion.metrics.smoothness import acceleration_error
-from humanmotion.prior.fitting import fit_places
+from humanmotion.prior.fitting import fit_places, uncertainty_of_mean
 from humanmotion.prior.model import PosePrior
 from humanmotion.prior.problem import Chain, Places, Poses
 from humanmotion.prior.sampling import complete
@@ -94,11 +94,10 @@ class _Denoising:
                 generator=torch.Generator().manual_seed(SEED),
             )  # fmt: skip
             draws = found.state.reshape(HYPOTHESES, FRAMES, SIZE)
-            _, last = method.expects(1, FRAMES)(draws[0], settings.levels[-1])
             best = refine(
                 chain, [Places(seen, torch.full(seen.shape[:2], sigma))],
                 Poses(draws.mean(0), start.root[:FRAMES], start.place[:FRAMES]),
-                sigma=draws.std(0, unbiased=False) + last, settings=settings,
+                sigma=uncertainty_of_mean(draws), settings=settings,
             )  # fmt: skip
             joints = self.body.joints(space_of.space.to_rotations(best.state))[:, : len(JOINTS)]
             placed.append((joints - truth).norm(dim=-1).mean())

@@ -26,6 +26,7 @@ FIRST_SIGMA = 0.03
 """Metres: what the noise of points is taken for until it has been measured."""
 SIGMA_RANGE = (0.002, 0.3)
 LEAST_SIGMA = 0.0005
+LEAST_SPREAD = 1e-3
 SIGMA_ROUNDS = 2
 
 
@@ -170,10 +171,14 @@ def _draws(
     states, roots = found.state.reshape(*lead, SIZE), found.root.reshape(*lead, 3, 3)
     places = found.place.reshape(*lead, 3)
     mean = Poses(states.mean(0), _mean_rotation(roots), places.mean(0))
-    # A single draw says nothing of the spread; the prior's last error stands in for it.
-    spread = states.std(0, unbiased=False) + prior.sigma(settings.levels[-1], kind=kind)
+    spread = uncertainty_of_mean(states)
     best = refine(chain, observations, mean, sigma=spread, settings=settings)
     return Fit(prior, states, roots, places, best, 0.0)
+
+
+def uncertainty_of_mean(states: Tensor) -> Tensor:
+    """Standard deviation `(T, 172)` of the mean of draws `(K, T, 172)`; hardly any for a single one."""
+    return (states.std(0, unbiased=False) / len(states) ** 0.5).clamp(min=LEAST_SPREAD)
 
 
 def _mean_rotation(rotations: Tensor) -> Tensor:

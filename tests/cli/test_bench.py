@@ -27,3 +27,11 @@ def test_missing_data_is_one_line(capsys, tmp_path, monkeypatch):
         assert main(["bench", "recovery", *arguments]) in (1, 2)
         out, err = capsys.readouterr()
         assert out == "" and "videos" in err and err.count("\n") == 1
+
+
+def test_the_prior_is_measured_on_motion_that_is_given(capsys, tmp_path, monkeypatch):
+    monkeypatch.delenv("HUMANMOTION_DATA", raising=False)
+    for arguments, said in (([], "give --data"), (["--data", str(tmp_path)], "holds none of cmu")):
+        assert main(["bench", "prior", *arguments]) == 1
+        out, err = capsys.readouterr()
+        assert out == "" and said in err and err.count("\n") == 1
