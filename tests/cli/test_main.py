@@ -21,7 +21,17 @@ SCRIPT = [
     "-c",
     "import sys; from humanmotion.cli.main import main; sys.exit(main())",
 ]
-COMMANDS = ["reconstruct", "view", "convert", "convert-body", "info", "demo", "bench"]
+COMMANDS = [
+    "reconstruct",
+    "fit",
+    "train",
+    "view",
+    "convert",
+    "convert-body",
+    "info",
+    "demo",
+    "bench",
+]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], *([c, "--help"] for c in COMMANDS)], ids=str)
