@@ -21,7 +21,7 @@ from humanmotion.jobs.prior_batches import Corpus, read_corpus
 from humanmotion.jobs.stages import Progress, silent
 from humanmotion.prior.denoiser import Denoiser, DenoiserConfig
 from humanmotion.prior.model import KINDS, Kind, PosePrior, table_levels
-from humanmotion.prior.space import TOKENS, spread_tokens
+from humanmotion.prior.space import spread_tokens
 from humanmotion.prior.training_loss import denoising_loss
 
 CONFIG = Path(__file__).with_name("prior.toml")
@@ -144,5 +144,4 @@ def error_table(network: Denoiser, val: Corpus, *, kind: Kind) -> Tensor:
         error = (square.flatten(0, -2).sum(0) / seen.clamp(min=1)).sqrt()
         # A token that no val pose has errs as one of unit variance would.
         rows.append(torch.where(seen > 0, error, torch.tensor(level / (1 + level**2) ** 0.5)))
-    assert rows[0].shape[-1] == spread_tokens(torch.zeros(TOKENS)).shape[-1]
     return torch.stack(rows)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from humanmotion.errors import FileFormatError, UsageError
 from humanmotion.prior.denoiser import Denoiser, DenoiserConfig
-from humanmotion.prior.space import SIZE, TOKENS, PoseSpace, spread_tokens
+from humanmotion.prior.space import SIZE, TOKENS, PoseSpace
 
 Kind = Literal["pose", "motion"]
 KINDS: tuple[Kind, ...] = ("pose", "motion")
@@ -100,12 +100,6 @@ class PosePrior:
         return cls(space, networks, errors)  # type: ignore[arg-type]
 
 
-def levels(level: float | Tensor, *, known: Tensor | None = None) -> Tensor:
-    """One level for all tokens `(55)`, zero for the `known` ones `(55)` bool."""
-    rho = torch.full((TOKENS,), float(level))
-    return rho if known is None else torch.where(known, torch.zeros_like(rho), rho)
-
-
 def _in_windows(network: Denoiser, state: Tensor, rho: Tensor) -> Tensor:
     """Overlapping windows, blended by a weight that falls to their ends."""
     frames, step = state.shape[-2], WINDOW // 2
@@ -127,8 +121,3 @@ def check_state(state: Tensor) -> None:
         raise UsageError(
             "state holds values that are not finite; give missing joints a level of inf"
         )
-
-
-def level_numbers(rho: Tensor) -> Tensor:
-    """Levels per token `(..., 55)` as levels per number `(..., 172)`."""
-    return spread_tokens(rho)
