@@ -32,6 +32,8 @@ class Schedule:
     weight_decay: float = 1e-4
     ema: float = 0.999
     """Memory of the moving average of the weights, which is what is kept in the end."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Memories of Adam."""
     clip: float = 1.0
     """Largest norm of a gradient."""
     seed: int = 0
@@ -57,7 +59,7 @@ class Trainer:
             {"params": fused, "weight_decay": schedule.weight_decay},
             {"params": plain, "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=schedule.learning_rate, betas=(0.9, 0.99))
+        optimizer = torch.optim.AdamW(groups, lr=schedule.learning_rate, betas=schedule.betas)
         self._fabric = fabric
         self._network, self._optimizer = fabric.setup(network, optimizer)
         self.average = self.average.to(fabric.device)

@@ -14,19 +14,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from humanmotion.diffusion.training import Schedule, Trainer
-from humanmotion.errors import InputError, MissingExtraError
-from humanmotion.files import read_tensors, read_text, writable_folder, write_json, write_tensors
-from humanmotion.jobs.prior_batches import Corpus, read_corpus
+from humanmotion.diffusion.training import Schedule
+from humanmotion.errors import InputError
+from humanmotion.files import read_text, writable_folder, write_json, write_tensors
+from humanmotion.jobs.early_stopping import Stopping, best_weights, fabric_on, train_network
+from humanmotion.jobs.prior_batches import Batches, Corpus, read_corpus
 from humanmotion.jobs.stages import Progress, silent
 from humanmotion.prior.denoiser import Denoiser, DenoiserConfig
+from humanmotion.prior.gaussian_motion import GaussianMotion, fit_gaussian_motion
 from humanmotion.prior.model import KINDS, Kind, PosePrior, table_levels
 from humanmotion.prior.space import spread_tokens
 from humanmotion.prior.training_loss import denoising_loss
 
 CONFIG = Path(__file__).with_name("prior.toml")
-SAVE_EVERY = 500
 VAL_DRAWS = 2048
+VAL_BATCHES = 8
+LINEAR_BATCH = 512
+LINEAR_DRAWS = {"pose": 80, "motion": 16}
+"""Batches that the Gaussian of each kind is fitted to."""
 
 
 def train_prior(
@@ -43,6 +48,7 @@ def train_prior(
     `train` extra. Run again after an interruption, it goes on where it was.
     """
     settings = read_config(config)
+    fabric = fabric_on(device, settings["precision"])
     folder = writable_folder(output)
     corpus = read_corpus(data, split="train", seed=settings["seed"])
     val = read_corpus(data, split="val", seed=settings["seed"] + 1, space=corpus.space)
@@ -50,7 +56,7 @@ def train_prior(
     errors: dict[Kind, Tensor] = {}
     for kind in KINDS:
         networks[kind] = _trained(
-            kind, corpus, settings, folder=folder, device=device, progress=progress
+            kind, (corpus, val), settings, folder=folder, fabric=fabric, progress=progress
         )
         errors[kind] = error_table(networks[kind], val, kind=kind)
     prior = PosePrior(corpus.space, networks, errors)
@@ -66,6 +72,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
         settings = tomllib.loads(read_text(path))
         for kind in KINDS:
             _parts(settings[kind], settings["seed"])
+        Stopping(**settings["stopping"])
         settings.setdefault("precision", "32-true")
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise InputError(f"{path} is no training config: {error}") from error
@@ -81,51 +88,55 @@ def _parts(part: Mapping[str, Any], seed: int) -> tuple[DenoiserConfig, Schedule
 
 def _trained(
     kind: Kind,
-    corpus: Corpus,
+    corpora: tuple[Corpus, Corpus],
     settings: Mapping[str, Any],
     *,
     folder: Path,
-    device: str,
+    fabric: Any,
     progress: Progress,
 ) -> Denoiser:
+    corpus, val = corpora
     sizes, schedule, batch = _parts(settings[kind], settings["seed"])
     torch.manual_seed(schedule.seed)
-    trainer = Trainer(Denoiser(sizes), schedule, fabric=_fabric(device, settings["precision"]))
-    checkpoint, log = folder / f"{kind}.checkpoint.safetensors", folder / f"{kind}.log.jsonl"
-    if checkpoint.exists():
-        trainer.restore(read_tensors(checkpoint))
-    batches = corpus.batches(kind, varied=True)
+    network = Denoiser(sizes)
+    network.linear = _linear(corpus, kind, schedule.seed)
+    varied, held_out = corpus.batches(kind, varied=True), val.batches(kind, varied=False)
 
-    def loss(network: nn.Module, generator: torch.Generator) -> Tensor:
-        state, recorded = batches.draw(batch, generator=generator)
-        return denoising_loss(network, state, recorded=recorded, generator=generator)
+    def loss(module: nn.Module, generator: torch.Generator) -> Tensor:
+        state, recorded = varied.draw(batch, generator=generator)
+        return denoising_loss(module, state, recorded=recorded, generator=generator)
 
-    total = 0.0
-    while trainer.step_number < schedule.steps:
-        total += trainer.step(loss)
-        progress(kind, trainer.step_number / schedule.steps)
-        if trainer.step_number % SAVE_EVERY == 0 or trainer.step_number == schedule.steps:
-            write_tensors(checkpoint, trainer.state())
-            with log.open("a", encoding="utf-8") as stream:
-                stream.write(
-                    f'{{"step": {trainer.step_number}, "loss": {total / SAVE_EVERY:.5f}}}\n'
-                )
-            total = 0.0
-    network = trainer.average.cpu()
-    assert isinstance(network, Denoiser)
-    return network
+    best = train_network(
+        folder, kind, network, schedule=schedule, stopping=Stopping(**settings["stopping"]),
+        loss=loss, val_loss=lambda n: _val_loss(n, held_out, batch=batch), fabric=fabric,
+        progress=lambda share: progress(kind, share),
+    )  # fmt: skip
+    out = Denoiser(sizes).eval()
+    out.load_state_dict(best_weights(best))
+    return out
 
 
-def _fabric(device: str, precision: Any) -> Any:
-    try:
-        from lightning.fabric import Fabric
-    except ImportError as error:
-        raise MissingExtraError("lightning", "train") from error
-    fabric = Fabric(
-        accelerator=device, devices="auto" if device != "cpu" else 1, precision=precision
-    )
-    fabric.launch()
-    return fabric
+def _linear(corpus: Corpus, kind: Kind, seed: int) -> GaussianMotion:
+    """The Gaussian of the poses or windows as they are, made-up hands and faces included."""
+    generator = torch.Generator().manual_seed(seed)
+    plain = corpus.batches(kind, varied=False)
+    drawn = [plain.draw(LINEAR_BATCH, generator=generator) for _ in range(LINEAR_DRAWS[kind])]
+    state = torch.cat([s for s, _ in drawn])
+    recorded = torch.cat([r for _, r in drawn])
+    if kind == "pose":
+        return fit_gaussian_motion(state[:, None], recorded)
+    return fit_gaussian_motion(state, recorded[:, 0])
+
+
+@torch.no_grad()
+def _val_loss(network: nn.Module, val: Batches, *, batch: int) -> float:
+    """The loss on the same poses and draws of noise every time."""
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for _ in range(VAL_BATCHES):
+        state, recorded = val.draw(batch, generator=generator)
+        found.append(denoising_loss(network, state, recorded=recorded, generator=generator))
+    return float(torch.stack(found).double().mean())
 
 
 @torch.no_grad()

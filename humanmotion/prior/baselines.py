@@ -110,6 +110,30 @@ class Gaussian:
         """`(63, 63)`."""
         return (self.axes * self.variances) @ self.axes.mT
 
+    def filled(self, poses: Tensor, seen: Tensor, *, generator: torch.Generator) -> Tensor:
+        """Poses `(N, 63)` whose numbers that were not `seen` `(N, 63)` are drawn given the others."""
+        out = poses.clone()
+        patterns, which = torch.unique(seen > 0, dim=0, return_inverse=True)
+        for number, here in enumerate(patterns):
+            rows = (which == number).nonzero()[:, 0]
+            out[rows] = self._drawn(poses[rows], here, generator)
+        return out
+
+    def _drawn(self, poses: Tensor, here: Tensor, generator: torch.Generator) -> Tensor:
+        if bool(here.all()):
+            return poses
+        whole = self.covariance.double()
+        between = whole[here][:, ~here]
+        gain = torch.linalg.solve(whole[here][:, here], between)  # (seen, gone)
+        rest = whole[~here][:, ~here] - between.mT @ gain
+        variances, axes = principal(rest)
+        away = (poses[:, here] - self.mean[here]).double()
+        noise = torch.randn(len(poses), len(variances), generator=generator, dtype=torch.float64)
+        drawn = away @ gain + (noise * variances.sqrt()) @ axes.mT
+        out = poses.clone()
+        out[:, ~here] = self.mean[~here] + drawn.to(poses.dtype)
+        return out
+
     def anchor(self, x: Tensor, rho: float) -> Tensor:
         """Expected clean poses `mean + S (S + rho^2 I)^-1 (x - mean)` of `x` `(..., 63)`."""
         keep = self.variances / (self.variances + rho**2)

@@ -3,7 +3,8 @@
 A joint that is not there (a source without fingers, a hidden arm) has an infinite level: the network
 sees nothing of it and says what it would be. A known joint has level zero. So prior, completion,
 denoising and training on part-only data are one thing. The target is the clean pose, which stays
-informative at every level.
+informative at every level; what a Gaussian of movement expects (`gaussian_motion`) is given, and the
+network adds to it.
 """
 
 from __future__ import annotations
@@ -15,21 +16,27 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from humanmotion.diffusion.preconditioning import scalings
+from humanmotion.prior.gaussian_motion import GaussianMotion
 from humanmotion.prior.space import SIZE, TOKENS, spread_tokens
+
+PATCH = 3
+"""Frames of a window that the network looks at as one: a tenth of a second."""
 
 
 @dataclass(frozen=True)
 class DenoiserConfig:
     """Sizes of a denoiser."""
 
-    width: int = 384
+    width: int = 320
     """Numbers carried from block to block."""
-    hidden: int = 768
+    hidden: int = 640
     """Numbers within a block."""
-    blocks: int = 4
-    heads: int = 0
-    """Attention heads over frames; 0 is a prior of single poses."""
-    dropout: float = 0.05
+    blocks: int = 3
+    frames: int = 1
+    """Of a window; 1 is a prior of single poses."""
+    heads: int = 4
+    """Attention heads over the time of a window."""
+    dropout: float = 0.1
 
 
 class Denoiser(nn.Module):
@@ -38,35 +45,53 @@ class Denoiser(nn.Module):
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
         self.config = config
-        self.enter = nn.Linear(SIZE + TOKENS, config.width)
+        self.patch = PATCH if config.frames > 1 else 1
+        self.linear = GaussianMotion(config.frames)
+        self.enter = nn.Linear(self.patch * (2 * SIZE + TOKENS), config.width)
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.width)
-        self.leave = nn.Linear(config.width, SIZE)
+        self.leave = nn.Linear(config.width, self.patch * SIZE)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
     def forward(self, state: Tensor, rho: Tensor) -> Tensor:
         """Clean states `(..., T, 172)` of noisy ones at levels `rho` `(..., T, 55)`.
 
-        The last but one dimension is time where the network has heads, any batch where not. What
-        `state` holds where `rho` is infinite does not matter.
+        The last but one dimension is time, at most a window of it, where the network has windows, any
+        batch where not. What `state` holds where `rho` is infinite does not matter.
         """
-        scale = scalings(rho)
+        frames = state.shape[-2] if self.config.frames > 1 else 1
+        clean = self._clean(state.reshape(-1, frames, SIZE), rho.reshape(-1, frames, TOKENS))
+        return clean.reshape(state.shape)
+
+    def _clean(self, state: Tensor, rho: Tensor) -> Tensor:
         # Nothing times whatever stands there: NaN must not leak out of a missing joint.
         seen = torch.where(spread_tokens(torch.isinf(rho)), torch.zeros_like(state), state)
-        x = self.enter(torch.cat((spread_tokens(scale.input) * seen, scale.clock), -1))
+        expected = self.linear(seen, rho)
+        scale = scalings(rho)
+        shown = torch.cat((expected, spread_tokens(scale.input) * seen, scale.clock), -1)
+        clean = expected + spread_tokens(scale.out) * self._beyond(shown)
+        return torch.where(spread_tokens(rho == 0), seen, clean)
+
+    def _beyond(self, shown: Tensor) -> Tensor:
+        """What the network adds `(N, T, 172)`, in its own scale."""
+        frames = shown.shape[1]
+        short = -frames % self.patch
+        if short:
+            shown = functional.pad(shown, (0, 0, 0, short))
+        x = self.enter(shown.unflatten(1, (-1, self.patch)).flatten(2))
         for block in self.blocks:
             x = block(x)
-        guess = self.leave(self.norm(x))
-        return spread_tokens(scale.skip) * seen + spread_tokens(scale.out) * guess
+        guess = self.leave(self.norm(x)).unflatten(-1, (self.patch, SIZE)).flatten(1, 2)
+        return guess[:, :frames]
 
 
 class _Block(nn.Module):
-    """Attention over time where there are heads, then two layers on each pose."""
+    """Attention over time in windows, then two layers on each patch or pose."""
 
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
-        self.mix = _TimeMixing(config) if config.heads else None
+        self.mix = _TimeMixing(config) if config.frames > 1 else None
         self.norm = nn.LayerNorm(config.width)
         self.grow = nn.Linear(config.width, config.hidden)
         self.shrink = nn.Linear(config.hidden, config.width)
@@ -80,7 +105,7 @@ class _Block(nn.Module):
 
 
 class _TimeMixing(nn.Module):
-    """Self-attention over frames with rotary positions (Su et al. 2021, RoFormer, section 3.2)."""
+    """Self-attention over patches with rotary positions (Su et al. 2021, RoFormer, section 3.2)."""
 
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
@@ -98,7 +123,7 @@ class _TimeMixing(nn.Module):
 
 
 def _turns(frames: int, size: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine and sine `(T, 1, size / 2)` of each frame's place."""
+    """Cosine and sine `(T, 1, size / 2)` of each patch's place."""
     speed = 100.0 ** -(torch.arange(size // 2, device=like.device) / (size // 2))
     angle = torch.arange(frames, device=like.device)[:, None, None] * speed
     return angle.cos().to(like.dtype), angle.sin().to(like.dtype)

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from humanmotion.prior.noise_plan import draw_levels
 from humanmotion.prior.space import TOKENS, spread_tokens
 
+SHARED = 4
+"""Samples that have their noise levels in common, since each set of levels costs time of its own."""
 GAP_SHARE = 0.25
 """Windows in which a run of frames is missing, as in a track that is lost for a while."""
 
@@ -20,7 +22,8 @@ def denoising_loss(
     `recorded` `(B, 55)` or `(B, T, 55)` bool. A token that was not recorded is shown as missing and
     asked for nothing.
     """
-    rho = draw_levels(len(state), generator=generator)
+    rho = draw_levels(-(-len(state) // SHARED), generator=generator)
+    rho = rho.repeat_interleave(SHARED, 0)[: len(state)]
     if state.ndim == 3:
         rho = _with_gaps(rho, state.shape[1], generator)
     rho = torch.where(recorded, rho, torch.full_like(rho, torch.inf)).to(state.device)

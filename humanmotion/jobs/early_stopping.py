@@ -1,0 +1,99 @@
+"""Training that keeps the weights that did best on val, and goes on where it was interrupted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from humanmotion.diffusion.training import Loss, Schedule, Trainer
+from humanmotion.errors import MissingExtraError
+from humanmotion.files import read_tensors, write_tensors
+
+ValLoss = Callable[[nn.Module], float]
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """When the val split is looked at."""
+
+    every: int
+    """Steps between two looks."""
+    patience: int
+    """Looks without a gain after which training ends."""
+
+
+def fabric_on(device: str, precision: Any) -> Any:
+    """A launched `lightning.fabric.Fabric`; raises MissingExtraError without the `train` extra."""
+    try:
+        from lightning.fabric import Fabric
+    except ImportError as error:
+        raise MissingExtraError("lightning", "train") from error
+    fabric = Fabric(
+        accelerator=device, devices="auto" if device != "cpu" else 1, precision=precision
+    )
+    fabric.launch()
+    return fabric
+
+
+def train_network(
+    folder: Path,
+    name: str,
+    network: nn.Module,
+    *,
+    schedule: Schedule,
+    stopping: Stopping,
+    loss: Loss,
+    val_loss: ValLoss,
+    fabric: Any,
+    progress: Callable[[float], None],
+) -> dict[str, Tensor]:
+    """The averaged weights at the best look, with its `step` and `val` loss.
+
+    `folder` holds `<name>.checkpoint.safetensors`, from which a second call goes on and ends with the
+    same bytes, and `<name>.log.jsonl`.
+    """
+    trainer = Trainer(network, schedule, fabric=fabric)
+    checkpoint, log = folder / f"{name}.checkpoint.safetensors", folder / f"{name}.log.jsonl"
+    best: dict[str, Tensor] = {}
+    if checkpoint.exists():
+        held = read_tensors(checkpoint)
+        best = {k.removeprefix("best/"): v for k, v in held.items() if k.startswith("best/")}
+        trainer.restore(held)
+    patience = stopping.patience * stopping.every
+    while not _done(trainer, best, schedule=schedule, patience=patience):
+        trainer.step(loss)
+        progress(trainer.step_number / schedule.steps)
+        if trainer.step_number % stopping.every and trainer.step_number < schedule.steps:
+            continue
+        found = val_loss(trainer.average)
+        with log.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"step": trainer.step_number, "val": found}) + "\n")
+        if not best or found < float(best["val"]):
+            best = _kept(trainer, found)
+        kept = {f"best/{k}": v for k, v in best.items()}
+        write_tensors(checkpoint, {**trainer.state(), **kept})
+    return best
+
+
+def _done(trainer: Trainer, best: dict[str, Tensor], *, schedule: Schedule, patience: int) -> bool:
+    if trainer.step_number >= schedule.steps:
+        return True
+    return bool(best) and trainer.step_number - int(best["step"]) >= patience
+
+
+def _kept(trainer: Trainer, found: float) -> dict[str, Tensor]:
+    weights = {f"network/{k}": v.cpu().clone() for k, v in trainer.average.state_dict().items()}
+    # A loss is kept to all its digits, so that a resumed run decides as an unbroken one does.
+    val = torch.tensor(found, dtype=torch.float64)
+    return {"val": val, "step": torch.tensor(trainer.step_number), **weights}
+
+
+def best_weights(best: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The network's own tensors among what `train_network` returns."""
+    return {k.removeprefix("network/"): v for k, v in best.items() if k.startswith("network/")}
