@@ -55,17 +55,21 @@ class Preconditioned(nn.Module):
 def clean_loss(
     network: CleanTarget | Preconditioned, batch: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """Mean squared error of clean states `(B, D)`, times as in the published loss.
+    """Mean squared error on states `(B, D)`, times as in the published loss.
 
-    The preconditioned network is weighted by `1 + rho^-2`, which gives its own output unit variance at
-    every level; a clean target counts alike at every time.
+    A clean target counts alike at every time; the preconditioned network is judged in its own scale,
+    where its target has unit variance at every level.
     """
     share = torch.rand(len(batch), generator=generator, dtype=batch.dtype)
     t = LEAST_TIME + (1 - LEAST_TIME) * share.to(batch.device)
     noise = torch.randn(batch.shape, generator=generator, dtype=batch.dtype).to(batch.device)
     rho = SUB_VP.rho(t)[:, None]
-    error = (network.clean(batch + rho * noise, t) - batch) ** 2
-    return (error * (1 + rho**-2) if isinstance(network, Preconditioned) else error).mean()
+    noisy = batch + rho * noise
+    if isinstance(network, CleanTarget):
+        return ((network.clean(noisy, t) - batch) ** 2).mean()
+    # (batch - skip * noisy) / out, written so that small levels keep their digits.
+    target = (rho * batch - noise) / (1 + rho**2).sqrt()
+    return ((network.network(scalings(rho).input * noisy, t) - target) ** 2).mean()
 
 
 def _noise(state: Tensor, clean: Tensor, t: Tensor) -> Tensor:

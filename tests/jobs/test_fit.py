@@ -25,7 +25,7 @@ def weights(tmp_path_factory):
     torch.manual_seed(0)
     networks = {
         "pose": Denoiser(DenoiserConfig(width=16, hidden=16, blocks=1)),
-        "motion": Denoiser(DenoiserConfig(width=16, hidden=16, blocks=1, heads=2)),
+        "motion": Denoiser(DenoiserConfig(width=16, hidden=16, blocks=1, frames=60, heads=2)),
     }
     error = (table_levels() / (1 + table_levels() ** 2).sqrt())[:, None].expand(LEVELS, SIZE)
     space = PoseSpace(torch.eye(3).repeat(54, 1, 1), torch.full((SIZE,), 0.4))

@@ -20,7 +20,9 @@ def tiny() -> PosePrior:
     torch.manual_seed(0)
     networks = {
         "pose": Denoiser(DenoiserConfig(width=16, hidden=16, blocks=1)).eval(),
-        "motion": Denoiser(DenoiserConfig(width=16, hidden=16, blocks=1, heads=2)).eval(),
+        "motion": Denoiser(
+            DenoiserConfig(width=16, hidden=16, blocks=1, frames=60, heads=2)
+        ).eval(),
     }
     for network in networks.values():
         network.requires_grad_(False)

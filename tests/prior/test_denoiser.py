@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from humanmotion.diffusion.preconditioning import scalings
-from humanmotion.prior.denoiser import Denoiser, DenoiserConfig
+from humanmotion.prior.denoiser import PATCH, Denoiser, DenoiserConfig
 from humanmotion.prior.noise_plan import GROUPS, draw_levels
 from humanmotion.prior.space import (
     BODY,
@@ -17,7 +17,7 @@ from humanmotion.prior.space import (
 from humanmotion.prior.training_loss import denoising_loss
 
 SMALL = DenoiserConfig(width=32, hidden=48, blocks=2)
-WINDOWS = DenoiserConfig(width=32, hidden=48, blocks=2, heads=4)
+WINDOWS = DenoiserConfig(width=32, hidden=48, blocks=2, frames=60, heads=4)
 
 
 def network(config: DenoiserConfig) -> Denoiser:
@@ -85,9 +85,9 @@ def test_poses_of_a_batch_do_not_mix_but_frames_of_a_window_do() -> None:
 
 def test_only_differences_of_time_matter() -> None:
     # Rotary positions: the same window later in time gives the same answer, where all is equal.
-    state = torch.randn(1, SIZE).expand(6, SIZE)[None]
-    clean = network(WINDOWS)(state, torch.full((1, 6, TOKENS), 0.5))
-    assert torch.allclose(clean[0, 0], clean[0, 5], atol=1e-4)
+    state = torch.randn(1, SIZE).expand(2 * PATCH, SIZE)[None]
+    clean = network(WINDOWS)(state, torch.full((1, 2 * PATCH, TOKENS), 0.5))
+    assert torch.allclose(clean[0, 0], clean[0, PATCH], atol=1e-4)
 
 
 class TestTraining:

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from humanmotion.diffusion.paths import SUB_VP
+from humanmotion.prior.published import expected_clean
+from humanmotion.prior.published_fixes import CleanTarget, Preconditioned, clean_loss
+from humanmotion.prior.published_networks import TimeFC
+
+
+@pytest.mark.parametrize("kind", [CleanTarget, Preconditioned])
+def test_the_noise_told_is_that_of_the_clean_state(kind) -> None:
+    torch.manual_seed(0)
+    made = kind(TimeFC(9, 9, width=32, clock=8)).eval()
+    noisy, t = torch.randn(5, 9), torch.rand(5) * 0.9 + 0.05
+    # Tweedie's formula, which the published solvers use, must give the clean state back.
+    again = expected_clean(made, noisy, t)
+    assert torch.allclose(again, made.clean(noisy, t), atol=1e-4)
+
+
+def test_a_preconditioned_network_that_says_nothing_errs_by_one() -> None:
+    made = Preconditioned(TimeFC(9, 9, width=32, clock=8)).eval()
+    torch.nn.init.zeros_(made.network.leave.weight)
+    torch.nn.init.zeros_(made.network.leave.bias)
+    generator = torch.Generator().manual_seed(1)
+    loss = clean_loss(made, torch.randn(20_000, 9, generator=generator), generator)
+    assert float(loss) == pytest.approx(1, abs=0.03)
+    assert float(SUB_VP.rho(torch.tensor(0.1))) == pytest.approx(0.11, abs=0.01)
