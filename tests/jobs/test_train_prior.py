@@ -138,7 +138,8 @@ def test_the_weights_are_a_prior_that_has_learnt(trained) -> None:
     prior = PosePrior.from_tensors(read_tensors(trained), read_json(trained.with_suffix(".json")))
     level = 1.0
     error = prior.sigma(level)[:63].square().mean()
-    # A standard normal's expected error at level 1 is a half of the variance; these joints move together.
+    # A standard normal's expected error at level 1 is a half of the variance,
+    # and these joints move together.
     assert 0.01 < float(error) < 0.4
 
 
