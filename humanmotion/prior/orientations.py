@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from humanmotion.body.carried_points import CarriedPoints, joint_axes, joined
+from humanmotion.body.carried_points import CarriedPoints, joined, joint_axes
 from humanmotion.errors import UsageError
 from humanmotion.prior.problem import Chain, Observation, Places, Poses, left_jacobian
 from humanmotion.rotations import matrix_to_rotvec

@@ -75,9 +75,7 @@ class Pixels:
         weight = (1 / self.sigma)[..., None]
         residual = (focal * ray + self.K[:, None, :2, 2] - self.xy) * weight
         scale = focal / depth[..., None] * weight
-        return residual, scale[..., None] * (
-            slope[..., :2, :] - ray[..., None] * slope[..., 2:, :]
-        )
+        return residual, scale[..., None] * (slope[..., :2, :] - ray[..., None] * slope[..., 2:, :])
 
 
 @dataclass(frozen=True)

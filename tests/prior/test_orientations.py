@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from humanmotion.body import BodyModel
-from humanmotion.body.carried_points import joint_axes, joint_points, joined, positions
+from humanmotion.body.carried_points import joined, joint_axes, joint_points, positions
 from humanmotion.errors import UsageError
 from humanmotion.prior.fitting import fit_places
 from humanmotion.prior.orientations import Orientations, Turns
