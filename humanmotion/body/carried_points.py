@@ -8,7 +8,7 @@ of k). That sum is one matrix product, so no automatic differentiation is needed
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -83,6 +83,45 @@ def carried_points(
         below=below.reshape(-1, len(which)),
         mass=below.sum(-1),
     )
+
+
+def mixed(points: CarriedPoints, rows: Tensor) -> CarriedPoints:
+    """Linear combinations `rows` `(L', L)` of carried points.
+
+    A row that sums to 1 is a point between points; one that sums to 0 a direction, which the
+    pelvis does not move.
+    """
+    below = points.below.unflatten(0, (-1, len(points.joints)))
+    return replace(
+        points,
+        gather=rows @ points.gather,
+        below=torch.einsum("nl,lkp->nkp", rows, below).flatten(0, 1),
+        mass=rows @ points.mass,
+    )
+
+
+def joined(first: CarriedPoints, second: CarriedPoints) -> CarriedPoints:
+    """The points of both, which share body, shape and free joints, one after the other."""
+    return replace(
+        first,
+        pair_joint=torch.cat((first.pair_joint, second.pair_joint)),
+        pair_offset=torch.cat((first.pair_offset, second.pair_offset)),
+        gather=torch.block_diag(first.gather, second.gather),
+        below=torch.block_diag(first.below, second.below),
+        mass=torch.cat((first.mass, second.mass)),
+    )
+
+
+def joint_axes(
+    body: BodyModel, which: tuple[int, ...], *, joints: tuple[int, ...], betas: Tensor
+) -> CarriedPoints:
+    """The three axes of each joint of `which` as directions `(3 * M)`: columns of its rotation."""
+    rest = body.rest_joints(betas)[list(which)]
+    tips = rest[:, None] + torch.cat((torch.zeros(1, 3), torch.eye(3)))
+    weights = torch.eye(len(body.parents))[list(which)].repeat_interleave(4, 0)
+    ends = carried_points(body, tips.flatten(0, 1), weights=weights, joints=joints, betas=betas)
+    one = torch.cat((torch.full((3, 1), -1.0), torch.eye(3)), 1)
+    return mixed(ends, torch.block_diag(*[one] * len(which)))
 
 
 def _ancestry(parents: tuple[int, ...]) -> Tensor:

@@ -1,17 +1,31 @@
-"""`humanmotion fit denoise|complete|sample|score`."""
+"""`humanmotion fit denoise|ik|complete|sample|score`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from humanmotion.cli.options import Json, Overwrite, Seed
-from humanmotion.cli.output import emit, emit_json, emit_table
+from humanmotion.cli.options import Json, Overwrite, Quiet, Seed
+from humanmotion.cli.output import emit, emit_json, emit_table, warn
+from humanmotion.cli.progress import StageProgress
 
-fit = typer.Typer(help="Plausible bodies: denoise, complete, sample, score.")
+fit = typer.Typer(help="Plausible bodies: denoise, ik, complete, sample, score.")
 Output = Annotated[Path, typer.Option("--output", "-o", help="motion.npz to write.")]
+Joints = Annotated[
+    str | None, typer.Option(help="Joint set of the names (smplx_55, coco_17 ...), if not plain.")
+]
+UnitsOption = Annotated[
+    Literal["m", "cm", "mm"] | None, typer.Option("--units", help="If they cannot be told.")
+]
+UpOption = Annotated[
+    Literal["y", "z"] | None, typer.Option("--up", help="Axis, if it cannot be told.")
+]
+Hands = Annotated[bool, typer.Option("--hands", help="Fit the fingers too, where they are given.")]
+Stills = Annotated[bool, typer.Option("--stills", help="Frames are single poses, no movement.")]
+Hypotheses = Annotated[int, typer.Option(min=2, help="Draws that are averaged.")]
+Each = Annotated[bool, typer.Option("--each", help="Write every draw too, as NAME_1.npz ...")]
 Weights = Annotated[
     Path | None,
     typer.Option(help="Weights that `train prior` wrote, in place of the shipped ones."),
@@ -26,17 +40,69 @@ def denoise(
     sigma_mm: Annotated[
         float | None, typer.Option(min=0.5, help="Noise of the joints; measured if not given.")
     ] = None,
-    hypotheses: Annotated[int, typer.Option(min=2, help="Draws that are averaged.")] = 4,
+    joints: Joints = None,
+    units: UnitsOption = None,
+    up: UpOption = None,
+    hands: Hands = False,
+    stills: Stills = False,
+    hypotheses: Hypotheses = 4,
+    each: Each = False,
     weights: Weights = None,
     seed: Seed = 0,
     json: Json = False,
+    quiet: Quiet = False,
     overwrite: Overwrite = False,
 ) -> None:
     """The likeliest motion behind noisy or few joints, and how sure it is."""
-    from humanmotion.jobs.fit import denoise_file
+    from humanmotion.jobs.fit_places import fit_joints
 
-    _tell(denoise_file(source, output=output, sigma_mm=sigma_mm, hypotheses=hypotheses,
-                       weights=weights, seed=seed, overwrite=overwrite), as_json=json)  # fmt: skip
+    with StageProgress(quiet=quiet) as progress:
+        paths = fit_joints(
+            source, output=output, sigma_mm=sigma_mm, joint_set=joints, units=units, up=up,
+            hands=hands, stills=stills, hypotheses=hypotheses, each=each, weights=weights,
+            seed=seed, overwrite=overwrite, progress=progress, note=None if quiet else warn,
+        )  # fmt: skip
+    _tell(paths, as_json=json)
+
+
+@fit.command()
+def ik(
+    source: Annotated[
+        Path | None, typer.Argument(help="Joints or markers as .csv or .trc, or a motion file.")
+    ] = None,
+    *,
+    output: Output,
+    orientations: Annotated[
+        Path | None, typer.Option(help="CSV of joint orientations: time,head_qw,head_qx,...")
+    ] = None,
+    sigma_mm: Annotated[float, typer.Option(min=0.5, help="How exactly points are met.")] = 1.0,
+    sigma_deg: Annotated[
+        float, typer.Option(min=0.2, help="How exactly orientations are met.")
+    ] = 2.0,
+    joints: Joints = None,
+    units: UnitsOption = None,
+    up: UpOption = None,
+    hands: Hands = False,
+    stills: Stills = False,
+    hypotheses: Hypotheses = 4,
+    each: Each = False,
+    weights: Weights = None,
+    seed: Seed = 0,
+    json: Json = False,
+    quiet: Quiet = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Poses that bring joints, markers and orientations to where they are given."""
+    from humanmotion.jobs.fit_places import fit_joints
+
+    with StageProgress(quiet=quiet) as progress:
+        paths = fit_joints(
+            source, output=output, sigma_mm=sigma_mm, orientations=orientations,
+            turn_sigma_deg=sigma_deg, joint_set=joints, units=units, up=up, hands=hands,
+            stills=stills, hypotheses=hypotheses, each=each, weights=weights, seed=seed,
+            overwrite=overwrite, progress=progress, note=None if quiet else warn,
+        )  # fmt: skip
+    _tell(paths, as_json=json)
 
 
 @fit.command()

@@ -13,7 +13,7 @@ from humanmotion.body import BodyModel
 from humanmotion.errors import FileFormatError
 from humanmotion.files import read_lines, write_text
 from humanmotion.io.fields import naming
-from humanmotion.io.joint_track import JointTrack, joint_track, track_from_rows
+from humanmotion.io.joint_track import JointTrack, cell_number, joint_track, track_from_rows
 from humanmotion.io.sampling import require_frames
 from humanmotion.motion import MAX_FRAMES, Motion
 
@@ -32,7 +32,10 @@ def write_joints_csv(path: str | Path, motion: Motion, body: BodyModel) -> None:
 
 
 def read_joints_csv(path: str | Path) -> JointTrack:
-    """The joints of a CSV with that header; raises FileFormatError naming the line."""
+    """The joints of a CSV with that header; raises FileFormatError naming the line.
+
+    Cells of a joint that was not seen are empty or nan.
+    """
     lines = csv.reader(line for _, line in read_lines(path))
     try:
         head = next(lines, [])
@@ -58,6 +61,6 @@ def _row(line: list[str], cells: int, *, where: str) -> list[float]:
     if len(line) != cells:
         raise FileFormatError(f"{where} has {len(line)} cells, the header {cells}")
     try:
-        return [float(cell) for cell in line]
+        return [cell_number(cell) for cell in line]
     except ValueError as error:
         raise FileFormatError(f"{where}: {error}") from error

@@ -5,6 +5,7 @@ Source: OpenSim documentation, "Marker (.trc) Files".
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from humanmotion.errors import FileFormatError
 from humanmotion.files import read_lines, write_text
 from humanmotion.io.axes import turn_up
 from humanmotion.io.fields import naming
-from humanmotion.io.joint_track import JointTrack, joint_track, track_from_rows
+from humanmotion.io.joint_track import JointTrack, cell_number, joint_track, track_from_rows
 from humanmotion.io.sampling import require_frames
 from humanmotion.motion import MAX_FRAMES, Motion
 
@@ -47,7 +48,8 @@ def write_trc(path: str | Path, motion: Motion, body: BodyModel) -> None:
 def read_trc(path: str | Path) -> JointTrack:
     """The markers of a TRC file in metres, turned to our z-up world (TRC files are y-up).
 
-    Raises FileFormatError naming the line: damaged, a marker missing in a frame, unknown units.
+    Cells of a marker that was not seen are empty or nan. Raises FileFormatError naming the line:
+    damaged, cells missing in a frame, unknown units.
     """
     lines = read_lines(path)
     names, metres = _header(path, [line for _, line in islice(lines, _HEADER_LINES)])
@@ -57,21 +59,29 @@ def read_trc(path: str | Path) -> JointTrack:
             raise FileFormatError(f"{path} has more than {MAX_FRAMES} frames; split the file")
         if not line.strip():
             continue
-        cells = line.rstrip("\t").split("\t")
+        cells = _cells(line, 2 + 3 * len(names))
         if len(cells) != 2 + 3 * len(names):
             raise FileFormatError(
                 f"{path} line {number} has {len(cells)} cells, expected {2 + 3 * len(names)}; "
-                "every marker is needed in every frame"
+                "every marker needs its three in every frame, empty ones too"
             )
         try:
-            rows.append([float(cells[1]), *(float(cell) * metres for cell in cells[2:])])
+            rows.append([float(cells[1]), *(cell_number(c) * metres for c in cells[2:])])
         except ValueError as error:
             raise FileFormatError(f"{path} line {number}: {error}") from error
     if not rows:
         raise FileFormatError(f"{path} has no frames")
     with naming(path):
         track = track_from_rows(names, rows)
-        return JointTrack(names, track.times, turn_up(track.positions, "z"))
+        return replace(track, positions=turn_up(track.positions, "z"))
+
+
+def _cells(line: str, count: int) -> list[str]:
+    """The cells of a row; tabs beyond `count` are dropped, as some programs end rows with them."""
+    cells = line.rstrip("\n\r").split("\t")
+    while len(cells) > count and not cells[-1].strip():
+        cells.pop()
+    return cells
 
 
 def _header(path: str | Path, lines: list[str]) -> tuple[tuple[str, ...], float]:

@@ -6,7 +6,7 @@ differs is which points were seen, and how well.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,10 +17,13 @@ from humanmotion.body.carried_points import CarriedPoints
 from humanmotion.errors import UsageError
 from humanmotion.metrics.pose import procrustes
 from humanmotion.prior.model import Kind, PosePrior
+from humanmotion.prior.orientations import Turns
 from humanmotion.prior.problem import Chain, Observation, Places, Poses
 from humanmotion.prior.solver import Settings, refine, solve
 from humanmotion.prior.space import SIZE, TOKENS
 
+Progress = Callable[[float], None]
+"""Called with the share that is done."""
 HYPOTHESES = 4
 FIRST_SIGMA = 0.03
 """Metres: what the noise of points is taken for until it has been measured."""
@@ -73,17 +76,19 @@ def fit_places(
     sigma: Tensor | float | None = None,
     root: Tensor | None = None,
     place: Tensor | None = None,
+    turns: Turns | None = None,
     kind: Kind = "motion",
     hypotheses: int = HYPOTHESES,
     settings: Settings | None = None,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> Fit:
     """Poses whose `points` are where they were seen, `xyz` `(T, L, 3)` metres; NaN where not seen.
 
     `sigma` in metres, one value or `(T, L)`; None measures it. `root` `(T, 3, 3)` and `place`
-    `(T, 3)` where they are known. Frames are at 30 fps for `motion`. Raises UsageError when fewer
-    than three points are seen in every frame, for `sigma` below half a millimetre, and for fewer
-    than one hypothesis.
+    `(T, 3)` where they are known; `turns` are orientations that were seen. Frames are at 30 fps for
+    `motion`. Raises UsageError when fewer than three points (with `turns`, fewer than one) are seen
+    in every frame, for `sigma` below half a millimetre, and for fewer than one hypothesis.
     """
     if hypotheses < 1:
         raise UsageError(f"{hypotheses} hypotheses asked for; give at least 1")
@@ -91,32 +96,54 @@ def fit_places(
     if sigma is not None and not bool((torch.as_tensor(sigma) >= LEAST_SIGMA).all()):
         raise UsageError(f"sigma {sigma} m given; give at least {LEAST_SIGMA}")
     seen = torch.isfinite(xyz).all(-1)
-    if int(seen.sum(-1).amax()) < 3:
+    least = 3 if turns is None else 1
+    if int(seen.sum(-1).amax()) < least:
         raise UsageError("fewer than three points are seen in every frame; give at least three")
-    target = _filled(xyz, seen)
+    target = _filled(xyz, seen, least)
     settings = _known(settings or Settings(), root, place)
     chain = Chain(points, prior.space)
-    first = _first(chain, target, seen, root=root, place=place)
+    first = _first(chain, target, seen, root=root, place=place, turns=turns)
+    chain = chain if turns is None else Chain(turns.carried_with(points), prior.space)
     level = FIRST_SIGMA if sigma is None else sigma
+    told = _Told(progress, 1 + (SIGMA_ROUNDS if sigma is None else 0))
     for _ in range(SIGMA_ROUNDS if sigma is None else 0):
-        wide = torch.where(seen, torch.as_tensor(level).float(), torch.inf)
-        draw = _draws(prior, chain, [Places(target, wide)], first, kind=kind, hypotheses=1,
-                      settings=settings, seed=seed)  # fmt: skip
+        draw = draw_poses(prior, chain, _seen(target, seen, level, turns=turns), first, kind=kind,
+                          hypotheses=1, settings=settings, seed=seed, progress=told)  # fmt: skip
         level = _measured(chain, draw, target, seen)
-    sigmas = torch.as_tensor(level).float()
-    spread = torch.where(seen, sigmas, torch.inf)
-    fit = _draws(prior, chain, [Places(target, spread)], first, kind=kind, hypotheses=hypotheses,
-                 settings=settings, seed=seed)  # fmt: skip
-    return replace(fit, sigma=float(sigmas.mean()))
+    fit = draw_poses(prior, chain, _seen(target, seen, level, turns=turns), first, kind=kind,
+                     hypotheses=hypotheses, settings=settings, seed=seed,
+                     progress=told)  # fmt: skip
+    return replace(fit, sigma=float(torch.as_tensor(level).mean()))
 
 
-def _filled(xyz: Tensor, seen: Tensor) -> Tensor:
+@dataclass
+class _Told:
+    """Shares of several rounds of draws as one."""
+
+    progress: Progress | None
+    rounds: int
+    done: int = 0
+
+    def __call__(self, share: float) -> None:
+        if self.progress is not None:
+            self.progress((self.done + share) / self.rounds)
+        self.done += share >= 1
+
+
+def _seen(
+    target: Tensor, seen: Tensor, sigma: Tensor | float, *, turns: Turns | None
+) -> list[Observation]:
+    places = Places(target, torch.where(seen, torch.as_tensor(sigma).float(), torch.inf))
+    return [places] if turns is None else turns.observations(places)
+
+
+def _filled(xyz: Tensor, seen: Tensor, least: int) -> Tensor:
     """`xyz` with the middle of what its frame, or the nearest one, shows where nothing was seen."""
     count = seen.sum(-1)
     middle = torch.where(seen[..., None], xyz, torch.zeros(())).sum(1) / count.clamp(min=1)[:, None]
-    whole = (count >= 3).nonzero()[:, 0]
+    whole = (count >= least).nonzero()[:, 0]
     nearest = whole[(torch.arange(len(xyz))[:, None] - whole).abs().argmin(-1)]
-    middle = torch.where((count >= 3)[:, None], middle, middle[nearest])
+    middle = torch.where((count >= least)[:, None], middle, middle[nearest])
     return torch.where(seen[..., None], xyz, middle[:, None])
 
 
@@ -125,7 +152,13 @@ def _known(settings: Settings, root: Tensor | None, place: Tensor | None) -> Set
 
 
 def _first(
-    chain: Chain, target: Tensor, seen: Tensor, *, root: Tensor | None, place: Tensor | None
+    chain: Chain,
+    target: Tensor,
+    seen: Tensor,
+    *,
+    root: Tensor | None,
+    place: Tensor | None,
+    turns: Turns | None,
 ) -> Poses:
     """The mean pose, turned and moved onto what was seen of each frame."""
     frames = len(target)
@@ -137,11 +170,16 @@ def _first(
     weights = torch.where(seen, 1.0, 1e-6)
     onto = procrustes(points, target, scale=False, weights=weights)
     turned = onto.rotation if root is None else root
+    if root is None and turns is not None:
+        # Fewer than three points leave the root's turn open; an orientation does not.
+        facing, known = turns.root_of(chain, poses)
+        use = known & (seen.sum(-1) < 3)
+        turned = torch.where(use[:, None, None], facing, turned)
     middle = (weights[..., None] * (target - points @ turned.mT)).sum(1) / weights.sum(1)[:, None]
     return Poses(poses.state, turned, middle if place is None else place)
 
 
-def _draws(
+def draw_poses(
     prior: PosePrior,
     chain: Chain,
     observations: Sequence[Observation],
@@ -151,12 +189,18 @@ def _draws(
     hypotheses: int,
     settings: Settings,
     seed: int,
+    progress: Progress | None = None,
 ) -> Fit:
-    frames = len(first.state)
+    """Draws from `first` on, of poses of which `observations` were made; see `solver.solve`."""
+    frames, calls = len(first.state), 0
     solved = torch.zeros(TOKENS, dtype=torch.bool)
     solved[[j - 1 for j in chain.points.joints[1:]]] = True
 
     def expect(state: Tensor, level: float) -> tuple[Tensor, Tensor]:
+        nonlocal calls
+        calls += 1
+        if progress is not None:
+            progress(calls / len(settings.levels))
         # What is not solved for is not known either: the prior is shown nothing of it.
         levels = torch.where(solved, torch.tensor(level), torch.inf)
         clean = prior.denoise(state.reshape(hypotheses, frames, SIZE), levels, kind=kind)
@@ -197,7 +241,7 @@ def _repeated(seen: Observation, times: int) -> Observation:
 def _measured(chain: Chain, fit: Fit, target: Tensor, seen: Tensor) -> float:
     """Noise of the points about a fit, from their median residual, metres."""
     points, _ = chain.linearise(fit.best)
-    away = (points - target).abs()[seen]
+    away = (points[:, : target.shape[1]] - target).abs()[seen]
     # The median of a normal's absolute value is 0.6745 of its deviation.
     found = float(away.median()) / 0.6745
     return min(max(found, SIGMA_RANGE[0]), SIGMA_RANGE[1])

@@ -30,12 +30,13 @@ class Poses:
 
 
 class Observation(Protocol):
-    """Something seen of the `L` points of each pose."""
+    """Something seen of each pose."""
 
-    def compare(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Residuals `(N, L, k)` in standard deviations and their slope `(N, L, k, 3)`.
+    def compare(self, points: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+        """Residuals `(N, S, k)` in standard deviations and their slope `(N, S, k, P)`.
 
-        `points` `(N, L, 3)` metres. Both are zero where nothing was seen.
+        `points` `(N, L, 3)` metres and their `slope` `(N, L, 3, P)` by the P unknowns. Both
+        results are zero where nothing was seen.
         """
 
 
@@ -48,11 +49,10 @@ class Places:
     sigma: Tensor
     """Standard deviation of a coordinate `(N, L)`, metres; infinite where not seen."""
 
-    def compare(self, points: Tensor) -> tuple[Tensor, Tensor]:
+    def compare(self, points: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
         """As `Observation`."""
         weight = (1 / self.sigma)[..., None]
-        eye = torch.eye(3, dtype=points.dtype, device=points.device)
-        return (points - self.xyz) * weight, eye * weight[..., None]
+        return (points - self.xyz) * weight, slope * weight[..., None]
 
 
 @dataclass(frozen=True)
@@ -66,17 +66,16 @@ class Pixels:
     K: Tensor
     """Intrinsics `(N, 3, 3)`; the observations' axes are the camera's."""
 
-    def compare(self, points: Tensor) -> tuple[Tensor, Tensor]:
+    def compare(self, points: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
         """As `Observation`."""
         # Nearer than 10 cm a point would throw every other one off.
         depth = points[..., 2].clamp(min=0.1)
         focal = self.K[:, None, [0, 1], [0, 1]]
-        slope = points[..., :2] / depth[..., None]
+        ray = points[..., :2] / depth[..., None]
         weight = (1 / self.sigma)[..., None]
-        residual = (focal * slope + self.K[:, None, :2, 2] - self.xy) * weight
-        across = torch.diag_embed(focal.expand_as(slope) / depth[..., None])
-        along = -focal * slope / depth[..., None]
-        return residual, torch.cat((across, along[..., None]), -1) * weight[..., None]
+        residual = (focal * ray + self.K[:, None, :2, 2] - self.xy) * weight
+        scale = focal / depth[..., None] * weight
+        return residual, scale[..., None] * (slope[..., :2, :] - ray[..., None] * slope[..., 2:, :])
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,8 @@ class Chain:
         n, length = points.shape[:2]
         inner = slope[..., 1:, :].permute(0, 3, 1, 2, 4).reshape(n, count, 3 * length, 3) @ reach
         inner = inner.reshape(n, count, length, 3, 3).permute(0, 2, 3, 1, 4).flatten(-2)
-        here = torch.eye(3).expand(n, length, 3, 3)
+        # Directions, whose weights sum to 0, stay where the pelvis moves.
+        here = (self.points.gather.sum(-1)[:, None, None] * torch.eye(3)).expand(n, length, 3, 3)
         return points, torch.cat((slope[..., 0, :], inner, here), -1)
 
     def moved(self, poses: Poses, step: Tensor) -> Poses:

@@ -130,8 +130,7 @@ def _normal(
     pull[:, 3:-3] = trust[:, 3:-3] * (expected - poses.state)[:, free]
     doubt = _doubt(trust, sigma[:, free])
     for seen in observations:
-        residual, by_point = seen.compare(points)
-        rows = by_point @ slope
+        residual, rows = seen.compare(points, slope)
         weight = _belief(residual, rows, doubt, settings.outlier)[..., None]
         rows, residual = (rows * weight[..., None]).flatten(1, 2), (residual * weight).flatten(1)
         normal = normal + rows.mT @ rows

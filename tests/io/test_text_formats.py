@@ -59,15 +59,22 @@ class TestTrc:
         a, b = read_trc(tmp_path / "m.trc"), read_trc(tmp_path / "mm.trc")
         torch.testing.assert_close(a.positions, 1000 * b.positions)
 
-    def test_a_missing_marker_is_named_by_line(self, motion, body, tmp_path):
+    def test_a_marker_that_was_not_seen(self, motion, body, tmp_path):
         write_trc(tmp_path / "m.trc", motion, body)
         lines = (tmp_path / "m.trc").read_text().split("\n")
         cells = lines[8].split("\t")
-        cells[5] = ""
-        lines[8] = "\t".join(cells)
-        (tmp_path / "n.trc").write_text("\n".join(lines))
-        with pytest.raises(FileFormatError, match="line 9"):
-            read_trc(tmp_path / "n.trc")
+        for gap, match in ((slice(5, 8), None), (slice(5, 6), "some of its"), (slice(0), "line 9")):
+            broken = cells[:-1] if match == "line 9" else list(cells)
+            broken[gap] = [""] * len(broken[gap])
+            text = "\n".join((*lines[:8], "\t".join(broken), *lines[9:]))
+            (tmp_path / "n.trc").write_text(text)
+            if match is None:
+                track = read_trc(tmp_path / "n.trc")
+                assert (~track.seen).nonzero().tolist() == [[2, 1]]
+                assert not track.positions[2, 1].any()
+            else:
+                with pytest.raises(FileFormatError, match=match):
+                    read_trc(tmp_path / "n.trc")
 
 
 class TestCsv:
@@ -75,7 +82,17 @@ class TestCsv:
         write_joints_csv(tmp_path / "m.csv", motion, body)
         track = read_joints_csv(tmp_path / "m.csv")
         torch.testing.assert_close(track.positions, body.joints_of(motion), atol=1e-6, rtol=0)
-        assert track.names == SMPLX_JOINTS
+        assert track.names == SMPLX_JOINTS and bool(track.seen.all())
+
+    @pytest.mark.parametrize("gap", ["", "nan"])
+    def test_a_joint_that_was_not_seen(self, gap, tmp_path):
+        path = tmp_path / "m.csv"
+        path.write_text(f"time,a_x,a_y,a_z,b_x,b_y,b_z\n0,1,2,3,{gap},{gap},{gap}\n")
+        track = read_joints_csv(path)
+        assert track.seen.tolist() == [[True, False]]
+        path.write_text(f"time,a_x,a_y,a_z\n0,1,2,{gap}\n")
+        with pytest.raises(FileFormatError, match="only some of its coordinates at frame 0"):
+            read_joints_csv(path)
 
     def test_any_spreadsheet_reads_it(self, motion, body, tmp_path):
         write_joints_csv(tmp_path / "m.csv", motion, body)
