@@ -1,7 +1,7 @@
-"""`humanmotion bench prior`: denoising, completion and speed of the pose prior on held-out motion.
+"""`humanmotion bench prior`: the pose prior on held-out motion, beside simpler ones and the published.
 
-Test clips only; nothing is tuned on them. Rows against the published DPoser recipe trained on the same
-data are listed as not run: those weights are not shipped.
+Test clips only; nothing is tuned on them. The published DPoser recipe is trained on the same data by
+`humanmotion train baselines`; with `--weights` its folder is read, without it those rows are not run.
 """
 
 from __future__ import annotations
@@ -11,180 +11,179 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from humanmotion.bench.prior_methods import Method, methods
+from humanmotion.bench.prior_completion import completion_rows
+from humanmotion.bench.prior_denoising import (
+    FRAMES,
+    JOINTS,
+    SEED,
+    Denoising,
+    Errors,
+    chosen_jerk,
+    filtered,
+)
+from humanmotion.bench.prior_ik import ik_rows
+from humanmotion.bench.prior_methods import (
+    LABELS,
+    Method,
+    fingerprint,
+    methods,
+    ours,
+    published,
+    published_method,
+)
 from humanmotion.bench.report import Baseline, BenchReport, Row
-from humanmotion.body import BodyModel
 from humanmotion.body.carried_points import joint_points
 from humanmotion.errors import InputError
 from humanmotion.jobs.fit import load_prior
-from humanmotion.jobs.prior_data import PoseSet, read_poses, windows
-from humanmotion.metrics.smoothness import acceleration_error
-from humanmotion.prior.fitting import fit_places, uncertainty_of_mean
+from humanmotion.jobs.prior_data import read_poses
+from humanmotion.prior.fitting import fit_places
 from humanmotion.prior.model import PosePrior
-from humanmotion.prior.problem import Chain, Places, Poses
-from humanmotion.prior.sampling import complete
-from humanmotion.prior.solver import Settings, refine, solve
-from humanmotion.prior.space import BODY, SIZE, TOKENS, token_mask
+from humanmotion.prior.published import PublishedPrior
 
-SEED = 0
-FRAMES = 60
 CLIPS, QUICK_CLIPS = 24, 3
+VAL_CLIPS = 12
 POSES, QUICK_POSES = 200, 30
 NOISES_MM = (20, 40, 100)
-HYPOTHESES, COMPLETIONS = 4, 50
-JOINTS = tuple(range(22))
-HIDDEN = {
-    "legs": [f"{s}_{j}" for s in ("left", "right") for j in ("hip", "knee", "ankle", "foot")],
-    "left arm": ["left_shoulder", "left_elbow"],
-    "trunk": ["spine1", "spine2", "spine3"],
-    "left side": ["left_hip", "left_knee", "left_ankle", "left_shoulder", "left_elbow"],
-}
+ROBUST_MM = 40
+FILTER_SHARES = (0.3, 0.6, 1.0)
+TEMPORAL_BARS = {20: 0.75, 40: 0.70, 100: 0.70}
 
 
-def run(data: Path | None, *, quick: bool) -> BenchReport:
+def run(data: Path | None, *, quick: bool, weights: Path | None = None) -> BenchReport:
     """Measure the shipped prior on the test splits under `data`; raises InputError without any."""
     if data is None:
         raise InputError("bench prior needs motion: give --data a folder with cmu, rocketbox, ...")
     prior, test = load_prior(), read_poses(data, split="test")
-    compared = methods(
-        prior, train=read_poses(data, split="train"), val=read_poses(data, split="val")
-    )
-    task = _Denoising.draw(test, clips=QUICK_CLIPS if quick else CLIPS)
-    rows = [row for noise in NOISES_MM for row in _denoising_rows(task, compared, noise)]
-    rows += _completion_rows(prior, test, poses=QUICK_POSES if quick else POSES)
+    rivals = {} if weights is None else published(weights)
+    task = Denoising.draw(test, clips=QUICK_CLIPS if quick else CLIPS)
+    val = Denoising.draw(read_poses(data, split="val"), clips=QUICK_CLIPS if quick else VAL_CLIPS)
+    compared = methods(prior, train=read_poses(data, split="train"))
+    compared += [published_method(_label(name), one) for name, one in rivals.items()]
+    rows = [] if weights is None else [Row("weights", fingerprint(weights), float(len(rivals)), "")]
+    for noise in NOISES_MM:
+        rows += _Noise(task, val, noise).rows(compared, rivals)
+    rows += _robust_rows(task, prior)
+    rows += ik_rows(task, [m for m in compared if m.name == "ours" or m.name.startswith("DP")])
+    rows += completion_rows(prior, test, rivals, poses=QUICK_POSES if quick else POSES)
     rows += _speed_rows(prior, task)
     return BenchReport.create("prior", rows, seeds=[SEED], data=data, quick=quick)
 
 
+def _label(stem: str) -> str:
+    name, seed = stem.rsplit("_", 1)
+    return f"{LABELS[name]}, seed {seed}"
+
+
 @dataclass(frozen=True)
-class _Denoising:
-    """Windows of test motion on the default body, root fixed, as published (DPoser, denoising)."""
+class _Noise:
+    """All that is measured at one noise."""
 
-    body: BodyModel
-    joints: Tensor
-    """`(C, 60, 22, 3)`."""
+    task: Denoising
+    val: Denoising
+    mm: int
 
-    @classmethod
-    def draw(cls, test: PoseSet, *, clips: int) -> _Denoising:
-        body = BodyModel.load()
-        index = windows(test, frames=FRAMES, stride=FRAMES)
-        order = torch.randperm(len(index), generator=torch.Generator().manual_seed(SEED))
-        rotations = test[index[order[:clips]].flatten()].rotations
-        root = torch.eye(3).expand(len(rotations), 1, 3, 3)
-        joints = body.joints(torch.cat((root, rotations), 1))[:, : len(JOINTS)]
-        return cls(body, joints.unflatten(0, (-1, FRAMES)))
+    @property
+    def sigma(self) -> float:
+        return self.mm / 1000
 
-    def error(self, method: Method, *, sigma: float, space_of: PosePrior) -> tuple[float, float]:
-        """MPJPE and acceleration error, millimetres, of joints with noise `sigma` metres."""
-        generator = torch.Generator().manual_seed(SEED)
-        points = joint_points(self.body, JOINTS, joints=JOINTS, betas=torch.zeros(10))
-        chain = Chain(points, space_of.space)
-        settings = Settings(root_known=True, place_known=True)
-        placed, shaken = [], []
-        for truth in self.joints:
-            seen = truth + sigma * torch.randn(truth.shape, generator=generator)
-            many = seen.repeat(HYPOTHESES, 1, 1)
-            start = Poses(torch.zeros(len(many), SIZE), torch.eye(3).expand(len(many), 3, 3),
-                          truth[0, 0].expand(len(many), 3))  # fmt: skip
-            found = solve(
-                chain, [Places(many, torch.full(many.shape[:2], sigma))],
-                method.expects(HYPOTHESES, FRAMES), start=start, settings=settings,
-                generator=torch.Generator().manual_seed(SEED),
-            )  # fmt: skip
-            draws = found.state.reshape(HYPOTHESES, FRAMES, SIZE)
-            best = refine(
-                chain, [Places(seen, torch.full(seen.shape[:2], sigma))],
-                Poses(draws.mean(0), start.root[:FRAMES], start.place[:FRAMES]),
-                sigma=uncertainty_of_mean(draws), settings=settings,
-            )  # fmt: skip
-            joints = self.body.joints(space_of.space.to_rotations(best.state))[:, : len(JOINTS)]
-            placed.append((joints - truth).norm(dim=-1).mean())
-            shaken.append(acceleration_error(joints, truth, fps=30.0).mean() / 30.0**2)
-        return 1000 * float(torch.stack(placed).mean()), 1000 * float(torch.stack(shaken).mean())
+    def rows(self, compared: list[Method], rivals: dict[str, PublishedPrior]) -> list[Row]:
+        seen = self.task.seen(self.sigma)
+        found = {m.name: self.task.solved(m, seen, sigma=self.sigma) for m in compared}
+        gaussian = next(m for m in compared if m.name == "gaussian")
+        jerk = chosen_jerk(self.val, sigma=self.sigma)
+        found["filter, then gaussian"] = filtered(
+            self.task, gaussian, sigma=self.sigma, jerk=jerk, shares=FILTER_SHARES
+        )
+        for stem, one in rivals.items():
+            name = f"{_label(stem)}, published loop"
+            found[name] = self.task.published(one, seen, noise_mm=self.mm)
+        rows = [r for name, errors in found.items() for r in self._method_rows(name, errors)]
+        return rows + self._bars(found)
 
+    def _method_rows(self, name: str, errors: Errors) -> list[Row]:
+        key = f"denoise/{self.mm}/{name}"
+        what = f"MPJPE at {self.mm} mm noise, {len(errors.mpjpe)} windows"
+        return [Row(key, what, float(errors.mpjpe.mean()), "mm"),
+                Row(f"{key}/acceleration", "error of the joints' acceleration",
+                    float(errors.acceleration.mean()), "mm/frame^2")]  # fmt: skip
 
-def _denoising_rows(task: _Denoising, compared: list[Method], noise: int) -> list[Row]:
-    rows = []
-    prior = load_prior()
-    gaussian = 0.0
-    for method in compared:
-        placed, shaken = task.error(method, sigma=noise / 1000, space_of=prior)
-        gaussian = placed if method.name == "gaussian" else gaussian
-        name = f"denoise/{noise}/{method.name}"
-        ours = method.name.startswith("ours")
-        peer = Baseline("full Gaussian, same solver", gaussian) if ours else None
-        rows += [
-            Row(name, f"MPJPE at {noise} mm noise, {len(task.joints)} windows", placed, "mm",
-                baseline=peer),
-            Row(f"{name}/acceleration", "error of the joints' acceleration", shaken, "mm/frame^2"),
+    def _bars(self, found: dict[str, Errors]) -> list[Row]:
+        """Against the published recipe's better row, solver and loop, means over its seeds."""
+        # A recipe with one thing mended is named `DP, what: ...` and is no rival here.
+        groups: dict[str, list[Errors]] = {}
+        for name, errors in found.items():
+            if name.startswith("DP, seed"):
+                groups.setdefault("loop" if "loop" in name else "solver", []).append(errors)
+        means = {k: (_mean([e.mpjpe for e in v]), _mean([e.acceleration for e in v]))
+                 for k, v in groups.items()}  # fmt: skip
+        best = min(means.values()) if means else None
+        one, many = found["ours"], found["ours, temporal"]
+        best_filter = float(found["filter, then gaussian"].mpjpe.mean())
+        return [
+            self._against("over DP", float(one.mpjpe.mean()), best and best[0], 0.9),
+            self._against("temporal over DP", float(many.mpjpe.mean()), best and best[0],
+                          TEMPORAL_BARS[self.mm]),
+            self._against("temporal over DP, acceleration", float(many.acceleration.mean()),
+                          best and best[1], 0.5),
+            Row(f"denoise/{self.mm}/temporal over filter", "MPJPE over filter and IK's",
+                float(many.mpjpe.mean()) / best_filter, "x", 1.0, "<=",
+                Baseline("filter, then IK", best_filter)),
         ]  # fmt: skip
-    what = "MPJPE over DPoser's, same data term and solver"
-    rows.append(Row(f"denoise/{noise}/over DP", what, None, "x", 0.9, "<="))
-    rows.append(Row(f"denoise/{noise}/temporal over DP", what, None, "x",
-                    0.75 if noise == 20 else 0.7, "<="))  # fmt: skip
+
+    def _against(self, name: str, value: float, peer: float | None, bar: float) -> Row:
+        what = "over DP's better row"
+        key = f"denoise/{self.mm}/{name}"
+        if peer is None:
+            return Row(key, what, None, "x", bar, "<=")
+        return Row(key, what, value / peer, "x", bar, "<=", Baseline("DP", peer))
+
+
+def _mean(values: list[torch.Tensor]) -> float:
+    return float(torch.stack(values).mean())
+
+
+def _robust_rows(task: Denoising, prior: PosePrior) -> list[Row]:
+    """The noise told wrongly, or not at all; and joints thrown far off."""
+    sigma, seen = ROBUST_MM / 1000, task.seen(ROBUST_MM / 1000)
+    method = ours("ours, temporal", prior, "motion")
+
+    def error(joints: torch.Tensor, told: float) -> float:
+        return float(task.solved(method, joints, sigma=told).mpjpe.mean())
+
+    right = error(seen, sigma)
+    peer = Baseline("the noise told right", right)
+    rows = [
+        Row(f"robust/sigma x {factor:g}", "MPJPE over that with the right sigma, 40 mm noise",
+            error(seen, factor * sigma) / right, "x", 1.1, "<=", peer)
+        for factor in (0.5, 2.0)
+    ]  # fmt: skip
+    measured = _measured(task, prior, seen)
+    rows += [
+        Row("robust/sigma measured", "noise found over the true one", measured / sigma, "x"),
+        Row("robust/sigma unknown", "MPJPE over that with the right sigma",
+            error(seen, measured) / right, "x", 1.1, "<=", peer),
+        Row("robust/outliers", "MPJPE with 5 % of joints 0.5 m off, over that without",
+            error(task.with_outliers(seen), sigma) / right, "x", 1.25, "<=", peer),
+    ]  # fmt: skip
     return rows
 
 
-def _completion_rows(prior: PosePrior, test: PoseSet, *, poses: int) -> list[Row]:
-    body = BodyModel.load()
-    generator = torch.Generator().manual_seed(SEED)
-    rows = []
-    for name, joints in HIDDEN.items():
-        hidden = token_mask(*joints)
-        there = test.recorded[:, hidden].all(-1).nonzero()[:, 0]
-        chosen = there[torch.randperm(len(there), generator=generator)[:poses]]
-        energy, held = _completed(prior, test[chosen], hidden, body)
-        rows += [
-            Row(f"complete/{name}/energy", f"energy score, {len(chosen)} poses, K = {COMPLETIONS}",
-                1000 * energy, "mm"),
-            Row(f"complete/{name}/coverage_low", "share of coordinates in the central 90 %",
-                100 * held, "%", 85.0, ">="),
-            Row(f"complete/{name}/coverage_high", "the same, from above", 100 * held, "%",
-                95.0, "<="),
-        ]  # fmt: skip
-    return rows
-
-
-def _completed(
-    prior: PosePrior, poses: PoseSet, hidden: Tensor, body: BodyModel
-) -> tuple[float, float]:
-    """Energy score in metres of the joints that move with the hidden ones, and 90 % coverage."""
-    root = torch.eye(3).expand(len(poses), 1, 3, 3)
-    rotations = torch.cat((root, poses.rotations), 1)
-    state = prior.space.to_state(rotations, poses.expression)
-    in_body = torch.zeros(TOKENS, dtype=torch.bool)
-    in_body[BODY] = True
-    known = poses.recorded & ~hidden & in_body
-    draws = complete(prior, state, known, hypotheses=COMPLETIONS, seed=SEED)
-    # Where a joint is neither hidden nor recorded, the truth is what the file has.
-    kept = hidden.expand(len(poses), TOKENS)
-    joint = kept[:, :-1].T[None]
-    turned = prior.space.to_rotations(draws)[..., 1:, :, :]
-    mixed = torch.where(joint.permute(0, 2, 1)[..., None, None], turned, rotations[:, 1:])
-    placed = body.joints(torch.cat((root.expand(COMPLETIONS, -1, 1, 3, 3), mixed), 2))[..., :22, :]
-    truth = body.joints(rotations)[..., :22, :]
-    moved = (placed.std(0) > 1e-6).any(-1).any(0)
-    placed, truth = placed[:, :, moved], truth[:, moved]
-    pairs = (placed[:, None] - placed[None]).norm(dim=-1).mean()
-    spread = pairs * COMPLETIONS / (COMPLETIONS - 1)  # a draw is no pair with itself
-    energy = (placed - truth).norm(dim=-1).mean() - 0.5 * spread
-    # Of K draws and the truth, all from one distribution, each is as likely to be the lowest.
-    edge = (0.05 * (COMPLETIONS + 1) - 1) / (COMPLETIONS - 1)
-    low, high = placed.quantile(edge, dim=0), placed.quantile(1 - edge, dim=0)
-    return float(energy), float(((truth >= low) & (truth <= high)).float().mean())
-
-
-def _speed_rows(prior: PosePrior, task: _Denoising) -> list[Row]:
+def _measured(task: Denoising, prior: PosePrior, seen: torch.Tensor) -> float:
     points = joint_points(task.body, JOINTS, joints=JOINTS, betas=torch.zeros(10))
-    noisy = task.joints[0] + 0.04 * torch.randn(
-        task.joints[0].shape, generator=torch.Generator().manual_seed(SEED)
-    )
+    flat = seen.flatten(0, 1)
+    fit = fit_places(prior, points, flat, hypotheses=1, root=torch.eye(3).expand(len(flat), 3, 3),
+                     place=task.joints[0, 0, 0].expand(len(flat), 3))  # fmt: skip
+    return fit.sigma
+
+
+def _speed_rows(prior: PosePrior, task: Denoising) -> list[Row]:
+    points = joint_points(task.body, JOINTS, joints=JOINTS, betas=torch.zeros(10))
+    noisy = task.seen(0.04)[0]
     spent = []
     for _ in range(4):
         started = time.perf_counter()
         fit_places(prior, points, noisy, sigma=0.04)
         spent.append(time.perf_counter() - started)
-    what = f"denoising {FRAMES} frames, temporal prior, {HYPOTHESES} draws, root unknown"
+    what = f"denoising {FRAMES} frames, temporal prior, 4 draws, root unknown"
     return [Row("speed/denoise", what, sorted(spent[1:])[1], "s", 1.0, "<=")]

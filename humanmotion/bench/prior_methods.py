@@ -1,29 +1,44 @@
 """The priors that `bench prior` compares, all behind the one question that the solver asks.
 
-Every method gets the same solver, start, observations and number of draws; only the prior differs. The
-error of a method's expected poses is measured on the val split for all of them. The mixture is fitted
-to poses in which every body joint was recorded, which CMU's are not.
+Every method gets the same solver, start, observations and levels; only the prior differs. Gaps in what
+the sources recorded are drawn for the mixture and the published recipe, which know no missing joints.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from humanmotion.errors import InputError
+from humanmotion.files import read_tensors, sha256
 from humanmotion.jobs.prior_data import PoseSet
 from humanmotion.prior.baseline_mixture import GaussianMixture
 from humanmotion.prior.baselines import BaselinePrior, Gaussian, MeanPose, NoPrior
-from humanmotion.prior.model import Kind, PosePrior, table_levels
+from humanmotion.prior.model import Kind, PosePrior
+from humanmotion.prior.published import Normaliser, PublishedPrior
+from humanmotion.prior.published_fixes import CleanTarget, Preconditioned
+from humanmotion.prior.published_networks import TimeFC
 from humanmotion.prior.solver import Expect
-from humanmotion.prior.space import BODY, SIZE, TOKENS, PoseSpace, spread_tokens
+from humanmotion.prior.space import BODY, EXPRESSION_TOKEN, SIZE, TOKENS, PoseSpace, spread_tokens
 
 NUMBERS = 3 * BODY.stop
 COMPONENTS = 8
 THIN = 3
 """One training frame in so many fits the baselines; neighbours say the same thing."""
+NETWORKS = {
+    "dp": lambda: TimeFC(NUMBERS, NUMBERS),
+    "dp_clean_target": lambda: CleanTarget(TimeFC(NUMBERS, NUMBERS)),
+    "dp_preconditioned": lambda: Preconditioned(TimeFC(NUMBERS, NUMBERS)),
+}
+LABELS = {
+    "dp": "DP",
+    "dp_clean_target": "DP, clean target",
+    "dp_preconditioned": "DP, preconditioned",
+}
 
 
 @dataclass(frozen=True)
@@ -31,71 +46,113 @@ class Method:
     """One prior, as the solver sees it."""
 
     name: str
-    expects: Callable[[int, int], Expect]
-    """From hypotheses and frames to what the solver calls."""
+    space: PoseSpace
+    expects: Callable[[int], Expect]
+    """From the frames of a clip to what the solver calls, on clips one after another."""
 
 
-def methods(prior: PosePrior, *, train: PoseSet, val: PoseSet) -> list[Method]:
-    """Ours and the baselines that are quick to fit: none, mean pose, Gaussian, mixture."""
-    (poses, weights), (tested, seen) = _numbers(prior.space, train), _numbers(prior.space, val)
-    other, its_weights = _numbers(prior.space, train.mirrored())
+def methods(prior: PosePrior, *, train: PoseSet) -> list[Method]:
+    """Ours and the baselines that are quick to fit: none, mean pose, Gaussian, mixture, and a Gaussian
+    of movement, which is the linear part of ours."""
+    poses, weights = numbers(prior.space, train)
+    other, its_weights = numbers(prior.space, train.mirrored())
     poses, weights = torch.cat((poses, other)), torch.cat((weights, its_weights))
-    whole = weights.all(-1)
+    gaussian = Gaussian.fit(poses, weights)
+    filled = gaussian.filled(poses, weights, generator=torch.Generator().manual_seed(0))
     fitted: dict[str, BaselinePrior] = {
         "none": NoPrior(),
         "mean pose": MeanPose.fit(poses, weights),
-        "gaussian": Gaussian.fit(poses, weights),
+        "gaussian": gaussian,
         f"gmm-{COMPONENTS}": GaussianMixture.fit(
-            poses[whole], weights[whole], components=COMPONENTS, seed=0
+            filled, torch.ones(len(filled)), components=COMPONENTS, seed=0
         ),
     }
-    out = [_baseline(name, one, tested, seen) for name, one in fitted.items()]
-    return [*out, _ours("ours", prior, "pose"), _ours("ours, temporal", prior, "motion")]
+    out = [_baseline(name, one, prior.space) for name, one in fitted.items()]
+    return [*out, ours("gaussian of movement", linear_part(prior), "motion"),
+            ours("ours", prior, "pose"), ours("ours, temporal", prior, "motion")]  # fmt: skip
 
 
-def _ours(name: str, prior: PosePrior, kind: Kind) -> Method:
+def linear_part(prior: PosePrior) -> PosePrior:
+    """The prior without what its networks add."""
+    networks = {}
+    for kind, network in prior.networks.items():
+        config = type(network.config)(width=8, hidden=8, blocks=0, heads=1,
+                                      frames=network.config.frames)  # fmt: skip
+        # A network begins by adding nothing.
+        bare = type(network)(config).eval().requires_grad_(False)
+        bare.linear = network.linear
+        networks[kind] = bare
+    return PosePrior(prior.space, networks, prior.errors)
+
+
+def ours(name: str, prior: PosePrior, kind: Kind) -> Method:
+    """A prior of ours, shown the body alone."""
     body = torch.zeros(TOKENS, dtype=torch.bool)
     body[BODY] = True
 
-    def expects(hypotheses: int, frames: int) -> Expect:
-        def expect(state: Tensor, level: float) -> tuple[Tensor, Tensor]:
+    def expects(frames: int) -> Expect:
+        def expect(state: Tensor, level: float) -> Tensor:
             rho = torch.where(body, torch.tensor(level), torch.inf)
-            clean = prior.denoise(state.reshape(hypotheses, frames, SIZE), rho, kind=kind)
-            return clean.reshape(-1, SIZE), prior.sigma(level, kind=kind).expand(len(state), SIZE)
+            return prior.denoise(state.reshape(-1, frames, SIZE), rho, kind=kind).reshape(-1, SIZE)
 
         return expect
 
-    return Method(name, expects)
+    return Method(name, prior.space, expects)
 
 
-def _baseline(name: str, one: BaselinePrior, val: Tensor, seen: Tensor) -> Method:
-    levels, generator = table_levels(), torch.Generator().manual_seed(0)
-    errors = []
-    for level in levels.tolist():
-        noisy = val + level * torch.randn(val.shape, generator=generator)
-        square = (one.anchor(noisy, level) - val) ** 2 * seen
-        errors.append((square.sum(0) / seen.sum(0)).sqrt())
-    table = torch.stack(errors)
+def published(weights: Path) -> dict[str, PublishedPrior]:
+    """Priors that `train baselines` wrote into a folder, by file name; raises InputError for none."""
+    out = {}
+    for path in sorted(weights.glob("*.safetensors")):
+        name = path.stem.rsplit("_", 1)[0]
+        if name not in NETWORKS:
+            continue
+        held = read_tensors(path)
+        network = NETWORKS[name]()
+        network.load_state_dict(
+            {k.removeprefix("network/"): v for k, v in held.items() if k.startswith("network/")}
+        )
+        sign = torch.ones(NUMBERS)
+        out[path.stem] = PublishedPrior(network.requires_grad_(False),
+                                        Normaliser(held["mean"], held["deviation"], sign))  # fmt: skip
+    if not out:
+        raise InputError(f"{weights} holds no weights that `humanmotion train baselines` wrote")
+    return out
 
-    def expect(state: Tensor, level: float) -> tuple[Tensor, Tensor]:
+
+def fingerprint(weights: Path) -> str:
+    """Short hash of a folder of weights."""
+    hashes = [f"{p.name}={sha256(p)[:8]}" for p in sorted(weights.glob("*.safetensors"))
+              if "checkpoint" not in p.name]  # fmt: skip
+    return ", ".join(hashes)
+
+
+def published_method(name: str, prior: PublishedPrior) -> Method:
+    """A published prior for our solver, in numbers whose unit is its own deviation."""
+    deviation = torch.ones(SIZE)
+    deviation[:NUMBERS] = prior.normaliser.deviation
+    space = PoseSpace(torch.eye(3).expand(EXPRESSION_TOKEN, 3, 3).clone(), deviation)
+
+    def expect(state: Tensor, level: float) -> Tensor:
+        clean = torch.zeros_like(state)
+        raw = prior.denoise(state[:, :NUMBERS] * deviation[:NUMBERS], level)
+        clean[:, :NUMBERS] = raw / deviation[:NUMBERS]
+        return clean
+
+    return Method(name, space, lambda frames: expect)
+
+
+def _baseline(name: str, one: BaselinePrior, space: PoseSpace) -> Method:
+    def expect(state: Tensor, level: float) -> Tensor:
         clean = torch.zeros_like(state)
         clean[:, :NUMBERS] = one.anchor(state[:, :NUMBERS], level)
-        sigma = torch.ones(SIZE)
-        sigma[:NUMBERS] = _between(table, levels, level)
-        return clean, sigma.expand_as(state)
+        return clean
 
-    return Method(name, lambda hypotheses, frames: expect)
+    return Method(name, space, lambda frames: expect)
 
 
-def _between(table: Tensor, levels: Tensor, level: float) -> Tensor:
-    """The row `(63)` of the level, linear in its logarithm."""
-    at = (torch.searchsorted(levels, torch.tensor(level)) - 1).clamp(0, len(levels) - 2)
-    share = (torch.tensor(level) / levels[at]).log() / (levels[at + 1] / levels[at]).log()
-    return torch.lerp(table[at], table[at + 1], share)
-
-
-def _numbers(space: PoseSpace, poses: PoseSet) -> tuple[Tensor, Tensor]:
-    """Body numbers `(N, 63)` and which were recorded, as 0 and 1."""
+def numbers(space: PoseSpace, poses: PoseSet) -> tuple[Tensor, Tensor]:
+    """Body numbers `(N, 63)` of one pose in THIN and which were recorded, as 0 and 1."""
     some = poses[torch.arange(0, len(poses), THIN)]
     root = torch.eye(3).expand(len(some), 1, 3, 3)
     state = space.to_state(torch.cat((root, some.rotations), 1), some.expression)

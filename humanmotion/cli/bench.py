@@ -20,15 +20,24 @@ def bench(
     quick: Annotated[
         bool, typer.Option("--quick", help="Fewer samples, same definitions, under a minute.")
     ] = False,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="prior: folder that `train baselines` wrote, to compare with."),
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Also write the rows to this file.")] = None,
 ) -> None:
     """Measure against the bars; exit code 3 when one is missed."""
     from humanmotion.bench import body, prior, recovery
     from humanmotion.bench.report import table
+    from humanmotion.errors import UsageError
     from humanmotion.files import write_json
 
-    run = {"body": body.run, "recovery": recovery.run, "prior": prior.run}[name]
-    report = run(data, quick=quick)
+    if weights is not None and name != "prior":
+        raise UsageError(f"bench {name} compares with no weights; --weights is for bench prior")
+    if name == "prior":
+        report = prior.run(data, quick=quick, weights=weights)
+    else:
+        report = {"body": body.run, "recovery": recovery.run}[name](data, quick=quick)
     emit_rich(table(report))
     if json is not None:
         write_json(json, report.to_dict())

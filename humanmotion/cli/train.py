@@ -1,4 +1,4 @@
-"""`humanmotion train prior`."""
+"""`humanmotion train prior|baselines`."""
 
 from __future__ import annotations
 
@@ -34,3 +34,26 @@ def prior(
             data, output=output, config=config or CONFIG, device=device, progress=progress
         )
     emit(str(path))
+
+
+@train.command()
+def baselines(
+    *,
+    data: Annotated[
+        Path, typer.Option(envvar="HUMANMOTION_DATA", help="Data folder, one sub-folder per set.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for checkpoints and weights.")
+    ],
+    config: Annotated[Path | None, typer.Option(help="TOML file; the shipped one if none.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "cpu",
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+) -> None:
+    """Train the priors that ours is compared with; run again, it goes on where it was."""
+    from humanmotion.jobs.train_baselines import CONFIG, train_baselines
+
+    with StageProgress(quiet=quiet) as progress:
+        paths = train_baselines(
+            data, output=output, config=config or CONFIG, device=device, progress=progress
+        )
+    emit("\n".join(str(path) for path in paths))

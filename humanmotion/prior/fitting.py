@@ -18,8 +18,8 @@ from humanmotion.errors import UsageError
 from humanmotion.metrics.pose import procrustes
 from humanmotion.prior.model import Kind, PosePrior
 from humanmotion.prior.orientations import Turns
-from humanmotion.prior.problem import Chain, Observation, Places, Poses
-from humanmotion.prior.solver import Settings, refine, solve
+from humanmotion.prior.problem import Chain, Observation, Places, Poses, Shaken
+from humanmotion.prior.solver import Settings, solve
 from humanmotion.prior.space import SIZE, TOKENS
 
 Progress = Callable[[float], None]
@@ -31,6 +31,8 @@ SIGMA_RANGE = (0.002, 0.3)
 LEAST_SIGMA = 0.0005
 LEAST_SPREAD = 1e-3
 SIGMA_ROUNDS = 2
+BEST_SHARE = 0.5
+"""Of the work, that of the likeliest poses."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Fit:
     places: Tensor
     """Pelvis `(K, T, 3)`."""
     best: Poses
-    """The mean of the draws, brought to agree with the observations again."""
+    """The likeliest poses."""
     sigma: float
     """Noise of a coordinate, given or measured, metres. A measured one is too low by what the pose
     could follow."""
@@ -107,9 +109,9 @@ def fit_places(
     level = FIRST_SIGMA if sigma is None else sigma
     told = _Told(progress, 1 + (SIGMA_ROUNDS if sigma is None else 0))
     for _ in range(SIGMA_ROUNDS if sigma is None else 0):
-        draw = draw_poses(prior, chain, _seen(target, seen, level, turns=turns), first, kind=kind,
-                          hypotheses=1, settings=settings, seed=seed, progress=told)  # fmt: skip
-        level = _measured(chain, draw, target, seen)
+        found = best_poses(prior, chain, _seen(target, seen, level, turns=turns), first, kind=kind,
+                           settings=settings, progress=told)  # fmt: skip
+        level = _measured(chain, found, target, seen)
     fit = draw_poses(prior, chain, _seen(target, seen, level, turns=turns), first, kind=kind,
                      hypotheses=hypotheses, settings=settings, seed=seed,
                      progress=told)  # fmt: skip
@@ -179,6 +181,29 @@ def _first(
     return Poses(poses.state, turned, middle if place is None else place)
 
 
+def best_poses(
+    prior: PosePrior,
+    chain: Chain,
+    observations: Sequence[Observation],
+    first: Poses,
+    *,
+    kind: Kind,
+    settings: Settings,
+    progress: Progress | None = None,
+) -> Poses:
+    """The likeliest poses, from `first` on, of which `observations` were made."""
+    tell = progress or (lambda _: None)
+    told, levels = 0, settings.levels
+
+    def expect(state: Tensor, level: float) -> Tensor:
+        nonlocal told
+        told += 1
+        tell(told / len(levels))
+        return prior.denoise(state, _levels(chain, level), kind=kind)
+
+    return solve(chain, observations, expect, start=first, levels=levels, settings=settings)
+
+
 def draw_poses(
     prior: PosePrior,
     chain: Chain,
@@ -191,33 +216,49 @@ def draw_poses(
     seed: int,
     progress: Progress | None = None,
 ) -> Fit:
-    """Draws from `first` on, of poses of which `observations` were made; see `solver.solve`."""
-    frames, calls = len(first.state), 0
-    solved = torch.zeros(TOKENS, dtype=torch.bool)
-    solved[[j - 1 for j in chain.points.joints[1:]]] = True
+    """The likeliest poses from `first` on, and draws about them.
 
-    def expect(state: Tensor, level: float) -> tuple[Tensor, Tensor]:
-        nonlocal calls
-        calls += 1
-        if progress is not None:
-            progress(calls / len(settings.levels))
-        # What is not solved for is not known either: the prior is shown nothing of it.
-        levels = torch.where(solved, torch.tensor(level), torch.inf)
-        clean = prior.denoise(state.reshape(hypotheses, frames, SIZE), levels, kind=kind)
-        return clean.reshape(-1, SIZE), prior.sigma(level, kind=kind).expand(len(state), SIZE)
+    A draw is the likeliest pose of what might have been seen with other noise, under a prior moved as
+    it might have been: exact where both are Gaussian (Papandreou and Yuille 2010, "Gaussian Sampling by
+    Local Perturbations").
+    """
+    tell = progress or (lambda _: None)
+    best = best_poses(prior, chain, observations, first, kind=kind, settings=settings,
+                      progress=lambda share: tell(BEST_SHARE * share))  # fmt: skip
+    generator = torch.Generator().manual_seed(seed)
+    lead = (hypotheses, len(best.state))
+    shift = prior.draw_shift(lead, kind=kind, generator=generator)
+
+    def expect(state: Tensor, level: float) -> Tensor:
+        levels = _levels(chain, level)
+        clean = prior.denoise(state.reshape(*lead, SIZE), levels, kind=kind)
+        return (clean + prior.shifted(shift, levels, kind=kind)).reshape(-1, SIZE)
 
     start = Poses(*(x.repeat(hypotheses, *[1] * (x.ndim - 1)) for x in
-                    (first.state, first.root, first.place)))  # fmt: skip
-    repeated = [_repeated(o, hypotheses) for o in observations]
-    generator = torch.Generator().manual_seed(seed)
-    found = solve(chain, repeated, expect, start=start, settings=settings, generator=generator)
-    lead = (hypotheses, frames)
-    states, roots = found.state.reshape(*lead, SIZE), found.root.reshape(*lead, 3, 3)
-    places = found.place.reshape(*lead, 3)
-    mean = Poses(states.mean(0), _mean_rotation(roots), places.mean(0))
-    spread = uncertainty_of_mean(states)
-    best = refine(chain, observations, mean, sigma=spread, settings=settings)
-    return Fit(prior, states, roots, places, best, 0.0)
+                    (best.state, best.root, best.place)))  # fmt: skip
+    shaken = [_shaken(chain, o, best, hypotheses, generator) for o in observations]
+    found = solve(chain, shaken, expect, start=start, levels=settings.draw_levels,
+                  settings=settings)  # fmt: skip
+    tell(1.0)
+    return Fit(prior, found.state.reshape(*lead, SIZE), found.root.reshape(*lead, 3, 3),
+               found.place.reshape(*lead, 3), best, 0.0)  # fmt: skip
+
+
+def _levels(chain: Chain, level: float) -> Tensor:
+    """`(55)`: what is not solved for is not known either, and the prior is shown nothing of it."""
+    out = torch.full((TOKENS,), torch.inf)
+    out[[j - 1 for j in chain.points.joints[1:]]] = level
+    return out
+
+
+def _shaken(
+    chain: Chain, seen: Observation, best: Poses, times: int, generator: torch.Generator
+) -> Observation:
+    one = torch.zeros(1, dtype=torch.long)
+    points, slope = chain.linearise(Poses(best.state[one], best.root[one], best.place[one]))
+    shape = seen.at(one).compare(points, slope)[0].shape[1:]
+    rows = torch.arange(len(best.state)).repeat(times)
+    return Shaken(seen.at(rows), torch.randn(len(rows), *shape, generator=generator))
 
 
 def uncertainty_of_mean(states: Tensor) -> Tensor:
@@ -225,22 +266,9 @@ def uncertainty_of_mean(states: Tensor) -> Tensor:
     return (states.std(0, unbiased=False) / len(states) ** 0.5).clamp(min=LEAST_SPREAD)
 
 
-def _mean_rotation(rotations: Tensor) -> Tensor:
-    """`(K, T, 3, 3)` to `(T, 3, 3)`: the rotation nearest to the mean matrix."""
-    u, _, vh = torch.linalg.svd(rotations.mean(0))
-    sign = torch.ones_like(u[..., 0])
-    sign[..., -1] = torch.linalg.det(u @ vh)
-    return (u * sign[..., None, :]) @ vh
-
-
-def _repeated(seen: Observation, times: int) -> Observation:
-    fields = {k: v.repeat(times, *[1] * (v.ndim - 1)) for k, v in vars(seen).items()}
-    return type(seen)(**fields)
-
-
-def _measured(chain: Chain, fit: Fit, target: Tensor, seen: Tensor) -> float:
+def _measured(chain: Chain, poses: Poses, target: Tensor, seen: Tensor) -> float:
     """Noise of the points about a fit, from their median residual, metres."""
-    points, _ = chain.linearise(fit.best)
+    points, _ = chain.linearise(poses)
     away = (points[:, : target.shape[1]] - target).abs()[seen]
     # The median of a normal's absolute value is 0.6745 of its deviation.
     found = float(away.median()) / 0.6745

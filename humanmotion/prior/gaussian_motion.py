@@ -98,6 +98,12 @@ class GaussianMotion(nn.Module):
         ]
         return torch.cat(parts)[:, :frames]
 
+    def draw(self, count: int, *, generator: torch.Generator) -> Tensor:
+        """Windows `(count, frames, 172)` of it, the mean taken off."""
+        shape = (count, len(self.waves), SIZE)
+        waves = torch.randn(shape, generator=generator) * self.variances[self.bands].sqrt()
+        return self.waves.mT @ (waves @ self.axes.mT)
+
     def _expected(self, seen: Tensor, rho: Tensor) -> Tensor:
         with torch.autocast(seen.device.type, enabled=False):
             away, rho = seen.float() - self.mean, rho.float().clamp(min=LEAST)

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from humanmotion.body.carried_points import CarriedPoints
 from humanmotion.errors import UsageError
-from humanmotion.prior.fitting import HYPOTHESES, Fit, Progress, draw_poses
+from humanmotion.prior.fitting import HYPOTHESES, Fit, Progress, best_poses, draw_poses
 from humanmotion.prior.model import Kind, PosePrior
 from humanmotion.prior.problem import Chain, Pixels, Poses
 from humanmotion.prior.scoring import score
-from humanmotion.prior.solver import Settings
+from humanmotion.prior.solver import Settings, falling
 from humanmotion.prior.space import SIZE, TOKENS
 from humanmotion.rotations import geodesic_distance, rotvec_to_matrix
 
@@ -27,7 +27,7 @@ LEAST_PIXELS = 0.2
 """Pixels: below, the normal equations lose their last digits."""
 SIDES = 4
 """Directions from which every frame is first fitted."""
-FIRST_LEVELS = (1.8, 0.7, 0.3, 0.12)
+FIRST_LEVELS = falling(1.8, 0.12, 8)
 JUMP = 0.5
 """Radians between neighbouring frames that cost as much as a standard deviation."""
 DEPTHS = (0.3, 300.0)
@@ -97,13 +97,13 @@ def best_sides(
                     ("state", "root", "place")))  # fmt: skip
     every = Pixels(*(x.repeat(SIDES, *[1] * (x.ndim - 1)) for x in
                      (pixels.xy, pixels.sigma, pixels.K)))  # fmt: skip
-    fit = draw_poses(prior, chain, [every], first, kind="pose", hypotheses=1,
-                     settings=replace(settings, levels=FIRST_LEVELS), seed=seed)  # fmt: skip
-    cost = _cost(prior, chain, every, fit.best, settings).reshape(SIDES, frames)
-    roots = fit.best.root.reshape(SIDES, frames, 3, 3)
+    fit = best_poses(prior, chain, [every], first, kind="pose",
+                     settings=replace(settings, levels=FIRST_LEVELS))  # fmt: skip
+    cost = _cost(prior, chain, every, fit, settings).reshape(SIDES, frames)
+    roots = fit.root.reshape(SIDES, frames, 3, 3)
     side = cost.argmin(0) if kind == "pose" else _path(cost, roots)
     rows = side * frames + torch.arange(frames)
-    poses = Poses(fit.best.state[rows], fit.best.root[rows], fit.best.place[rows])
+    poses = Poses(fit.state[rows], fit.root[rows], fit.place[rows])
     return Sides(_held(poses, pixels), cost[side, torch.arange(frames)])
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -52,6 +52,41 @@ class PosePrior:
             if kind == "pose" or frames <= WINDOW:
                 return network(state, rho)
             return _in_windows(network, state, rho)
+
+    def shifted(self, shift: Tensor, rho: Tensor, *, kind: Kind = "pose") -> Tensor:
+        """What `denoise` gains where the whole prior is moved by `shift` `(..., T, 172)`.
+
+        Exact for the linear part; what the networks add is taken not to move.
+        """
+        linear = self.networks[kind].linear
+        rho = rho.expand(*shift.shape[:-1], TOKENS)
+
+        def expected(state: Tensor, levels: Tensor) -> Tensor:
+            frames = state.shape[-2] if kind == "motion" else 1
+            flat = (state + linear.mean).reshape(-1, frames, SIZE)
+            found = linear(flat, levels.reshape(-1, frames, TOKENS)) - linear.mean
+            return found.reshape(state.shape)
+
+        with torch.no_grad():
+            if kind == "pose" or shift.shape[-2] <= WINDOW:
+                return shift - expected(shift, rho)
+            return shift - _in_windows(expected, shift, rho)
+
+    def draw_shift(
+        self, lead: tuple[int, int], *, kind: Kind, generator: torch.Generator
+    ) -> Tensor:
+        """Movements `(K, T, 172)` about the mean, as the linear part knows them."""
+        linear, (count, frames) = self.networks[kind].linear, lead
+        if kind == "pose":
+            return linear.draw(count * frames, generator=generator).reshape(count, frames, SIZE)
+        # Longer ones change over between independent windows; squares of the shares add up to one.
+        half = WINDOW // 2
+        pieces = -(-frames // half) + 1
+        drawn = linear.draw(count * pieces, generator=generator).unflatten(0, (count, pieces))
+        angle = (torch.arange(half) + 0.5) / half * (torch.pi / 2)
+        rise, fall = angle.sin()[:, None], angle.cos()[:, None]
+        joined = drawn[:, 1:, :half] * rise + drawn[:, :-1, half:] * fall
+        return joined.flatten(1, 2)[:, :frames]
 
     def sigma(self, level: float, *, kind: Kind = "pose") -> Tensor:
         """Standard deviation `(172)` of `denoise`'s answers when everything is at one level."""
@@ -100,7 +135,7 @@ class PosePrior:
         return cls(space, networks, errors)  # type: ignore[arg-type]
 
 
-def _in_windows(network: Denoiser, state: Tensor, rho: Tensor) -> Tensor:
+def _in_windows(network: Callable[[Tensor, Tensor], Tensor], state: Tensor, rho: Tensor) -> Tensor:
     """Overlapping windows, blended by a weight that falls to their ends."""
     frames, step = state.shape[-2], WINDOW // 2
     starts = [*range(0, frames - WINDOW, step), frames - WINDOW]

@@ -38,6 +38,10 @@ class Orientations:
         weight = (1 / self.sigma)[..., None]
         return away * weight, rows * weight[..., None]
 
+    def at(self, rows: Tensor) -> Orientations:
+        """As `Observation`."""
+        return Orientations(self.rotation[rows], self.sigma[rows])
+
 
 @dataclass(frozen=True)
 class Turns:

@@ -39,6 +39,9 @@ class Observation(Protocol):
         results are zero where nothing was seen.
         """
 
+    def at(self, rows: Tensor) -> Observation:
+        """What was seen of the poses at `rows`."""
+
 
 @dataclass(frozen=True)
 class Places:
@@ -53,6 +56,10 @@ class Places:
         """As `Observation`."""
         weight = (1 / self.sigma)[..., None]
         return (points - self.xyz) * weight, slope * weight[..., None]
+
+    def at(self, rows: Tensor) -> Places:
+        """As `Observation`."""
+        return Places(self.xyz[rows], self.sigma[rows])
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,29 @@ class Pixels:
         residual = (focal * ray + self.K[:, None, :2, 2] - self.xy) * weight
         scale = focal / depth[..., None] * weight
         return residual, scale[..., None] * (slope[..., :2, :] - ray[..., None] * slope[..., 2:, :])
+
+    def at(self, rows: Tensor) -> Pixels:
+        """As `Observation`."""
+        return Pixels(self.xy[rows], self.sigma[rows], self.K[rows])
+
+
+@dataclass(frozen=True)
+class Shaken:
+    """Something seen as it might have been with other noise of the same size."""
+
+    seen: Observation
+    noise: Tensor
+    """In standard deviations, of the shape of the residuals `(N, S, k)`."""
+
+    def compare(self, points: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+        """As `Observation`."""
+        residual, rows = self.seen.compare(points, slope)
+        there = (rows != 0).any(-1)
+        return residual + torch.where(there, self.noise, torch.zeros_like(residual)), rows
+
+    def at(self, rows: Tensor) -> Shaken:
+        """As `Observation`."""
+        return Shaken(self.seen.at(rows), self.noise[rows])
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
-"""Posterior poses: what the prior expects and what was seen, brought together level by level.
+"""Likeliest poses: what the prior expects and what was seen, brought together level by level.
 
-At each noise level the prior turns the present, re-noised poses into expected clean ones with a known
-error; damped Gauss-Newton then finds the poses that agree with both those and the observations, and a
-draw from the Gaussian around them is what is re-noised next. After Zhang et al. 2025, "Improving
-Diffusion Inverse Problem Solving with Decoupled Noise Annealing" (algorithm 1), with a Laplace draw in
-place of its Langevin steps. The weight between prior and observations is given by their errors alone.
+For a prior smeared by noise of a level, the gradient of its log density is (expected clean pose - pose)
+/ level^2 (Tweedie's formula). So a Gauss-Newton step that is pulled to the expected pose with the level
+as its standard deviation is a step on the smeared posterior itself, and there is no weight to choose.
+Levels fall from where the prior knows only the average to where it is as sharp as it was trained. After
+Romano et al. 2017, "The Little Engine that Could: Regularization by Denoising", with a falling level.
 """
 
 from __future__ import annotations
@@ -17,28 +17,32 @@ from torch import Tensor
 
 from humanmotion.prior.problem import Chain, Observation, Poses
 
-Expect = Callable[[Tensor, float], tuple[Tensor, Tensor]]
-"""From noisy states `(N, 172)` at a level to expected states and their standard deviations."""
+Expect = Callable[[Tensor, float], Tensor]
+"""From states `(N, 172)` taken for noisy at a level to expected clean ones."""
 ROOT_SIGMA, PLACE_SIGMA = 10.0, 100.0
 """Radians and metres: nothing is known of them."""
 ROOT_DOUBT, PLACE_DOUBT = 1.0, 0.3
 """Radians and metres that root and pelvis may be off while the pose is as unsure as it can be."""
-MAX_SHIFT = 0.3
-"""Metres: the largest random shift of a pelvis that nothing holds."""
 MAX_TURN = 0.8
 """Radians: the largest turn of a joint at once; beyond it the derivatives say nothing."""
+ROWS = 512
+"""Poses whose normal equations are held at once."""
+REFINING_STEPS = 6
+
+
+def falling(first: float, last: float, count: int) -> tuple[float, ...]:
+    """`count` levels in even ratios."""
+    return tuple(first * (last / first) ** (i / (count - 1)) for i in range(count))
 
 
 @dataclass(frozen=True)
 class Settings:
     """How a posterior is looked for; one set of numbers serves every task."""
 
-    levels: tuple[float, ...] = (3.0, 1.8, 1.1, 0.7, 0.45, 0.3, 0.2, 0.13, 0.08, 0.05)
-    """Noise levels, falling."""
-    steps: int = 2
-    """Gauss-Newton steps at each."""
-    last_steps: int = 6
-    """Steps at the last one, which nothing follows."""
+    levels: tuple[float, ...] = falling(4.0, 0.03, 24)
+    """Noise levels, falling; one step is made at each."""
+    draw_levels: tuple[float, ...] = falling(4.0, 0.03, 12)
+    """The same for draws, which begin at the likeliest poses."""
     outlier: float = 4.0
     """Standard deviations at which an observation is believed a quarter (Geman-McClure)."""
     root_known: bool = False
@@ -51,30 +55,17 @@ def solve(
     expect: Expect,
     *,
     start: Poses,
+    levels: Sequence[float],
     settings: Settings,
-    generator: torch.Generator,
 ) -> Poses:
-    """One draw of each of `N` poses from their posterior, beginning at `start`."""
+    """The likeliest of each of `N` poses, beginning at `start`."""
     poses = start
-    expected, sigma = expect(
-        _noised(poses.state, settings.levels[0], generator), settings.levels[0]
-    )
-    for number, level in enumerate(settings.levels):
-        if number:
-            expected, sigma = expect(_noised(poses.state, level, generator), level)
+    for level in levels:
+        expected = expect(poses.state, level)
         # What is not solved for follows the prior alone.
         poses = replace(poses, state=_kept(poses.state, expected, chain))
-        last = number == len(settings.levels) - 1
-        steps = settings.last_steps if last else settings.steps
-        for step in range(steps):
-            normal, pull = _normal(chain, observations, poses, expected, sigma, settings)
-            factor = torch.linalg.cholesky(normal)
-            move = torch.cholesky_solve(pull[..., None], factor)[..., 0]
-            poses = chain.moved(poses, _limited(move, chain))
-            if step == steps - 1 and not last:
-                noise = torch.randn(move.shape, generator=generator)[..., None]
-                draw = torch.linalg.solve_triangular(factor.mT, noise, upper=True)[..., 0]
-                poses = chain.moved(poses, _tamed(draw))
+        sigma = torch.full_like(expected, level)
+        poses = _stepped(chain, observations, poses, expected, sigma, settings)
     return poses
 
 
@@ -91,15 +82,27 @@ def refine(
     A mean of draws agrees with the observations less well than each draw does.
     """
     poses = start
-    for _ in range(settings.last_steps):
-        normal, pull = _normal(chain, observations, poses, start.state, sigma, settings)
-        move = torch.cholesky_solve(pull[..., None], torch.linalg.cholesky(normal))[..., 0]
-        poses = chain.moved(poses, _limited(move, chain))
+    for _ in range(REFINING_STEPS):
+        poses = _stepped(chain, observations, poses, start.state, sigma, settings)
     return poses
 
 
-def _noised(state: Tensor, level: float, generator: torch.Generator) -> Tensor:
-    return state + level * torch.randn(state.shape, generator=generator)
+def _stepped(
+    chain: Chain,
+    observations: Sequence[Observation],
+    poses: Poses,
+    expected: Tensor,
+    sigma: Tensor,
+    settings: Settings,
+) -> Poses:
+    """One Gauss-Newton step; the poses are tied to each other by `expected` alone."""
+    moves = []
+    for rows in torch.arange(len(sigma)).split(ROWS):
+        some = Poses(poses.state[rows], poses.root[rows], poses.place[rows])
+        seen = [o.at(rows) for o in observations]
+        normal, pull = _normal(chain, seen, some, expected[rows], sigma[rows], settings)
+        moves.append(torch.cholesky_solve(pull[..., None], torch.linalg.cholesky(normal))[..., 0])
+    return chain.moved(poses, _limited(torch.cat(moves), chain))
 
 
 def _kept(state: Tensor, expected: Tensor, chain: Chain) -> Tensor:
@@ -159,14 +162,6 @@ def _belief(residual: Tensor, rows: Tensor, variance: Tensor, outlier: float) ->
     """
     expected = 1 + (rows**2 @ variance[:, None, :, None])[..., 0].mean(-1)
     return 1 / (1 + (residual**2).mean(-1) / (expected * outlier**2))
-
-
-def _tamed(draw: Tensor) -> Tensor:
-    """A draw whose root and pelvis stay near, in frames where too little was seen to hold them."""
-    turn, place = draw[:, :3], draw[:, -3:]
-    return torch.cat(
-        (turn.clamp(-MAX_TURN, MAX_TURN), draw[:, 3:-3], place.clamp(-MAX_SHIFT, MAX_SHIFT)), -1
-    )
 
 
 def _limited(move: Tensor, chain: Chain) -> Tensor:

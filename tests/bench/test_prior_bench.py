@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from humanmotion.bench.prior import _completed
+from humanmotion.bench.prior_completion import Completion, scored
 from humanmotion.body import BodyModel
 from humanmotion.jobs.fit import load_prior
 from humanmotion.jobs.prior_data import PoseSet
@@ -30,7 +30,8 @@ def test_coverage_of_a_calibrated_prior_is_ninety_percent(spread, low, high) -> 
         rotvec=matrix_to_rotvec(space.to_rotations(state)[:, 1:]), expression=torch.zeros(500, 10),
         recorded=torch.ones(500, TOKENS, dtype=torch.bool), clip=torch.zeros(500), names=("a",),
     )  # fmt: skip
-    _, held = _completed(prior, poses, token_mask("left_shoulder", "left_elbow"), BodyModel.load())
+    task = Completion(BodyModel.load(), poses, token_mask("left_shoulder", "left_elbow"))
+    _, held = scored(task.ours(prior), task.truth)
     assert low < held < high
 
 

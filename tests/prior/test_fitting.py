@@ -7,7 +7,9 @@ from torch import Tensor
 from humanmotion.body import BodyModel
 from humanmotion.body.carried_points import joint_points
 from humanmotion.errors import UsageError
-from humanmotion.prior.fitting import fit_places
+from humanmotion.prior.fitting import draw_poses, fit_places
+from humanmotion.prior.problem import Chain, Places, Poses
+from humanmotion.prior.solver import Settings
 from humanmotion.prior.space import SIZE
 from humanmotion.rotations import rotvec_to_matrix
 
@@ -110,3 +112,35 @@ def test_seeds(tiny) -> None:
     joints, _ = scene(tiny)
     a, b, c = (fit_places(tiny, points(), joints, sigma=0.02, seed=s).states for s in (1, 1, 2))
     assert torch.equal(a, b) and not torch.equal(a, c)
+
+
+@pytest.mark.parametrize("kind", ["pose", "motion"])
+def test_draws_of_what_was_never_seen_are_the_prior_s(tiny, kind) -> None:
+    chain = Chain(points(), tiny.space)
+    frames = 70
+    blind = Places(torch.zeros(frames, 22, 3), torch.full((frames, 22), torch.inf))
+    first = Poses(torch.zeros(frames, SIZE), torch.eye(3).expand(frames, 3, 3),
+                  torch.zeros(frames, 3))  # fmt: skip
+    fit = draw_poses(tiny, chain, [blind], first, kind=kind, hypotheses=30, seed=0,
+                     settings=Settings())  # fmt: skip
+    body = fit.states[..., :63]
+    # The tiny prior is normal with unit variance.
+    assert float(body.mean().abs()) < 0.05
+    assert float(body.std()) == pytest.approx(1, abs=0.07)
+    assert float(fit.best.state[:, :63].abs().max()) < 0.01
+
+
+def test_draws_spread_as_the_laplace_approximation_says(tiny) -> None:
+    # At small noise the posterior is normal; its covariance is the inverse of the normal equations.
+    chain = Chain(points(), tiny.space)
+    pose = Poses(torch.zeros(1, SIZE), torch.eye(3)[None], torch.zeros(1, 3))
+    seen, slope = chain.linearise(pose)
+    observed = Places(seen, torch.full((1, 22), 0.02))
+    settings = Settings(root_known=True, place_known=True)
+    fit = draw_poses(tiny, chain, [observed], pose, kind="pose", hypotheses=400, seed=0,
+                     settings=settings)  # fmt: skip
+    rows = slope[0, :, :, 3:-3].flatten(0, 1) / 0.02
+    wanted = torch.linalg.inv(rows.mT @ rows + torch.eye(63)).diagonal().sqrt()
+    found = fit.states[:, 0, :63].std(0)
+    ratio = (found / wanted).log().abs()
+    assert float(ratio.mean()) < 0.12 and float(ratio.max()) < 0.5

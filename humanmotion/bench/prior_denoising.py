@@ -1,0 +1,149 @@
+"""Denoising of windows of test motion: every prior in one solver, the published loop, filters.
+
+22 joints of the default body, root at rest, with independent noise on every coordinate, as published
+(DPoser, motion denoising). Errors are millimetres, and millimetres per frame^2 for accelerations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from humanmotion.bench.prior_methods import Method
+from humanmotion.body import BodyModel
+from humanmotion.body.carried_points import joint_points
+from humanmotion.jobs.prior_data import PoseSet, windows
+from humanmotion.metrics.smoothness import acceleration_error
+from humanmotion.prior.filters import rts_smoother
+from humanmotion.prior.problem import Chain, Places, Poses
+from humanmotion.prior.published import PublishedPrior
+from humanmotion.prior.published_solver import DENOISING, denoise_motion
+from humanmotion.prior.solver import Settings, solve
+from humanmotion.prior.space import SIZE
+from humanmotion.rotations import rotvec_to_matrix
+
+SEED = 0
+FRAMES, FPS = 60, 30.0
+JOINTS = tuple(range(22))
+JERKS = (3.0, 6.0, 12.0, 25.0, 50.0)
+"""Process noises among which the smoother's is chosen on val, metres per second^2.5."""
+OUTLIERS, OUTLIER_METRES = 0.05, 0.5
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Of one method at one noise."""
+
+    mpjpe: Tensor
+    """`(C)`, one for each window, mm."""
+    acceleration: Tensor
+    """`(C)`, mm/frame^2."""
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """Windows of motion whose joints are seen with noise."""
+
+    body: BodyModel
+    joints: Tensor
+    """`(C, 60, 22, 3)`."""
+    names: tuple[str, ...]
+    """The clip of each window."""
+
+    @classmethod
+    def draw(cls, poses: PoseSet, *, clips: int) -> Denoising:
+        """Windows drawn from `poses` without overlap."""
+        body = BodyModel.load()
+        index = windows(poses, frames=FRAMES, stride=FRAMES)
+        order = torch.randperm(len(index), generator=torch.Generator().manual_seed(SEED))[:clips]
+        rotations = poses[index[order].flatten()].rotations
+        root = torch.eye(3).expand(len(rotations), 1, 3, 3)
+        joints = body.joints(torch.cat((root, rotations), 1))[:, : len(JOINTS)]
+        names = tuple(poses.names[int(poses.clip[i])] for i in index[order][:, 0])
+        return cls(body, joints.unflatten(0, (-1, FRAMES)), names)
+
+    def seen(self, sigma: float) -> Tensor:
+        """`(C, 60, 22, 3)` with noise, metres."""
+        generator = torch.Generator().manual_seed(SEED)
+        return self.joints + sigma * torch.randn(self.joints.shape, generator=generator)
+
+    def with_outliers(self, seen: Tensor) -> Tensor:
+        """Some joints thrown half a metre off in random directions."""
+        generator = torch.Generator().manual_seed(SEED + 1)
+        way = torch.nn.functional.normalize(torch.randn(seen.shape, generator=generator), dim=-1)
+        thrown = torch.rand(seen.shape[:-1], generator=generator) < OUTLIERS
+        return torch.where(thrown[..., None], seen + OUTLIER_METRES * way, seen)
+
+    def solved(self, method: Method, seen: Tensor, *, sigma: float) -> Errors:
+        """Of the likeliest poses of all windows at once."""
+        chain = Chain(joint_points(self.body, JOINTS, joints=JOINTS, betas=torch.zeros(10)),
+                      method.space)  # fmt: skip
+        flat = seen.flatten(0, 1)
+        start = Poses(torch.zeros(len(flat), SIZE), torch.eye(3).expand(len(flat), 3, 3),
+                      self.joints[0, 0, 0].expand(len(flat), 3))  # fmt: skip
+        settings = Settings(root_known=True, place_known=True)
+        found = solve(chain, [Places(flat, torch.full(flat.shape[:2], sigma))],
+                      method.expects(FRAMES), start=start, levels=settings.levels,
+                      settings=settings)  # fmt: skip
+        return self.errors(self.body.joints(method.space.to_rotations(found.state)))
+
+    def published(self, prior: PublishedPrior, seen: Tensor, *, noise_mm: int) -> Errors:
+        """Of the published loop with its constants for this noise: Adam from the mean pose."""
+        found = denoise_motion(
+            prior, seen, self._points, start=prior.mean_pose, fit=DENOISING[noise_mm],
+            generator=torch.Generator().manual_seed(SEED),
+        )  # fmt: skip
+        return self.errors(self._points(found.flatten(0, 1))[0])
+
+    def smoothed(self, seen: Tensor, *, sigma: float, jerk: float) -> Tensor:
+        """Joints after the Rauch-Tung-Striebel smoother."""
+        each = [rts_smoother(x.numpy(), fps=FPS, process_sigma=jerk, measurement_sigma=sigma)
+                for x in seen]  # fmt: skip
+        return torch.stack([torch.from_numpy(x).float() for x in each])
+
+    def errors(self, joints: Tensor) -> Errors:
+        """Of `joints` `(C * 60, J, 3)`."""
+        found = joints[:, : len(JOINTS)].unflatten(0, (-1, FRAMES))
+        away = (found - self.joints).norm(dim=-1).mean((1, 2))
+        shaken = [acceleration_error(a, b, fps=FPS).mean() / FPS**2
+                  for a, b in zip(found, self.joints, strict=True)]  # fmt: skip
+        return Errors(1000 * away, 1000 * torch.stack(shaken))
+
+    def _points(self, pose: Tensor) -> tuple[Tensor, Tensor]:
+        """Joints of raw poses; the surface of the published temporal term is them too."""
+        turned = rotvec_to_matrix(pose.unflatten(-1, (21, 3)))
+        eye = torch.eye(3).expand(len(pose), 1, 3, 3)
+        rest = torch.eye(3).expand(len(pose), 33, 3, 3)
+        joints = self.body.joints(torch.cat((eye, turned, rest), 1))[:, : len(JOINTS)]
+        return joints, joints
+
+
+def chosen_jerk(val: Denoising, *, sigma: float) -> float:
+    """The smoother's process noise that does best on val joints, before any body is fitted."""
+    seen = val.seen(sigma)
+
+    def error(jerk: float) -> float:
+        smooth = val.smoothed(seen, sigma=sigma, jerk=jerk)
+        return float((smooth - val.joints).norm(dim=-1).mean())
+
+    return min(JERKS, key=error)
+
+
+def filtered(
+    task: Denoising, method: Method, *, sigma: float, jerk: float, shares: Sequence[float]
+) -> Errors:
+    """Filter, then inverse kinematics: joints are smoothed and a body is fitted to them.
+
+    What noise is left is not known; the best of `shares` of `sigma` is taken, in the filter's favour.
+    """
+    smooth = task.smoothed(task.seen(sigma), sigma=sigma, jerk=jerk)
+    found = [task.solved(method, smooth, sigma=share * sigma) for share in shares]
+    return min(found, key=lambda e: float(e.mpjpe.mean()))
+
+
+def thinned(task: Denoising, clips: int) -> Denoising:
+    """The first windows."""
+    return replace(task, joints=task.joints[:clips], names=task.names[:clips])
