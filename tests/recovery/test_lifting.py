@@ -13,7 +13,7 @@ from humanmotion.jobs.demo_motion import walking_motion
 from humanmotion.joint_sets import JOINT_SETS
 from humanmotion.keypoints import Keypoints
 from humanmotion.metrics import mpjpe, pa_mpjpe
-from humanmotion.recovery import lifting
+from humanmotion.recovery import landmark_terms, lifting
 from humanmotion.recovery.initial_pose import mark
 from humanmotion.recovery.lifting import lift
 from humanmotion.recovery.pose_statistics import PoseStatistics
@@ -52,7 +52,7 @@ def _keypoints(points: torch.Tensor, noise: float = 0.0, seed: int = 0) -> Keypo
     confidence = torch.full(xy.shape[:2], 0.95)
     times = torch.arange(len(points), dtype=torch.float64) / 30
     seen = Keypoints(xy, confidence, times, "mediapipe_33", WIDTH, HEIGHT, xyz)
-    turn = lifting._towards(seen, K, [mark("left_hip"), mark("right_hip")])
+    turn = landmark_terms._towards(seen, K, [mark("left_hip"), mark("right_hip")])
     xyz = xyz @ turn
     xyz = xyz + noise * 2 * torch.randn(xyz.shape, generator=generator)
     return Keypoints(xy, confidence, times, "mediapipe_33", WIDTH, HEIGHT, xyz)
