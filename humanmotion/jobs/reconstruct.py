@@ -98,7 +98,8 @@ def reconstruct(
     runner = StageRunner(
         folder / "stages", f"{humanmotion.__version__}-{sha256(video)}", from_stage, progress
     )
-    recovery = _Recovery(Path(video), info, runner, model, None if prior is None else prior())
+    given = None if prior is None else prior()
+    recovery = _Recovery(Path(video), info, runner, body=model, prior=given)
     result = recovery.run(detector=detector, person=person, camera=camera, focal=focal, seed=seed)
     return export(result, model, video=Path(video), folder=folder, runner=runner)
 
@@ -119,6 +120,7 @@ class _Recovery:
         video: Path,
         info: VideoInfo,
         runner: StageRunner,
+        *,
         body: BodyModel,
         prior: PosePrior | None,
     ) -> None:

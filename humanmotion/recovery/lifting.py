@@ -33,16 +33,14 @@ from humanmotion.recovery.landmark_terms import (
     robust,
     smoothness,
 )
-from humanmotion.recovery.plausible_pose import make_plausible
+from humanmotion.recovery.plausible_pose import STEPS, make_plausible
 from humanmotion.recovery.pose_statistics import PoseStatistics
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.rotations import matrix_to_rotvec
 
 BODY_JOINTS = tuple(range(22))
 ITERATIONS = 14
-"""Gauss-Newton steps when nothing follows them."""
-FIRST_ITERATIONS = 11
-"""The same before the prior's steps: enough to be near, and the shape is settled."""
+"""Gauss-Newton steps; the last few are the prior's where there is one."""
 SHAPE_AT = (5, 9)
 WINDOW = 600
 """Frames solved at once; memory and cache misses grow with it, joins between windows shrink."""
@@ -75,7 +73,7 @@ def lift(
         low, high = max(window[0] - OVERLAP, 0), min(window[1] + OVERLAP, len(points))
         cut = slice(low, high)
         seen = observe(points[cut], K[cut], shot_id[cut])
-        steps = ITERATIONS if prior is None else FIRST_ITERATIONS
+        steps = ITERATIONS if prior is None else ITERATIONS - STEPS
         state = _fit(seen, body, statistics, betas=betas, steps=steps)
         if prior is not None:
             state = make_plausible(state, seen, prior)

@@ -21,13 +21,13 @@ from humanmotion.rotations import interpolation_weights
 LEVEL = 0.7
 """Noise the prior is smeared by, in standard deviations of real poses: what one frame's fit to a
 monocular detector is off by."""
-STEPS = 5
+STEPS = 4
 FPS = 30.0
 """Frame rate that the prior knows."""
 SAME_2D_SECONDS, SAME_3D_SECONDS = 0.05, 0.15
 """For how long a landmark's error is the same error. Against calibrated cameras its autocorrelation
 falls to a third within 0.05 s in 2D; in 3D within 0.1 s, and a third of it does not fade."""
-JOINT_ACCELERATION_SIGMA = 25.0
+JOINT_ACCELERATION_SIGMA = 15.0
 """Joint acceleration in rad/s^2 that is not noise: wide, because the prior knows movement better."""
 LEAST_CONFIDENCE = 0.1
 """A joint none of whose landmarks is surer than this is not seen: the prior is shown nothing of it."""
@@ -44,7 +44,7 @@ def make_plausible(state: State, seen: Observed, prior: PosePrior) -> State:
         blocks = rows.mT @ rows
         right = -(rows.mT @ residual[..., None])[..., 0]
         pose = prior.space.to_state(state.rotations)
-        expected = _expected(prior, pose, seen, known)
+        expected = _expected(prior, pose, seen, known=known)
         precision = _sightings(seen.fps, 1 / FPS) / LEVEL**2
         _add_pull(blocks, right, pose, expected=expected, space=prior.space, precision=precision)
         blocks.diagonal(dim1=-2, dim2=-1).add_(1e-2)
@@ -65,7 +65,7 @@ def _joints_seen(state: State, seen: Observed) -> Tensor:
     return (seen.confidence[..., None] * moves).amax(1) > LEAST_CONFIDENCE
 
 
-def _expected(prior: PosePrior, pose: Tensor, seen: Observed, known: Tensor) -> Tensor:
+def _expected(prior: PosePrior, pose: Tensor, seen: Observed, *, known: Tensor) -> Tensor:
     """Clean states `(T, 172)` behind `pose` `(T, 172)`; each shot by itself, at the prior's rate."""
     expected = torch.empty_like(pose)
     for shot in seen.shot_id.unique():
