@@ -18,9 +18,8 @@ from humanmotion.recovery.banded import solve_clip
 from humanmotion.recovery.landmark_terms import Observed, State, advance, data_rows, smoothness
 from humanmotion.rotations import interpolation_weights
 
-LEVEL = 0.7
-"""Noise the prior is smeared by, in standard deviations of real poses: what one frame's fit to a
-monocular detector is off by."""
+LEVEL = 1.0
+"""Noise the prior is smeared by, in standard deviations of real poses."""
 STEPS = 4
 FPS = 30.0
 """Frame rate that the prior knows."""
