@@ -13,9 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from humanmotion.bench.clip_run import OWN_STAGES, ClipRun, own_seconds, run_clip
-from humanmotion.bench.recovery_truth import heading_errors, landmark_error_mm
-from humanmotion.bench.report import BenchReport, Row
+from humanmotion.bench.prior_gain import ViewGain, gain_rows, reconstruct_without
+from humanmotion.bench.recovery_truth import heading_errors, landmark_errors_mm
+from humanmotion.bench.report import Baseline, BenchReport, Row
 from humanmotion.errors import InputError
 from humanmotion.jobs.data import read_index
 from humanmotion.jobs.demo import render_demo_clip
@@ -34,9 +37,13 @@ def run(data: Path | None, *, quick: bool) -> BenchReport:
         # The shortest files say most per second of waiting.
         clips = sorted(clips, key=lambda c: (folder / c["file"]).stat().st_size)[:QUICK_CLIPS]
     rows: list[Row] = []
+    gains: list[ViewGain] = []
     with tempfile.TemporaryDirectory(prefix="humanmotion-bench-") as scratch:
         for clip in clips:
-            rows += _clip_rows(clip, folder, Path(scratch) / clip["id"])
+            done = run_clip(folder / clip["file"], Path(scratch) / clip["id"], seed=SEED)
+            gains += _gain(clip, folder, done)
+            rows += _clip_rows(clip, folder, done, gain=gains[-1] if _is_view(clip) else None)
+        rows += gain_rows(gains)
         if not quick:
             rows += _speed_rows(Path(scratch))
     return BenchReport.create("recovery", rows, seeds=[SEED], data=data, quick=quick)
@@ -65,9 +72,27 @@ def _listed(index: Path) -> list[dict[str, Any]]:
     return clips
 
 
-def _clip_rows(clip: dict[str, Any], folder: Path, output: Path) -> list[Row]:
+def _is_view(clip: dict[str, Any]) -> bool:
+    """Whether this is a whole view with a reference, not an edit of several."""
+    return bool(clip.get("reference") and not clip.get("cuts"))
+
+
+def _gain(clip: dict[str, Any], folder: Path, done: ClipRun) -> list[ViewGain]:
+    """Errors without the prior beside those of the run itself; a failed run's are all NaN."""
+    if not _is_view(clip):
+        return []
+    if done.report is None:
+        return [ViewGain(clip["reference"], torch.tensor([math.nan]), torch.tensor([math.nan]))]
+    output = done.folder.with_name(f"{done.folder.name}-without")
+    plain = reconstruct_without(folder / clip["file"], done=done.folder, output=output, seed=SEED)
+    without, fitted = (landmark_errors_mm(clip, folder, f) for f in (plain, done.folder))
+    return [ViewGain(clip["reference"], without, fitted)]
+
+
+def _clip_rows(
+    clip: dict[str, Any], folder: Path, done: ClipRun, *, gain: ViewGain | None
+) -> list[Row]:
     name = clip["id"]
-    done = run_clip(folder / clip["file"], output, seed=SEED)
     rows = [_finishes(name, done),
             Row(f"{name}/memory", "peak memory", done.peak_gib, "GiB", 3.0, "<=")]  # fmt: skip
     if done.report is not None:
@@ -77,7 +102,7 @@ def _clip_rows(clip: dict[str, Any], folder: Path, output: Path) -> list[Row]:
                 done.report["seconds"][stage], "s")
             for stage in OWN_STAGES
         ]  # fmt: skip
-    return rows + _picture_rows(clip, done) + _truth_rows(clip, folder, done)
+    return rows + _picture_rows(clip, done) + _truth_rows(clip, folder, done, gain=gain)
 
 
 def _finishes(name: str, done: ClipRun) -> Row:
@@ -100,7 +125,7 @@ def _picture_rows(clip: dict[str, Any], done: ClipRun) -> list[Row]:
         rows.append(Row(f"{name}/cuts", what, wrong, "", 0, "<="))
     error = math.nan if failed else report["quality"]["reprojection_percent"]
     # The bar is for a calibrated view as it was shot; half-second shots of an edit are only shown.
-    bar: Sequence[Any] = (2.0, "<=") if clip.get("reference") and not clip.get("cuts") else ()
+    bar: Sequence[Any] = (2.0, "<=") if _is_view(clip) else ()
     what = "median distance to the detector's confident keypoints"
     rows.append(Row(f"{name}/reprojection", what, error, "% of height", *bar))
     if clip.get("camera_motion"):
@@ -110,14 +135,13 @@ def _picture_rows(clip: dict[str, Any], done: ClipRun) -> list[Row]:
     return rows
 
 
-def _truth_rows(clip: dict[str, Any], folder: Path, done: ClipRun) -> list[Row]:
+def _truth_rows(
+    clip: dict[str, Any], folder: Path, done: ClipRun, *, gain: ViewGain | None
+) -> list[Row]:
     """What a calibration and a reference from several views know."""
     name, failed, rows = clip["id"], done.report is None, []
     if clip.get("reference"):
-        error, frames = (math.nan, 0) if failed else landmark_error_mm(clip, folder, done.folder)
-        bar: Sequence[Any] = () if clip.get("cuts") else (75.0, "<=")
-        what = f"PA-MPJPE, 12 landmarks, median of {frames} frames"
-        rows.append(Row(f"{name}/pa_mpjpe", what, error, "mm", *bar))
+        rows.append(_landmark_row(clip, folder, done, gain=gain))
     if clip.get("calibration") and clip.get("shots"):
         rows += [
             Row(f"{name}/yaw_error/{cut}", f"yaw error at the cut (said {sigma:.0f} deg)",
@@ -128,6 +152,24 @@ def _truth_rows(clip: dict[str, Any], folder: Path, done: ClipRun) -> list[Row]:
         rows.append(Row(f"{name}/seam", "largest step of the pelvis over a cut", step,
                         "cm", 10.0, "<="))  # fmt: skip
     return rows
+
+
+def _landmark_row(
+    clip: dict[str, Any], folder: Path, done: ClipRun, *, gain: ViewGain | None
+) -> Row:
+    if gain is not None:
+        error = gain.fitted
+    elif done.report is None:
+        error = torch.tensor([math.nan])
+    else:
+        error = landmark_errors_mm(clip, folder, done.folder)
+    frames = int(torch.isfinite(error).sum())
+    what = f"PA-MPJPE, 12 landmarks, median of {frames} frames"
+    value = float(error.nanmedian())
+    if gain is None:
+        return Row(f"{clip['id']}/pa_mpjpe", what, value, "mm")
+    peer = Baseline("without the prior", float(gain.without.nanmedian()))
+    return Row(f"{clip['id']}/pa_mpjpe", what, value, "mm", 75.0, "<=", peer)
 
 
 def _speed_rows(scratch: Path) -> list[Row]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from humanmotion.body import BodyModel
 from humanmotion.files import read_json, read_npz
@@ -24,10 +25,11 @@ LANDMARKS = tuple(
 )
 
 
-def landmark_error_mm(clip: dict[str, Any], videos: Path, result: Path) -> tuple[float, int]:
-    """Median over frames of PA-MPJPE in mm over LANDMARKS, and how many frames have all of them.
+def landmark_errors_mm(clip: dict[str, Any], videos: Path, result: Path) -> Tensor:
+    """PA-MPJPE in mm over LANDMARKS of each frame of the reference `(F)`.
 
-    Frame `f` of the reference is frame `f + frame_offset` of the video.
+    NaN where the reference lacks one of them or the video has no such frame. Frame `f` of the
+    reference is frame `f + frame_offset` of the video.
     """
     body = BodyModel.load()
     motion = read_motion(result / "motion.npz")
@@ -38,10 +40,10 @@ def landmark_error_mm(clip: dict[str, Any], videos: Path, result: Path) -> tuple
     theirs = torch.from_numpy(read_npz(videos / clip["reference"])["xyz"]).float()[:, columns]
     shift = clip.get("frame_offset") or 0
     frames = torch.arange(len(theirs))[: max(0, len(ours) - shift)]
-    whole = torch.isfinite(theirs[frames]).all(-1).all(-1)
-    frames = frames[whole]
-    error = pa_mpjpe(ours[frames + shift], theirs[frames])
-    return 1000 * float(error.median()), len(frames)
+    frames = frames[torch.isfinite(theirs[frames]).all(-1).all(-1)]
+    out = torch.full((len(theirs),), torch.nan)
+    out[frames] = 1000 * pa_mpjpe(ours[frames + shift], theirs[frames])
+    return out
 
 
 def heading_errors(

@@ -6,6 +6,7 @@ people -> shots -> camera -> pose -> world -> export. Each stage's result is a v
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,9 +25,11 @@ from humanmotion.errors import UsageError
 from humanmotion.files import sha256, writable_folder
 from humanmotion.io.video import VideoInfo, probe, read_frames
 from humanmotion.jobs.exports import ReconstructionFiles, check_targets, export
+from humanmotion.jobs.fit import load_prior
 from humanmotion.jobs.stages import Progress, StageRunner, silent
 from humanmotion.keypoints import Keypoints
 from humanmotion.motion import Motion
+from humanmotion.prior.model import PosePrior
 from humanmotion.recovery.alignment import CutAlignment
 from humanmotion.recovery.content import Content
 from humanmotion.recovery.detection import Detector, Image, MediaPipeDetector
@@ -72,6 +75,7 @@ def reconstruct(
     focal: float | None = None,
     from_stage: str | None = None,
     detector: Callable[[], Detector] = MediaPipeDetector,
+    prior: Callable[[], PosePrior] | None = load_prior,
     seed: int = 0,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -80,7 +84,8 @@ def reconstruct(
 
     `person` counts from 0 in order of prominence (default: the most prominent); `focal` is in
     pixels of the upright image; `from_stage` redoes that stage and those after it; `detector` opens
-    another model than the embedded one; `seed` is of the samples the camera's kind is decided by.
+    another model than the embedded one, `prior` another prior than the shipped one, and None leaves
+    the fit to the pose statistics alone; `seed` is of the samples the camera's kind is decided by.
     Raises InputError for a bad video or body, NothingFoundError without a person, UsageError for a
     person or stage that does not exist, a camera kind or focal length that cannot be meant,
     OutputError when results are there already (without `overwrite`) or cannot be written.
@@ -93,7 +98,8 @@ def reconstruct(
     runner = StageRunner(
         folder / "stages", f"{humanmotion.__version__}-{sha256(video)}", from_stage, progress
     )
-    recovery = _Recovery(Path(video), info, runner, model)
+    given = None if prior is None else prior()
+    recovery = _Recovery(Path(video), info, runner, body=model, prior=given)
     result = recovery.run(detector=detector, person=person, camera=camera, focal=focal, seed=seed)
     return export(result, model, video=Path(video), folder=folder, runner=runner)
 
@@ -109,8 +115,17 @@ def _check_options(camera: str, focal: float | None) -> None:
 class _Recovery:
     """The stages of one video; each method is one stage."""
 
-    def __init__(self, video: Path, info: VideoInfo, runner: StageRunner, body: BodyModel) -> None:
-        self._video, self._info, self._runner, self._body = video, info, runner, body
+    def __init__(
+        self,
+        video: Path,
+        info: VideoInfo,
+        runner: StageRunner,
+        *,
+        body: BodyModel,
+        prior: PosePrior | None,
+    ) -> None:
+        self._video, self._info, self._runner = video, info, runner
+        self._body, self._prior = body, prior
 
     def run(
         self,
@@ -224,10 +239,14 @@ class _Recovery:
             with _one_thread():
                 for number, track in enumerate(tracks):
                     self._runner.progress("pose", number / len(tracks))
-                    fitted.append(_fit_person(track, self._body, K=K, shot_id=shot_id))
+                    fitted.append(_fit_person(track, self._body, self._prior, K=K, shot_id=shot_id))
             return tuple(fitted)
 
-        settings = {"chosen": list(chosen), "body": self._body.sha256}
+        settings = {
+            "chosen": list(chosen),
+            "body": self._body.sha256,
+            "prior": None if self._prior is None else _prior_digest(self._prior),
+        }
         return self._runner.run("pose", compute, settings=settings, classes=_KEPT)
 
     def _world(
@@ -300,13 +319,23 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _fit_person(track: Keypoints, body: BodyModel, *, K: Tensor, shot_id: Tensor) -> PoseTrack:
+def _fit_person(
+    track: Keypoints, body: BodyModel, prior: PosePrior | None, *, K: Tensor, shot_id: Tensor
+) -> PoseTrack:
     """Body, then both hands, then the face of one person."""
     statistics = PoseStatistics.load("body_pose")
-    fitted = lift(track, body, K=K, shot_id=shot_id, statistics=statistics)
+    fitted = lift(track, body, K=K, shot_id=shot_id, statistics=statistics, prior=prior)
     fitted = fit_hand(fitted, track, body, side="left", shot_id=shot_id)
     fitted = fit_hand(fitted, track, body, side="right", shot_id=shot_id)
     return fit_face(fitted, track, body)
+
+
+def _prior_digest(prior: PosePrior) -> str:
+    """Hex SHA-256 of a prior's numbers, so that poses fitted with other weights are fitted anew."""
+    digest = hashlib.sha256()
+    for name, value in sorted(prior.tensors().items()):
+        digest.update(name.encode() + value.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _chosen(people: People, person: int | None) -> list[int]:

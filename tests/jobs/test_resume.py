@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from humanmotion.body import BodyModel
 from humanmotion.errors import OutputError, UsageError
@@ -65,6 +66,17 @@ def test_a_given_focal_length_redoes_the_camera_but_not_the_detection(
     assert read_json(files.report_json)["shots"][0]["focal_px"] == pytest.approx(600)
     camera, _ = read_cameras_json(files.cameras)
     assert camera.K[:, 0, 0].tolist() == pytest.approx([600.0] * 60)
+
+
+def test_another_prior_redoes_the_poses_but_not_the_detection(done, tmp_path, no_detector) -> None:
+    folder = done.copy(tmp_path / "out", stages_only=True)
+    files = reconstruct(done.video, output=folder, prior=None)
+    seconds = read_json(files.report_json)["seconds"]
+    assert [seconds[s] for s in ("people", "shots", "camera")] == [0.0] * 3
+    assert seconds["pose"] > 0
+    plain, led = (read_motion(f / "motion.npz") for f in (folder, done.files.folder))
+    assert not torch.equal(plain.body_pose, led.body_pose)
+    assert torch.equal(plain.betas, led.betas)
 
 
 def test_another_video_is_looked_at_anew(done, tmp_path, part) -> None:

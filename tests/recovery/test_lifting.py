@@ -10,10 +10,12 @@ import torch
 from humanmotion.body import BodyModel
 from humanmotion.camera import intrinsics, project
 from humanmotion.jobs.demo_motion import walking_motion
+from humanmotion.jobs.fit import load_prior
 from humanmotion.joint_sets import JOINT_SETS
 from humanmotion.keypoints import Keypoints
 from humanmotion.metrics import mpjpe, pa_mpjpe
-from humanmotion.recovery import lifting
+from humanmotion.prior.model import PosePrior
+from humanmotion.recovery import landmark_terms, lifting
 from humanmotion.recovery.initial_pose import mark
 from humanmotion.recovery.lifting import lift
 from humanmotion.recovery.pose_statistics import PoseStatistics
@@ -52,26 +54,29 @@ def _keypoints(points: torch.Tensor, noise: float = 0.0, seed: int = 0) -> Keypo
     confidence = torch.full(xy.shape[:2], 0.95)
     times = torch.arange(len(points), dtype=torch.float64) / 30
     seen = Keypoints(xy, confidence, times, "mediapipe_33", WIDTH, HEIGHT, xyz)
-    turn = lifting._towards(seen, K, [mark("left_hip"), mark("right_hip")])
+    turn = landmark_terms._towards(seen, K, [mark("left_hip"), mark("right_hip")])
     xyz = xyz @ turn
     xyz = xyz + noise * 2 * torch.randn(xyz.shape, generator=generator)
     return Keypoints(xy, confidence, times, "mediapipe_33", WIDTH, HEIGHT, xyz)
 
 
-def _lift(keypoints: Keypoints, shot_id: torch.Tensor | None = None) -> PoseTrack:
+def _lift(
+    keypoints: Keypoints, shot_id: torch.Tensor | None = None, prior: PosePrior | None = None
+) -> PoseTrack:
     frames = len(keypoints)
     shots = torch.zeros(frames, dtype=torch.long) if shot_id is None else shot_id
     K = intrinsics(FOCAL, width=WIDTH, height=HEIGHT).expand(frames, 3, 3)
-    return lift(keypoints, BODY, K=K, shot_id=shots, statistics=STATISTICS)
+    return lift(keypoints, BODY, K=K, shot_id=shots, statistics=STATISTICS, prior=prior)
 
 
 def _joints(track: PoseTrack) -> torch.Tensor:
     return BODY.joints(track.rotations, betas=track.betas, transl=track.transl)[:, :22]
 
 
-def test_clean_keypoints_give_the_pose_back() -> None:
+@pytest.mark.parametrize("prior", [None, load_prior()], ids=["statistics", "prior"])
+def test_clean_keypoints_give_the_pose_back(prior: PosePrior | None) -> None:
     rotations, points = _walk()
-    lifted = _lift(_keypoints(points))
+    lifted = _lift(_keypoints(points), prior=prior)
     K = intrinsics(FOCAL, width=WIDTH, height=HEIGHT).expand(FRAMES, 3, 3)
     seen = BODY.landmarks(
         "mediapipe_33", lifted.rotations, betas=lifted.betas, transl=lifted.transl
@@ -116,6 +121,16 @@ def test_an_unseen_arm_and_absent_frames_stay_human() -> None:
     assert (lifted.transl.diff(dim=0).norm(dim=-1) < 0.2).all()
 
 
+def test_the_prior_does_not_worsen_noisy_keypoints() -> None:
+    rotations, points = _walk()
+    truth = BODY.joints(rotations)[:, :22]
+    keypoints = _keypoints(points, noise=0.015)
+    plain, led = (
+        pa_mpjpe(_joints(_lift(keypoints, prior=p)), truth).mean() for p in (None, load_prior())
+    )
+    assert led < 1.05 * plain
+
+
 def test_the_pose_before_a_cut_does_not_smooth_into_the_one_after() -> None:
     first, points_a = _walk(yaw=0.5)
     second, points_b = _walk(yaw=-1.2)
@@ -131,7 +146,8 @@ def test_the_pose_before_a_cut_does_not_smooth_into_the_one_after() -> None:
 @pytest.mark.parametrize("frames", [1, 2, 3])
 def test_very_short_clips_are_fitted_too(frames: int) -> None:
     _, points = _walk()
-    assert len(_lift(_keypoints(points[:frames]))) == frames
+    for prior in (None, load_prior()):
+        assert len(_lift(_keypoints(points[:frames]), prior=prior)) == frames
 
 
 def test_a_long_clip_fitted_in_windows_agrees_with_one_solve(

@@ -1,0 +1,181 @@
+"""What a detector's landmarks say of a posed body: residuals, their slopes, and motion over time.
+
+The unknowns of a frame are 22 turns (the root's and 21 joints', applied before the present rotation, in
+the parent's axes) and the pelvis's place: 69 numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from humanmotion.body.carried_points import CarriedPoints, positions_and_jacobian
+from humanmotion.keypoints import Keypoints
+from humanmotion.recovery.banded import (
+    Floats,
+    second_difference,
+    transposed_second_difference,
+    turning_second_difference,
+)
+from humanmotion.recovery.initial_pose import mark
+from humanmotion.rotations import between_vectors, rotvec_to_matrix
+
+SET = "mediapipe_33"
+PIXEL_SIGMA = 0.015
+"""Expected 2D error of a landmark, as a share of the person's height in the picture."""
+METRE_SIGMA = 0.08
+"""Expected error of the detector's root-relative 3D, across the view."""
+DEPTH_SIGMA = 0.12
+"""The same along the view."""
+OUTLIER = 3.0
+"""Geman-McClure scale in sigmas: at that error a landmark counts a quarter."""
+ACCELERATION_SIGMA = 8.0
+"""Expected joint acceleration in rad/s^2 that is not noise."""
+ROOT_ACCELERATION_SIGMA = 4.0
+"""Expected pelvis acceleration in m/s^2."""
+MAX_STEP = 0.5
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the detector says, in the solver's units."""
+
+    times: Tensor  # (T) s
+    shot_id: Tensor  # (T)
+    confidence: Tensor  # (T, L), 0 where absent
+    xy: Tensor  # (T, L, 2) px
+    weight2d: Tensor  # (T, L) 1 / px
+    xyz: Tensor  # (T, L, 3) m, about the middle of the hips, camera axes
+    weight3d: Tensor  # (T, L, 3) 1 / m
+    K: Tensor  # (T, 3, 3)
+    fps: float
+    joined: Floats  # (T - 2) bool
+
+
+@dataclass(frozen=True)
+class State:
+    """A body in every frame, in camera space."""
+
+    rotations: Tensor  # (T, 55, 3, 3)
+    pelvis: Tensor  # (T, 3)
+    betas: Tensor  # (10)
+    marks: CarriedPoints
+
+
+def observe(points: Keypoints, K: Tensor, shot_id: Tensor) -> Observed:
+    """Keypoints of `SET` with `K` `(T, 3, 3)` and `shot_id` `(T)`, weighted by their confidence."""
+    size = picture_height(points)
+    confidence = points.confidence * points.seen[:, None]
+    weight2d = confidence / (PIXEL_SIGMA * size[:, None])
+    xyz = points.xyz if points.xyz is not None else torch.zeros(*points.xy.shape[:2], 3)
+    hips = [mark("left_hip"), mark("right_hip")]
+    xyz = xyz - xyz[:, hips].mean(1, keepdim=True)
+    xyz = xyz @ _towards(points, K, hips).transpose(-1, -2)
+    has3d = (points.xyz is not None) and bool(points.xyz.abs().sum() > 0)
+    sigma = torch.tensor((METRE_SIGMA, METRE_SIGMA, DEPTH_SIGMA))
+    weight3d = confidence.sqrt()[..., None] / sigma * float(has3d)
+    same = (shot_id[2:] == shot_id[:-2]).numpy()
+    steps = points.times.diff()
+    fps = float(1 / steps.median()) if len(steps) else 30.0
+    return Observed(
+        points.times, shot_id, confidence, points.xy, weight2d, xyz, weight3d, K, fps, same
+    )
+
+
+def picture_height(points: Keypoints) -> Tensor:
+    """Larger side of the confident landmarks' box `(T)`; absent frames take the median."""
+    box = points.boxes()
+    side = (box[:, 2:] - box[:, :2]).amax(-1)
+    good = side > 0
+    middle = side[good].median() if bool(good.any()) else side.new_tensor(float(points.height))
+    return torch.where(good, side, middle).clamp(min=8.0)
+
+
+def _towards(points: Keypoints, K: Tensor, hips: list[int]) -> Tensor:
+    """Rotation `(T, 3, 3)` from the detector's crop-centred view axes to the camera's.
+
+    The detector sees a crop and reports 3D as if the camera looked straight at it.
+    """
+    middle = points.xy[:, hips].mean(1)
+    ray = torch.cat((middle, torch.ones_like(middle[:, :1])), -1)
+    ray = (torch.linalg.inv(K) @ ray[..., None])[..., 0]
+    ahead = torch.tensor((0.0, 0.0, 1.0)).expand_as(ray)
+    turn = between_vectors(ahead, ray)
+    return torch.where(points.seen[:, None, None], turn, torch.eye(3))
+
+
+def residuals(points: Tensor, seen: Observed) -> tuple[Tensor, Tensor, Tensor]:
+    """2D `(T, L, 2)` px, 3D `(T, L, 3)` m, and the projection's derivative `(T, L, 2, 3)`."""
+    hips = points[:, [mark("left_hip"), mark("right_hip")]].mean(1, keepdim=True)
+    depth = points[..., 2].clamp(min=0.1)
+    focal = seen.K[:, None, [0, 1], [0, 1]]
+    centre = seen.K[:, None, :2, 2]
+    slope = points[..., :2] / depth[..., None]
+    residual2d = focal * slope + centre - seen.xy
+    left = torch.diag_embed(focal.expand(*depth.shape, 2) / depth[..., None])
+    last = -focal * slope / depth[..., None]
+    return residual2d, points - hips - seen.xyz, torch.cat((left, last[..., None]), -1)
+
+
+def robust(scaled: Tensor) -> Tensor:
+    """Geman-McClure weight for residuals `(..., n)` in sigmas: `(...)`."""
+    return 1 / (1 + (scaled**2).sum(-1) / OUTLIER**2) ** 2
+
+
+def data_rows(
+    state: State, seen: Observed, *, counts: tuple[float, float] = (1.0, 1.0)
+) -> tuple[Tensor, Tensor]:
+    """Weighted Jacobian `(T, R, P)` and residual `(T, R)` of both keypoint terms.
+
+    `counts` says for how many sightings one frame counts, in 2D and in 3D; what is an outlier does
+    not depend on it.
+    """
+    points, jacobian = positions_and_jacobian(state.marks, state.rotations, state.pelvis)
+    jacobian = jacobian.flatten(-2)  # (T, L, 3, 3K)
+    residual2d, residual3d, lens = residuals(points, seen)
+    moved = torch.cat((jacobian, torch.eye(3).expand(*jacobian.shape[:3], 3)), -1)
+    weight2d = seen.weight2d * robust(residual2d * seen.weight2d[..., None]).sqrt()
+    weight3d = seen.weight3d * robust(residual3d * seen.weight3d).sqrt()[..., None]
+    weight2d, weight3d = weight2d * counts[0] ** 0.5, weight3d * counts[1] ** 0.5
+    hips = jacobian[:, [mark("left_hip"), mark("right_hip")]].mean(1, keepdim=True)
+    relative = torch.cat((jacobian - hips, torch.zeros(*jacobian.shape[:3], 3)), -1)
+    rows2d = (lens @ moved) * weight2d[..., None, None]
+    rows3d = relative * weight3d[..., None]
+    rows = torch.cat((rows2d.flatten(1, 2), rows3d.flatten(1, 2)), 1)
+    residual = torch.cat(
+        ((residual2d * weight2d[..., None]).flatten(1), (residual3d * weight3d).flatten(1)), 1
+    )
+    return rows, residual
+
+
+def smoothness(
+    state: State, seen: Observed, *, joint_sigma: float = ACCELERATION_SIGMA
+) -> tuple[Floats, Floats]:
+    """Weights `(69)` of the second difference, and its right-hand side `(T, 69)` at this state.
+
+    `joint_sigma` is the expected acceleration of the joints but the root, rad/s^2.
+    """
+    weight = np.full(69, seen.fps**2 / ACCELERATION_SIGMA, np.float32)
+    weight[3:66] = seen.fps**2 / joint_sigma
+    weight[66:] = seen.fps**2 / ROOT_ACCELERATION_SIGMA
+    frames = len(state.pelvis)
+    if frames < 3:
+        return weight, np.zeros((frames, 69), np.float32)
+    turned = turning_second_difference(state.rotations[:, :22], seen.joined)
+    moved = second_difference(state.pelvis.numpy(), seen.joined)
+    second = np.concatenate((turned, moved), -1)
+    return weight, -transposed_second_difference(second * weight**2, frames)
+
+
+def advance(state: State, step: Tensor) -> State:
+    """The state after a step `(T, 69)` of the unknowns, turns no larger than `MAX_STEP`."""
+    turn = step[:, :66].reshape(len(step), 22, 3)
+    turn = turn * (MAX_STEP / turn.norm(dim=-1, keepdim=True).clamp(min=MAX_STEP))
+    rotations = state.rotations.clone()
+    rotations[:, :22] = rotvec_to_matrix(turn) @ rotations[:, :22]
+    pelvis = state.pelvis + step[:, 66:]
+    near = pelvis[:, 2:].clamp(min=0.3)
+    return replace(state, rotations=rotations, pelvis=torch.cat((pelvis[:, :2], near), -1))
