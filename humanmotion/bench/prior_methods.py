@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from humanmotion.errors import InputError
 from humanmotion.files import read_tensors, sha256
@@ -29,7 +29,7 @@ NUMBERS = 3 * BODY.stop
 COMPONENTS = 8
 THIN = 3
 """One training frame in so many fits the baselines; neighbours say the same thing."""
-NETWORKS = {
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "dp": lambda: TimeFC(NUMBERS, NUMBERS),
     "dp_clean_target": lambda: CleanTarget(TimeFC(NUMBERS, NUMBERS)),
     "dp_preconditioned": lambda: Preconditioned(TimeFC(NUMBERS, NUMBERS)),
