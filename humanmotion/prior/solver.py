@@ -39,9 +39,9 @@ def falling(first: float, last: float, count: int) -> tuple[float, ...]:
 class Settings:
     """How a posterior is looked for; one set of numbers serves every task."""
 
-    levels: tuple[float, ...] = falling(4.0, 0.03, 24)
+    levels: tuple[float, ...] = falling(4.0, 0.03, 16)
     """Noise levels, falling; one step is made at each."""
-    draw_levels: tuple[float, ...] = falling(4.0, 0.03, 12)
+    draw_levels: tuple[float, ...] = falling(4.0, 0.03, 8)
     """The same for draws, which begin at the likeliest poses."""
     outlier: float = 4.0
     """Standard deviations at which an observation is believed a quarter (Geman-McClure)."""
