@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,10 +58,19 @@ class JointInput:
 
     @property
     def free(self) -> tuple[int, ...]:
-        """Joints to be solved for: the body's, and those of a hand that has points."""
-        hands = [joints for side, joints in _HANDS.items() if any(_is_finger(p, side) for p in
-                 self.points)]  # fmt: skip
-        return (*_BODY, *(j for hand in hands for j in hand))
+        """Joints to be solved for."""
+        return free_joints(self.points)
+
+
+def free_joints(points: Sequence[NamedPoint]) -> tuple[int, ...]:
+    """Joints that `points` ask to be solved: the body's, and those of a hand of which some are."""
+    hands = [joints for side, joints in _HANDS.items() if any(_on_hand(p, side) for p in points)]
+    return (*_BODY, *(j for hand in hands for j in hand))
+
+
+def is_finger(point: NamedPoint) -> bool:
+    """Whether a point is of a hand beyond its wrist."""
+    return any(_on_hand(point, side) for side in _HANDS)
 
 
 def read_points(
@@ -116,7 +126,7 @@ def _named(
 ) -> JointInput:
     known = recognise(track.names, body, source=source, joint_set=joint_set)
     kept = [(c, p) for c, p in zip(known.columns, known.points, strict=True)
-            if hands or not any(_is_finger(p, side) for side in _HANDS)]  # fmt: skip
+            if hands or not is_finger(p)]  # fmt: skip
     columns, points = [c for c, _ in kept], tuple(p for _, p in kept)
     seen = track.seen[:, columns]
     most = int(seen.sum(-1).amax()) if len(columns) else 0
@@ -145,7 +155,7 @@ def _upright(
     return replace(found, xyz=to_z_up(found.xyz, told), notes=notes)
 
 
-def _is_finger(point: NamedPoint, side: str) -> bool:
+def _on_hand(point: NamedPoint, side: str) -> bool:
     kind, row = point.sources[0]
     return (kind == "joint" and row in _HANDS[side]) or kind == f"hand21_{side}"
 

@@ -17,10 +17,10 @@ from humanmotion.jobs.fit import load_prior
 from humanmotion.jobs.fit_input import JointInput, at_rate, read_points, standing
 from humanmotion.jobs.fit_result import Timed, fit_targets, write_fit
 from humanmotion.jobs.joint_checks import Units, Up
-from humanmotion.prior.fitting import HYPOTHESES, fit_places
+from humanmotion.prior.fitting import HYPOTHESES, fit_places, seen_places
 from humanmotion.prior.model import PosePrior
 from humanmotion.prior.orientations import Turns
-from humanmotion.prior.problem import Poses
+from humanmotion.prior.problem import Chain, Poses
 from humanmotion.prior.rates import settled, values_at
 from humanmotion.rotations import resample_rotations
 
@@ -114,12 +114,17 @@ def _solved(
 def _best(prior: PosePrior, timed: Timed, given: JointInput, turned: Turns | None) -> Poses:
     """The best poses; where frames lie between those of the fit, brought to agree with their own."""
     best = timed.best()
-    if len(timed.times) == len(timed.solved) and torch.allclose(timed.times, timed.solved):
+    if timed.on_time:
         return best
     points = named_points(timed.body, given.points, joints=given.free, betas=given.betas)
-    draws = torch.stack([values_at(s, timed.solved, timed.times) for s in timed.fit.states])
-    return settled(prior, points, given.xyz, start=best, draws=draws, sigma=timed.fit.sigma,
-                   turns=turned)  # fmt: skip
+    points = points if turned is None else turned.carried_with(points)
+    seen = given.xyz.isfinite().all(-1)
+    filled = torch.where(seen[..., None], given.xyz, 0.0)
+    return settled(
+        Chain(points, prior.space),
+        seen_places(filled, seen, timed.fit.sigma, turns=turned),
+        start=best, draws=timed.states(),
+    )  # fmt: skip
 
 
 def _turned(track: OrientationTrack, given: JointInput, sigma_deg: float) -> Turns:

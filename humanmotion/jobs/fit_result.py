@@ -84,6 +84,16 @@ class Timed:
         poses = Poses(fit.states[number], fit.roots[number], fit.places[number])
         return poses_at(poses, self.solved, self.times)
 
+    def states(self) -> Tensor:
+        """States `(K, M, 172)` of all hypotheses at the frames to be written."""
+        return torch.stack([values_at(s, self.solved, self.times) for s in self.fit.states])
+
+    @property
+    def on_time(self) -> bool:
+        """Whether the fit's frames are those to be written."""
+        same = len(self.times) == len(self.solved)
+        return same and torch.allclose(self.times, self.solved)
+
     def best(self) -> Poses:
         """The best poses at the frames to be written."""
         return poses_at(self.fit.best, self.solved, self.times)
@@ -116,7 +126,11 @@ class Timed:
 
 def rate_of(times: Tensor) -> float:
     """Nominal frame rate of times `(T)` in seconds."""
-    return 1 / float(times.diff().median()) if len(times) > 1 else FPS
+    if len(times) < 2:
+        return FPS
+    rate, mean = 1 / float(times.diff().median()), (len(times) - 1) / float(times[-1] - times[0])
+    # Times that are written with few digits are even only on average.
+    return round(mean if abs(mean / rate - 1) < 0.01 else rate, 3)
 
 
 def write_fit(

@@ -107,10 +107,10 @@ def fit_places(
     level = FIRST_SIGMA if sigma is None else sigma
     told = _Told(progress, 1 + (SIGMA_ROUNDS if sigma is None else 0))
     for _ in range(SIGMA_ROUNDS if sigma is None else 0):
-        draw = draw_poses(prior, chain, _seen(target, seen, level, turns=turns), first, kind=kind,
+        draw = draw_poses(prior, chain, seen_places(target, seen, level, turns=turns), first, kind=kind,
                           hypotheses=1, settings=settings, seed=seed, progress=told)  # fmt: skip
         level = _measured(chain, draw, target, seen)
-    fit = draw_poses(prior, chain, _seen(target, seen, level, turns=turns), first, kind=kind,
+    fit = draw_poses(prior, chain, seen_places(target, seen, level, turns=turns), first, kind=kind,
                      hypotheses=hypotheses, settings=settings, seed=seed,
                      progress=told)  # fmt: skip
     return replace(fit, sigma=float(torch.as_tensor(level).mean()))
@@ -130,9 +130,10 @@ class _Told:
         self.done += share >= 1
 
 
-def _seen(
+def seen_places(
     target: Tensor, seen: Tensor, sigma: Tensor | float, *, turns: Turns | None
 ) -> list[Observation]:
+    """Observations of points `(T, L, 3)`, where `seen` `(T, L)`, and of orientations."""
     places = Places(target, torch.where(seen, torch.as_tensor(sigma).float(), torch.inf))
     return [places] if turns is None else turns.observations(places)
 

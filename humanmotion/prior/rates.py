@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from humanmotion.body.carried_points import CarriedPoints
 from humanmotion.prior.fitting import uncertainty_of_mean
-from humanmotion.prior.model import PosePrior
-from humanmotion.prior.orientations import Turns
-from humanmotion.prior.problem import Chain, Observation, Places, Poses
+from humanmotion.prior.problem import Chain, Observation, Poses
 from humanmotion.prior.solver import Settings, refine
 from humanmotion.rotations import interpolation_weights, resample_rotations
 
@@ -34,26 +33,11 @@ def values_at(values: Tensor, old: Tensor, new: Tensor) -> Tensor:
 
 
 def settled(
-    prior: PosePrior,
-    points: CarriedPoints,
-    xyz: Tensor,
-    *,
-    start: Poses,
-    draws: Tensor,
-    sigma: float,
-    turns: Turns | None = None,
+    chain: Chain, observations: Sequence[Observation], *, start: Poses, draws: Tensor
 ) -> Poses:
-    """Poses near `start` that agree with points `xyz` `(T, L, 3)` of their own frames.
+    """Poses near `start` that agree with what was seen in their own frames.
 
     `draws` `(K, T, 172)`: states whose spread says how far a pose may go.
     """
-    seen = xyz.isfinite().all(-1)
-    places = Places(
-        torch.where(seen[..., None], xyz, 0.0), torch.where(seen, torch.tensor(sigma), torch.inf)
-    )
-    observations: list[Observation] = [places]
-    if turns is not None:
-        points, observations = turns.carried_with(points), turns.observations(places)
-    spread = uncertainty_of_mean(draws)
-    return refine(Chain(points, prior.space), observations, start, sigma=spread,
+    return refine(chain, observations, start, sigma=uncertainty_of_mean(draws),
                   settings=Settings())  # fmt: skip
