@@ -50,6 +50,8 @@ class JointInput:
     betas: Tensor
     """Shape `(10)`: the file's own, or the one that its bones show."""
     notes: tuple[str, ...] = ()
+    own_shape: bool = False
+    """Whether the file says what shape the body has."""
 
     @property
     def seen(self) -> Tensor:
@@ -99,7 +101,12 @@ def read_points(
         motion = read_any(source, body=body)
         track = joint_track(motion, body)
         found = _named(track, body, joint_set="smplx_55", source=source, hands=hands)
-        return replace(found, betas=motion.betas, notes=tuple(motion.meta.get("notes", ())))
+        return replace(
+            found,
+            betas=motion.betas,
+            notes=tuple(motion.meta.get("notes", ())),
+            own_shape=True,
+        )
     declared: Up | None = "z" if source.suffix.lower() == ".trc" else None
     found = _named(reader(source), body, joint_set=joint_set, source=source, hands=hands)
     scale = UNITS[units] if units else metres_per_unit(found.xyz, found.points, body, source=source)

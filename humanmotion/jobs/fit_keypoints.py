@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from humanmotion.body import BodyModel
+from humanmotion.body.carried_points import CarriedPoints
 from humanmotion.body.named_points import NamedPoint, named_points, set_points
 from humanmotion.camera import Camera, default_focal, intrinsics
 from humanmotion.errors import InputError, UsageError
@@ -22,11 +23,12 @@ from humanmotion.jobs.fit_input import at_rate, free_joints, is_finger
 from humanmotion.jobs.fit_result import Timed, fit_targets, write_fit
 from humanmotion.joint_sets import JOINT_SETS
 from humanmotion.keypoints import Keypoints
-from humanmotion.prior.fitting import HYPOTHESES
+from humanmotion.prior.fitting import HYPOTHESES, Fit
 from humanmotion.prior.keypoint_fitting import LEAST_POINTS, fit_pixels
 from humanmotion.prior.model import PosePrior
 from humanmotion.prior.problem import Chain, Pixels, Poses
 from humanmotion.prior.rates import settled
+from humanmotion.prior.shape import fitted_shape
 
 LEAST_CONFIDENCE = 0.1
 """Below, a keypoint was not seen."""
@@ -34,6 +36,10 @@ ERROR_SHARE = 0.01
 """What detectors err by, in heights of the person in the picture."""
 LEAST_ERROR = 1.0
 """Pixels."""
+SHAPE_FRAMES = 10
+"""Frames from which the shape is looked for."""
+SHAPE_SHARE = 0.3
+"""Of the whole work, that of finding the shape."""
 Progress = Callable[[str, float], None]
 Note = Callable[[str], None]
 
@@ -52,10 +58,24 @@ class Seen:
     """Pixels `(T, L)`."""
     camera: Camera
 
+    @property
+    def held(self) -> Tensor:
+        """Frames that show enough to place a body, `(T)` bool."""
+        return self.xy.isfinite().all(-1).sum(-1) >= LEAST_POINTS
+
     def at(self, times: Tensor, values: Tensor) -> Seen:
         """With points and errors `values` `(M, L, 3)` of other times, under the nearest cameras."""
         row = (times[:, None] - self.times).abs().argmin(-1)
         return Seen(self.points, times, values[..., :2], values[..., 2], self.camera[row])
+
+    def pixels(self) -> Pixels:
+        """As an observation."""
+        there = self.xy.isfinite().all(-1)
+        return Pixels(
+            torch.where(there[..., None], self.xy, 0.0),
+            torch.where(there, self.sigma, torch.inf),
+            self.camera.K,
+        )
 
 
 def fit_keypoints(
@@ -96,11 +116,12 @@ def fit_keypoints(
     tell = note or (lambda _: None)
     for line in notes:
         tell(line)
-    told = None if progress is None else lambda share: progress("fit", share)
-    fit = _solved(prior, body, seen, stills=stills, hypotheses=hypotheses, seed=seed, told=told)
-    found = _best(prior, fit, seen, stills=stills)
+    told = (lambda _: None) if progress is None else lambda share: progress("fit", share)
+    task = _Task(prior, body, stills, seed, told)
+    fit = task.fit(seen, hypotheses=hypotheses)
+    found = _best(task, fit, seen)
     if level:
-        view = _on_floor(view, body, prior, found)
+        view = _on_floor(view, fit, found)
     std = fit.std()
     moved = [_in_world(p, view) for p in (found, *(fit.draw(k) for k in range(len(targets.each))))]
     motion, *others = (fit.motion(poses, std, notes) for poses in moved)
@@ -192,51 +213,72 @@ def _seen(
     return Seen(tuple(kept), keypoints.times, xy, sigma, camera)
 
 
-def _solved(
-    prior: PosePrior,
-    body: BodyModel,
-    seen: Seen,
-    *,
-    stills: bool,
-    hypotheses: int,
-    seed: int,
-    told: Callable[[float], None] | None,
-) -> Timed:
-    free, betas = free_joints(seen.points), torch.zeros(10)
-    points = named_points(body, seen.points, joints=free, betas=betas)
-    then = seen
-    if not stills:
-        both = torch.cat((seen.xy, seen.sigma[..., None]), -1)
-        then = seen.at(*at_rate(seen.times, both, source="the keypoints"))
-    fit = fit_pixels(
-        prior, points, then.xy, sigma=then.sigma, K=then.camera.K, hypotheses=hypotheses, seed=seed,
-        kind="pose" if stills else "motion", progress=told,
-    )  # fmt: skip
-    there = seen.xy.isfinite().all(-1).sum(-1) >= LEAST_POINTS
-    return Timed(fit, body, betas, free, then.times, seen.times, there)
+@dataclass(frozen=True)
+class _Task:
+    """How keypoints are fitted."""
+
+    prior: PosePrior
+    body: BodyModel
+    stills: bool
+    seed: int
+    told: Callable[[float], None]
+
+    def points(self, seen: Seen, betas: Tensor) -> CarriedPoints:
+        """The points of a shape."""
+        free = free_joints(seen.points)
+        return named_points(self.body, seen.points, joints=free, betas=betas)
+
+    def fit(self, seen: Seen, *, hypotheses: int) -> Timed:
+        """The fit at the prior's rate, or of each picture; of a sequence the shape too."""
+        then = seen
+        if not self.stills:
+            both = torch.cat((seen.xy, seen.sigma[..., None]), -1)
+            then = seen.at(*at_rate(seen.times, both, source="the keypoints"))
+        betas = torch.zeros(10)
+        if not self.stills and len(then.times) >= SHAPE_FRAMES:
+            betas = self._shape(then)
+        fit = self._fit(then, betas, hypotheses=hypotheses,
+                        told=lambda share: self.told(SHAPE_SHARE + (1 - SHAPE_SHARE) * share))  # fmt: skip
+        free = free_joints(seen.points)
+        return Timed(fit, self.body, betas, free, then.times, then.held, seen.times, seen.held)
+
+    def _fit(
+        self, seen: Seen, betas: Tensor, *, hypotheses: int, told: Callable[[float], None]
+    ) -> Fit:
+        return fit_pixels(
+            self.prior, self.points(seen, betas), seen.xy, sigma=seen.sigma, K=seen.camera.K,
+            kind="pose" if self.stills else "motion", hypotheses=hypotheses, seed=self.seed,
+            progress=told,
+        )  # fmt: skip
+
+    def _shape(self, seen: Seen) -> Tensor:
+        first = self._fit(seen, torch.zeros(10), hypotheses=1,
+                          told=lambda share: self.told(SHAPE_SHARE * share))  # fmt: skip
+        chain = Chain(self.points(seen, torch.zeros(10)), self.prior.space)
+        # Frames that hold nobody would let the shape go where it likes.
+        rows = seen.held.nonzero()[:, 0]
+        whole = seen.at(seen.times[rows], torch.cat((seen.xy, seen.sigma[..., None]), -1)[rows])
+        poses = Poses(first.best.state[rows], first.best.root[rows], first.best.place[rows])
+        return fitted_shape(lambda betas: self.points(seen, betas), chain, [whole.pixels()],
+                            poses=poses)  # fmt: skip
 
 
-def _best(prior: PosePrior, fit: Timed, seen: Seen, *, stills: bool) -> Poses:
+def _best(task: _Task, fit: Timed, seen: Seen) -> Poses:
     """The best poses in camera axes; between those of the fit, brought to agree with their own."""
     best = fit.best()
-    if stills or fit.on_time:
+    if task.stills or fit.on_time:
         return best
-    points = named_points(fit.body, seen.points, joints=fit.free, betas=fit.betas)
-    there = seen.xy.isfinite().all(-1)
-    pixels = Pixels(
-        torch.where(there[..., None], seen.xy, 0.0),
-        torch.where(there, seen.sigma, torch.inf),
-        seen.camera.K,
-    )
-    return settled(Chain(points, prior.space), [pixels], start=best, draws=fit.states())
+    chain = Chain(task.points(seen, fit.betas), task.prior.space)
+    return settled(chain, [seen.pixels()], start=best, draws=fit.states())
 
 
-def _on_floor(camera: Camera, body: BodyModel, prior: PosePrior, found: Poses) -> Camera:
+def _on_floor(camera: Camera, fit: Timed, found: Poses) -> Camera:
     """The camera at the height that puts the median of the lowest soles on the floor."""
-    poses = _in_world(found, camera)
-    joints = body.joints(prior.space.to_rotations(poses.state, poses.root))
+    poses, body = _in_world(found, camera), fit.body
+    turned = fit.fit.prior.space.to_rotations(poses.state, poses.root)
+    joints = body.joints(turned, betas=fit.betas)
     joints = joints - joints[:, :1] + poses.place[:, None]
-    floor = (joints[:, [10, 11], 2] - body.sole_offset()).amin(-1).median()
+    floor = (joints[:, [10, 11], 2] - body.sole_offset(fit.betas)).amin(-1).median()
     up = torch.stack((floor.new_zeros(()), floor.new_zeros(()), floor))
     # The world moves down by what the floor lies above its origin.
     return replace(camera, t_w2c=camera.t_w2c + camera.R_w2c @ up)

@@ -73,6 +73,8 @@ class Timed:
     """Joints that were solved for."""
     solved: Tensor
     """Times `(T)` of the fit's poses, seconds."""
+    held: Tensor
+    """Those in which enough was seen to hold the body in its place, `(T)` bool."""
     times: Tensor
     """Times `(M)` of the frames to be written, seconds."""
     seen: Tensor
@@ -82,7 +84,7 @@ class Timed:
         """Hypothesis `number` at the frames to be written."""
         fit = self.fit
         poses = Poses(fit.states[number], fit.roots[number], fit.places[number])
-        return poses_at(poses, self.solved, self.times)
+        return poses_at(poses, self.solved, self.times, held=self.held)
 
     def states(self) -> Tensor:
         """States `(K, M, 172)` of all hypotheses at the frames to be written."""
@@ -96,7 +98,7 @@ class Timed:
 
     def best(self) -> Poses:
         """The best poses at the frames to be written."""
-        return poses_at(self.fit.best, self.solved, self.times)
+        return poses_at(self.fit.best, self.solved, self.times, held=self.held)
 
     def std(self) -> Tensor:
         """Standard deviation `(M, 55)` of each joint in metres; NaN where nothing is known."""

@@ -13,12 +13,18 @@ from humanmotion.prior.solver import Settings, refine
 from humanmotion.rotations import interpolation_weights, resample_rotations
 
 
-def poses_at(poses: Poses, old: Tensor, new: Tensor) -> Poses:
-    """Poses of the times `old` `(T)` at `new` `(M)` between them."""
+def poses_at(poses: Poses, old: Tensor, new: Tensor, *, held: Tensor) -> Poses:
+    """Poses of the times `old` `(T)` at `new` `(M)` between them.
+
+    Only frames that are `held` `(T)` bool by what was seen say where the body stands.
+    """
+    whole, times = held.nonzero()[:, 0], old[held]
+    within = new.clamp(float(times[0]), float(times[-1]))
+    root = poses.root[whole]
     return Poses(
         values_at(poses.state, old, new),
-        resample_rotations(poses.root, old, new) if len(old) > 1 else poses.root[[0] * len(new)],
-        values_at(poses.place, old, new),
+        resample_rotations(root, times, within) if len(whole) > 1 else root[[0] * len(new)],
+        values_at(poses.place[whole], times, within),
     )
 
 
