@@ -121,6 +121,9 @@ def keypoints(
     camera: Annotated[
         Path | None, typer.Option(help="Camera path: cameras.json, motion.npz or COLMAP.")
     ] = None,
+    shape: Annotated[
+        Path | None, typer.Option(help="Motion file whose body shape to take (else the average).")
+    ] = None,
     size: Annotated[
         str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Pixels of OpenPose's pictures.")
     ] = None,
@@ -146,7 +149,7 @@ def keypoints(
 ) -> None:
     """The likeliest motion behind keypoints in pictures or in space, and how sure it is."""
     in_space = source.suffix.lower() in (".csv", ".trc")
-    pictures = {"--focal": focal, "--camera": camera, "--size": size, "--fps": fps,
+    pictures = {"--focal": focal, "--camera": camera, "--shape": shape, "--size": size, "--fps": fps,
                 "--person": person or None, "--sigma-px": sigma_px}  # fmt: skip
     _refuse(pictures if in_space else {"--joints": joints, "--units": units, "--up": up},
             "points in space have no picture" if in_space else "it holds pixels of known names",
@@ -166,9 +169,9 @@ def keypoints(
 
             paths = fit_keypoints(
                 source, output=output, size=None if size is None else pixels(size), fps=fps,
-                person=person, focal=focal, camera=camera, sigma_px=sigma_px, hands=hands,
-                stills=stills, hypotheses=hypotheses, each=each, weights=weights, seed=seed,
-                overwrite=overwrite, progress=progress, note=note,
+                person=person, focal=focal, camera=camera, shape=shape, sigma_px=sigma_px,
+                hands=hands, stills=stills, hypotheses=hypotheses, each=each, weights=weights,
+                seed=seed, overwrite=overwrite, progress=progress, note=note,
             )  # fmt: skip
     _tell(paths, as_json=json)
 

@@ -15,7 +15,7 @@ from humanmotion.body.named_points import NamedPoint, named_points, set_points
 from humanmotion.camera import Camera, default_focal, intrinsics
 from humanmotion.errors import InputError, UsageError
 from humanmotion.io.axes import turn_up
-from humanmotion.io.convert import CAMERA_FORMATS, KEYPOINT_FORMATS
+from humanmotion.io.convert import CAMERA_FORMATS, KEYPOINT_FORMATS, read_any
 from humanmotion.io.convert_pictures import read_any_camera, read_people
 from humanmotion.io.sniff import sniff
 from humanmotion.jobs.fit import load_prior
@@ -23,12 +23,11 @@ from humanmotion.jobs.fit_input import at_rate, free_joints, is_finger
 from humanmotion.jobs.fit_result import Timed, fit_targets, write_fit
 from humanmotion.joint_sets import JOINT_SETS
 from humanmotion.keypoints import Keypoints
-from humanmotion.prior.fitting import HYPOTHESES, Fit
+from humanmotion.prior.fitting import HYPOTHESES
 from humanmotion.prior.keypoint_fitting import LEAST_POINTS, fit_pixels
 from humanmotion.prior.model import PosePrior
 from humanmotion.prior.problem import Chain, Pixels, Poses
 from humanmotion.prior.rates import settled
-from humanmotion.prior.shape import fitted_shape
 
 LEAST_CONFIDENCE = 0.1
 """Below, a keypoint was not seen."""
@@ -36,10 +35,6 @@ ERROR_SHARE = 0.01
 """What detectors err by, in heights of the person in the picture."""
 LEAST_ERROR = 1.0
 """Pixels."""
-SHAPE_FRAMES = 10
-"""Frames from which the shape is looked for."""
-SHAPE_SHARE = 0.3
-"""Of the whole work, that of finding the shape."""
 Progress = Callable[[str, float], None]
 Note = Callable[[str], None]
 
@@ -87,6 +82,7 @@ def fit_keypoints(
     person: int = 0,
     focal: float | None = None,
     camera: str | Path | None = None,
+    shape: str | Path | None = None,
     sigma_px: float | None = None,
     hands: bool = False,
     stills: bool = False,
@@ -102,7 +98,8 @@ def fit_keypoints(
 
     `source` holds keypoints in any format that is read; `size` and `fps` say of OpenPose files what
     they lack. `camera` is a file with intrinsics and path; without it the camera is level and still,
-    with the `focal` given in pixels or the picture's diagonal. `sigma_px` is the error of a sure
+    with the `focal` given in pixels or the picture's diagonal. `shape` is a motion file whose body
+    shape is taken; pictures do not show how large somebody is. `sigma_px` is the error of a sure
     keypoint. `stills`: the frames are pictures of their own. Raises UsageError and InputError.
     """
     targets = fit_targets(output, hypotheses=hypotheses, each=each, overwrite=overwrite)
@@ -116,8 +113,9 @@ def fit_keypoints(
     tell = note or (lambda _: None)
     for line in notes:
         tell(line)
-    told = (lambda _: None) if progress is None else lambda share: progress("fit", share)
-    task = _Task(prior, body, stills, seed, told)
+    told = None if progress is None else lambda share: progress("fit", share)
+    betas = torch.zeros(10) if shape is None else read_any(shape, body=body).betas
+    task = _Task(prior, body, betas, stills, seed, told)
     fit = task.fit(seen, hypotheses=hypotheses)
     found = _best(task, fit, seen)
     if level:
@@ -136,6 +134,13 @@ def _person(
         raise UsageError(
             f"{source} is a {kind} file; keypoints are read from keypoints.npz, OpenPose and "
             "COCO-WholeBody JSON, and points in space from .csv and .trc"
+        )
+    if kind != "openpose" and size is not None:
+        raise UsageError(f"{source} says its picture's size; leave --size out")
+    if fps is not None and (kind == "keypoints" or not 0 < fps < 1e6):
+        raise UsageError(
+            f"fps {fps} given for {source}; give one above 0 and below 1e6, and only for OpenPose and "
+            "COCO files that state none"
         )
     people, timed = read_people(source, kind, size, fps=fps)
     if person >= len(people):
@@ -219,48 +224,29 @@ class _Task:
 
     prior: PosePrior
     body: BodyModel
+    betas: Tensor
     stills: bool
     seed: int
-    told: Callable[[float], None]
+    told: Callable[[float], None] | None
 
-    def points(self, seen: Seen, betas: Tensor) -> CarriedPoints:
-        """The points of a shape."""
+    def points(self, seen: Seen) -> CarriedPoints:
+        """The points on the body."""
         free = free_joints(seen.points)
-        return named_points(self.body, seen.points, joints=free, betas=betas)
+        return named_points(self.body, seen.points, joints=free, betas=self.betas)
 
     def fit(self, seen: Seen, *, hypotheses: int) -> Timed:
-        """The fit at the prior's rate, or of each picture; of a sequence the shape too."""
+        """The fit at the prior's rate, or of each picture."""
         then = seen
         if not self.stills:
             both = torch.cat((seen.xy, seen.sigma[..., None]), -1)
             then = seen.at(*at_rate(seen.times, both, source="the keypoints"))
-        betas = torch.zeros(10)
-        if not self.stills and len(then.times) >= SHAPE_FRAMES:
-            betas = self._shape(then)
-        fit = self._fit(then, betas, hypotheses=hypotheses,
-                        told=lambda share: self.told(SHAPE_SHARE + (1 - SHAPE_SHARE) * share))  # fmt: skip
-        free = free_joints(seen.points)
-        return Timed(fit, self.body, betas, free, then.times, then.held, seen.times, seen.held)
-
-    def _fit(
-        self, seen: Seen, betas: Tensor, *, hypotheses: int, told: Callable[[float], None]
-    ) -> Fit:
-        return fit_pixels(
-            self.prior, self.points(seen, betas), seen.xy, sigma=seen.sigma, K=seen.camera.K,
+        fit = fit_pixels(
+            self.prior, self.points(seen), then.xy, sigma=then.sigma, K=then.camera.K,
             kind="pose" if self.stills else "motion", hypotheses=hypotheses, seed=self.seed,
-            progress=told,
+            progress=self.told,
         )  # fmt: skip
-
-    def _shape(self, seen: Seen) -> Tensor:
-        first = self._fit(seen, torch.zeros(10), hypotheses=1,
-                          told=lambda share: self.told(SHAPE_SHARE * share))  # fmt: skip
-        chain = Chain(self.points(seen, torch.zeros(10)), self.prior.space)
-        # Frames that hold nobody would let the shape go where it likes.
-        rows = seen.held.nonzero()[:, 0]
-        whole = seen.at(seen.times[rows], torch.cat((seen.xy, seen.sigma[..., None]), -1)[rows])
-        poses = Poses(first.best.state[rows], first.best.root[rows], first.best.place[rows])
-        return fitted_shape(lambda betas: self.points(seen, betas), chain, [whole.pixels()],
-                            poses=poses)  # fmt: skip
+        free = free_joints(seen.points)
+        return Timed(fit, self.body, self.betas, free, then.times, then.held, seen.times, seen.held)
 
 
 def _best(task: _Task, fit: Timed, seen: Seen) -> Poses:
@@ -268,7 +254,7 @@ def _best(task: _Task, fit: Timed, seen: Seen) -> Poses:
     best = fit.best()
     if task.stills or fit.on_time:
         return best
-    chain = Chain(task.points(seen, fit.betas), task.prior.space)
+    chain = Chain(task.points(seen), task.prior.space)
     return settled(chain, [seen.pixels()], start=best, draws=fit.states())
 
 

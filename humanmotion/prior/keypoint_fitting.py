@@ -59,7 +59,9 @@ def fit_pixels(
     """
     seen = xy.isfinite().all(-1)
     _check(seen, torch.as_tensor(sigma), hypotheses)
-    spread = torch.where(seen, torch.as_tensor(sigma).float(), torch.inf)
+    # One or two points hold nobody, but would pull a body to the lens.
+    held = seen & (seen.sum(-1, keepdim=True) >= LEAST_POINTS)
+    spread = torch.where(held, torch.as_tensor(sigma).float(), torch.inf)
     pixels = Pixels(torch.where(seen[..., None], xy, 0.0), spread, K.expand(len(xy), 3, 3))
     chain, tell = Chain(points, prior.space), progress or (lambda _: None)
     settings = settings or Settings()
