@@ -14,7 +14,7 @@ from humanmotion.cli.output import emit, emit_json, emit_table, warn
 from humanmotion.cli.progress import StageProgress
 from humanmotion.errors import UsageError
 
-fit = typer.Typer(help="Plausible bodies: denoise, ik, keypoints, complete, sample, score.")
+fit = typer.Typer(help="Plausible bodies from joints, keypoints or nothing.")
 Output = Annotated[Path, typer.Option("--output", "-o", help="motion.npz to write.")]
 Joints = Annotated[
     str | None, typer.Option(help="Joint set of the names (smplx_55, coco_17 ...), if not plain.")

@@ -255,7 +255,7 @@ def _best(task: _Task, fit: Timed, seen: Seen) -> Poses:
     if task.stills or fit.on_time:
         return best
     chain = Chain(task.points(seen), task.prior.space)
-    return settled(chain, [seen.pixels()], start=best, draws=fit.states())
+    return settled(chain, [seen.pixels()], start=best, spread=fit.spread())
 
 
 def _on_floor(camera: Camera, fit: Timed, found: Poses) -> Camera:

@@ -161,7 +161,7 @@ def _best(task: _Task, timed: Timed, given: JointInput) -> Poses:
     if timed.on_time:
         return best
     observed = task.observed(given, timed.fit.sigma)
-    return settled(task.chain(given), observed, start=best, draws=timed.states())
+    return settled(task.chain(given), observed, start=best, spread=timed.spread())
 
 
 def _turned(track: OrientationTrack, given: JointInput, sigma_deg: float) -> Turns:

@@ -19,9 +19,9 @@ from humanmotion.io.npz import write_motion
 from humanmotion.io.targets import check_file
 from humanmotion.jobs.fit_input import FPS
 from humanmotion.motion import JOINTS, Motion
-from humanmotion.prior.fitting import Fit
+from humanmotion.prior.fitting import Fit, uncertainty_of_mean
 from humanmotion.prior.problem import Poses
-from humanmotion.prior.rates import poses_at, values_at
+from humanmotion.prior.rates import between, poses_at, values_at
 from humanmotion.rotations import matrix_to_rotvec
 
 CONFIDENT_STD = 0.05
@@ -86,9 +86,10 @@ class Timed:
         poses = Poses(fit.states[number], fit.roots[number], fit.places[number])
         return poses_at(poses, self.solved, self.times, held=self.held)
 
-    def states(self) -> Tensor:
-        """States `(K, M, 172)` of all hypotheses at the frames to be written."""
-        return torch.stack([values_at(s, self.solved, self.times) for s in self.fit.states])
+    def spread(self) -> Tensor:
+        """How far each number of the best states may be off in its frame `(M, 172)`."""
+        drawn = values_at(uncertainty_of_mean(self.fit.states), self.solved, self.times)
+        return torch.hypot(drawn, between(self.fit.best.state, self.solved, self.times))
 
     @property
     def on_time(self) -> bool:

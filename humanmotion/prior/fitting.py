@@ -107,12 +107,15 @@ def fit_places(
     level = FIRST_SIGMA if sigma is None else sigma
     told = _Told(progress, 1 + (SIGMA_ROUNDS if sigma is None else 0))
     for _ in range(SIGMA_ROUNDS if sigma is None else 0):
-        draw = draw_poses(prior, chain, seen_places(target, seen, level, turns=turns), first, kind=kind,
-                          hypotheses=1, settings=settings, seed=seed, progress=told)  # fmt: skip
+        draw = draw_poses(
+            prior, chain, seen_places(target, seen, level, turns=turns), first=first, kind=kind,
+            hypotheses=1, settings=settings, seed=seed, progress=told,
+        )  # fmt: skip
         level = _measured(chain, draw, target, seen)
-    fit = draw_poses(prior, chain, seen_places(target, seen, level, turns=turns), first, kind=kind,
-                     hypotheses=hypotheses, settings=settings, seed=seed,
-                     progress=told)  # fmt: skip
+    fit = draw_poses(
+        prior, chain, seen_places(target, seen, level, turns=turns), first=first, kind=kind,
+        hypotheses=hypotheses, settings=settings, seed=seed, progress=told,
+    )  # fmt: skip
     return replace(fit, sigma=float(torch.as_tensor(level).mean()))
 
 
@@ -184,8 +187,8 @@ def draw_poses(
     prior: PosePrior,
     chain: Chain,
     observations: Sequence[Observation],
-    first: Poses,
     *,
+    first: Poses,
     kind: Kind,
     hypotheses: int,
     settings: Settings,

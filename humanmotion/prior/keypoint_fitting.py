@@ -68,7 +68,7 @@ def fit_pixels(
     found = best_sides(prior, chain, pixels, kind=kind, settings=settings, seed=seed)
     tell(SHARE_FIRST)
     fit = draw_poses(
-        prior, chain, [pixels], found.poses, kind=kind, hypotheses=hypotheses, settings=settings,
+        prior, chain, [pixels], first=found.poses, kind=kind, hypotheses=hypotheses, settings=settings,
         seed=seed, progress=lambda share: tell(SHARE_FIRST + (1 - SHARE_FIRST) * share),
     )  # fmt: skip
     return replace(fit, sigma=float(torch.as_tensor(sigma).float().mean()))
@@ -99,7 +99,7 @@ def best_sides(
                     ("state", "root", "place")))  # fmt: skip
     every = Pixels(*(x.repeat(SIDES, *[1] * (x.ndim - 1)) for x in
                      (pixels.xy, pixels.sigma, pixels.K)))  # fmt: skip
-    fit = draw_poses(prior, chain, [every], first, kind="pose", hypotheses=1,
+    fit = draw_poses(prior, chain, [every], first=first, kind="pose", hypotheses=1,
                      settings=replace(settings, levels=FIRST_LEVELS), seed=seed)  # fmt: skip
     cost = _cost(prior, chain, every, fit.best, settings).reshape(SIDES, frames)
     roots = fit.best.root.reshape(SIDES, frames, 3, 3)

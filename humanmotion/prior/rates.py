@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from humanmotion.prior.fitting import uncertainty_of_mean
 from humanmotion.prior.problem import Chain, Observation, Poses
 from humanmotion.prior.solver import Settings, refine
 from humanmotion.rotations import interpolation_weights, resample_rotations
@@ -38,12 +37,23 @@ def values_at(values: Tensor, old: Tensor, new: Tensor) -> Tensor:
     return torch.lerp(values[low], values[high], amount)
 
 
-def settled(
-    chain: Chain, observations: Sequence[Observation], *, start: Poses, draws: Tensor
-) -> Poses:
-    """Poses near `start` that agree with what was seen in their own frames.
+def between(states: Tensor, old: Tensor, new: Tensor) -> Tensor:
+    """By how much states `(T, 172)` of the times `old` may err at `new` when they are interpolated.
 
-    `draws` `(K, T, 172)`: states whose spread says how far a pose may go.
+    `(M, 172)`: a parabola leaves its chord by an eighth of its second difference in the middle.
     """
-    return refine(chain, observations, start, sigma=uncertainty_of_mean(draws),
-                  settings=Settings())  # fmt: skip
+    if len(old) < 3:
+        return torch.zeros(len(new), states.shape[-1])
+    bend = states.diff(n=2, dim=0).abs() / 8
+    bend = torch.cat((bend[:1], bend, bend[-1:]))
+    low, share = interpolation_weights(old, new.clamp(float(old[0]), float(old[-1])))
+    away = 4 * share * (1 - share)
+    high = (low + 1).clamp(max=len(old) - 1)
+    return torch.maximum(bend[low], bend[high]) * away[:, None].to(states.dtype)
+
+
+def settled(
+    chain: Chain, observations: Sequence[Observation], *, start: Poses, spread: Tensor
+) -> Poses:
+    """Poses near `start`, in units of `spread` `(T, 172)`, that agree with their own frames."""
+    return refine(chain, observations, start, sigma=spread, settings=Settings())
