@@ -37,7 +37,7 @@ def convert(
     overwrite: Overwrite = False,
 ) -> None:
     """Convert motion between formats, by extension."""
-    pixels = None if size is None else _pixels(size)
+    picture = None if size is None else pixels(size)
     from humanmotion.jobs.convert import convert as run
 
     notes = run(
@@ -45,7 +45,7 @@ def convert(
         target,
         body=body,
         hands=hands,
-        size=pixels,
+        size=picture,
         fps=fps,
         units=units,
         overwrite=overwrite,
@@ -78,7 +78,8 @@ def convert_body(
         emit(str(target))
 
 
-def _pixels(text: str) -> tuple[int, int]:
+def pixels(text: str) -> tuple[int, int]:
+    """Width and height of WIDTHxHEIGHT; raises UsageError for anything else."""
     match = re.fullmatch(r"([1-9]\d{0,5})[xX]([1-9]\d{0,5})", text.strip())
     if match is None:
         raise UsageError(f"--size {text} given; expected WIDTHxHEIGHT in pixels, as 1920x1080")

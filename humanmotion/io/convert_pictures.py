@@ -50,7 +50,7 @@ def convert_keypoints(
         check_openpose(target, overwrite=overwrite)
     else:
         check_file(target, overwrite=overwrite)
-    people, timed = _read_keypoints(source, kind, size, fps=fps)
+    people, timed = read_people(source, kind, size, fps=fps)
     notes: tuple[str, ...] = () if timed or fps is not None or folder else (_ASSUMED,)
     if not people:
         raise UsageError(f"{source} holds no person; nothing to convert")
@@ -78,7 +78,7 @@ def convert_cameras(
         check_colmap(target, overwrite=overwrite)
     else:
         check_file(target, overwrite=overwrite)
-    camera, times = _read_camera(source, kind)
+    camera, times = read_any_camera(source, kind)
     left = ("only the camera is written, not the motion",) if kind == "motion" else ()
     if folder:
         write_colmap(target, camera)
@@ -99,10 +99,14 @@ def _no_fps(fps: float | None, where: str) -> None:
         raise UsageError(f"{where}, which stores no times; leave --fps out")
 
 
-def _read_keypoints(
+def read_people(
     path: Path, kind: Format, size: tuple[int, int] | None, *, fps: float | None
 ) -> tuple[list[Keypoints], bool]:
-    """Everyone in the file, and whether it states its times."""
+    """Everyone in a keypoint file of this format, and whether it states its times.
+
+    Raises UsageError for OpenPose files without the picture's `size`, and for an `fps` that the file
+    contradicts.
+    """
     if kind == "keypoints":
         return [read_keypoints_npz(path)], True
     rate = fps or DEFAULT_FPS
@@ -119,7 +123,11 @@ def _read_keypoints(
     return [read_openpose(path, width=size[0], height=size[1], fps=rate)], False
 
 
-def _read_camera(path: Path, kind: Format) -> tuple[Camera, Tensor | None]:
+def read_any_camera(path: Path, kind: Format) -> tuple[Camera, Tensor | None]:
+    """The camera of a COLMAP, cameras.json or motion file, and its times where the file has them.
+
+    Raises UsageError for a motion without a camera.
+    """
     if kind == "colmap":
         return read_colmap(path), None
     if kind == "cameras":

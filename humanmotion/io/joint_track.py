@@ -60,7 +60,7 @@ def track_from_rows(names: tuple[str, ...], rows: list[list[float]]) -> JointTra
             "out (empty or nan) where it was not seen"
         )
     positions = torch.where(seen[..., None], positions, torch.zeros(()))
-    return JointTrack(names, table[:, 0], positions, seen)
+    return JointTrack(names, table[:, 0].contiguous(), positions, seen)
 
 
 def cell_number(cell: str) -> float:

@@ -55,7 +55,9 @@ def read_orientations_csv(path: str | Path) -> OrientationTrack:
     table = torch.tensor(rows, dtype=torch.float64)
     with naming(path):
         check_times(table[:, 0], len(rows))
-    return OrientationTrack(joints, table[:, 0], _rotations(path, table[:, 1:], len(joints)))
+    return OrientationTrack(
+        joints, table[:, 0].contiguous(), _rotations(path, table[:, 1:], len(joints))
+    )
 
 
 def _header(path: str | Path, head: list[str]) -> tuple[tuple[int, ...], int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -49,6 +50,8 @@ class JointInput:
     betas: Tensor
     """Shape `(10)`: the file's own, or the one that its bones show."""
     notes: tuple[str, ...] = ()
+    own_shape: bool = False
+    """Whether the file says what shape the body has."""
 
     @property
     def seen(self) -> Tensor:
@@ -57,10 +60,19 @@ class JointInput:
 
     @property
     def free(self) -> tuple[int, ...]:
-        """Joints to be solved for: the body's, and those of a hand that has points."""
-        hands = [joints for side, joints in _HANDS.items() if any(_is_finger(p, side) for p in
-                 self.points)]  # fmt: skip
-        return (*_BODY, *(j for hand in hands for j in hand))
+        """Joints to be solved for."""
+        return free_joints(self.points)
+
+
+def free_joints(points: Sequence[NamedPoint]) -> tuple[int, ...]:
+    """Joints that `points` ask to be solved: the body's, and those of a hand of which some are."""
+    hands = [joints for side, joints in _HANDS.items() if any(_on_hand(p, side) for p in points)]
+    return (*_BODY, *(j for hand in hands for j in hand))
+
+
+def is_finger(point: NamedPoint) -> bool:
+    """Whether a point is of a hand beyond its wrist."""
+    return any(_on_hand(point, side) for side in _HANDS)
 
 
 def read_points(
@@ -89,7 +101,12 @@ def read_points(
         motion = read_any(source, body=body)
         track = joint_track(motion, body)
         found = _named(track, body, joint_set="smplx_55", source=source, hands=hands)
-        return replace(found, betas=motion.betas, notes=tuple(motion.meta.get("notes", ())))
+        return replace(
+            found,
+            betas=motion.betas,
+            notes=tuple(motion.meta.get("notes", ())),
+            own_shape=True,
+        )
     declared: Up | None = "z" if source.suffix.lower() == ".trc" else None
     found = _named(reader(source), body, joint_set=joint_set, source=source, hands=hands)
     scale = UNITS[units] if units else metres_per_unit(found.xyz, found.points, body, source=source)
@@ -116,7 +133,7 @@ def _named(
 ) -> JointInput:
     known = recognise(track.names, body, source=source, joint_set=joint_set)
     kept = [(c, p) for c, p in zip(known.columns, known.points, strict=True)
-            if hands or not any(_is_finger(p, side) for side in _HANDS)]  # fmt: skip
+            if hands or not is_finger(p)]  # fmt: skip
     columns, points = [c for c, _ in kept], tuple(p for _, p in kept)
     seen = track.seen[:, columns]
     most = int(seen.sum(-1).amax()) if len(columns) else 0
@@ -145,7 +162,7 @@ def _upright(
     return replace(found, xyz=to_z_up(found.xyz, told), notes=notes)
 
 
-def _is_finger(point: NamedPoint, side: str) -> bool:
+def _on_hand(point: NamedPoint, side: str) -> bool:
     kind, row = point.sources[0]
     return (kind == "joint" and row in _HANDS[side]) or kind == f"hand21_{side}"
 

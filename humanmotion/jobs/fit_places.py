@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from humanmotion.body import BodyModel
+from humanmotion.body.carried_points import CarriedPoints
 from humanmotion.body.named_points import named_points
 from humanmotion.errors import UsageError
 from humanmotion.io.orientations_csv import OrientationTrack, read_orientations_csv
 from humanmotion.jobs.fit import load_prior
 from humanmotion.jobs.fit_input import JointInput, at_rate, read_points, standing
 from humanmotion.jobs.fit_result import Timed, fit_targets, write_fit
-from humanmotion.jobs.joint_checks import Units, Up
-from humanmotion.prior.fitting import HYPOTHESES, fit_places
+from humanmotion.jobs.joint_checks import Units, Up, bones
+from humanmotion.jobs.joint_names import LEAST_POINTS
+from humanmotion.prior.fitting import HYPOTHESES, fit_places, seen_places
 from humanmotion.prior.model import PosePrior
 from humanmotion.prior.orientations import Turns
-from humanmotion.prior.problem import Poses
+from humanmotion.prior.problem import Chain, Observation, Poses
 from humanmotion.prior.rates import settled, values_at
+from humanmotion.prior.shape import fitted_shape
 from humanmotion.rotations import resample_rotations
 
-IK_SIGMA_MM = 1.0
 TURN_SIGMA_DEG = 2.0
 TIME_GAP = 0.002
 """Seconds by which two files of one recording may differ."""
+FEW_BONES = 4
+"""Fewer do not show how large a body is."""
 Progress = Callable[[str, float], None]
 Note = Callable[[str], None]
 
@@ -73,53 +77,91 @@ def fit_joints(
     tell = note or (lambda _: None)
     for line in given.notes:
         tell(line)
-    stills = stills or len(given.times) < 2
-    timed = _solved(prior, body, given, turned, sigma_mm=sigma_mm, stills=stills,
-                    hypotheses=hypotheses, seed=seed, source=source, progress=progress)  # fmt: skip
+    task = _Task(prior, body, turned, sigma_mm, stills or len(given.times) < 2, seed, source)
+    given = task.shaped(given)
+    told = None if progress is None else lambda share: progress("fit", share)
+    timed = task.fit(given, hypotheses=hypotheses, told=told)
     notes = list(given.notes)
     if sigma_mm is None:
         notes.append(f"noise of the points: {1000 * timed.fit.sigma:.0f} mm")
         tell(notes[-1])
     std = timed.std()
-    motion = timed.motion(_best(prior, timed, given, turned), std, notes)
+    motion = timed.motion(_best(task, timed, given), std, notes)
     draws = [timed.motion(timed.draw(k), std, notes) for k in range(len(targets.each))]
     return write_fit(targets, motion, std, each=draws)
 
 
-def _solved(
-    prior: PosePrior,
-    body: BodyModel,
-    given: JointInput,
-    turned: Turns | None,
-    *,
-    sigma_mm: float | None,
-    stills: bool,
-    hypotheses: int,
-    seed: int,
-    source: object,
-    progress: Progress | None,
-) -> Timed:
-    points = named_points(body, given.points, joints=given.free, betas=given.betas)
-    times, xyz = (given.times, given.xyz) if stills else at_rate(given.times, given.xyz,
-                                                                 source=source)  # fmt: skip
-    fit = fit_places(
-        prior, points, xyz, sigma=None if sigma_mm is None else sigma_mm / 1000,
-        turns=turned if turned is None or stills else _turns_at(turned, given.times, times),
-        kind="pose" if stills else "motion", hypotheses=hypotheses, seed=seed,
-        progress=None if progress is None else lambda share: progress("fit", share),
-    )  # fmt: skip
-    return Timed(fit, body, given.betas, given.free, times, given.times, given.seen)
+@dataclass(frozen=True)
+class _Task:
+    """What is fitted to, and how."""
+
+    prior: PosePrior
+    body: BodyModel
+    turned: Turns | None
+    sigma_mm: float | None
+    stills: bool
+    seed: int
+    source: object
+
+    def fit(
+        self, given: JointInput, *, hypotheses: int, told: Callable[[float], None] | None
+    ) -> Timed:
+        """The fit of what is given, at the prior's rate unless the frames are single poses."""
+        times, xyz = given.times, given.xyz
+        if not self.stills:
+            times, xyz = at_rate(times, xyz, source=self.source)
+        turned = self.turned
+        if turned is not None and not self.stills:
+            turned = _turns_at(turned, given.times, times)
+        fit = fit_places(
+            self.prior, self.points(given.betas, given), xyz, turns=turned,
+            sigma=None if self.sigma_mm is None else self.sigma_mm / 1000,
+            kind="pose" if self.stills else "motion", hypotheses=hypotheses, seed=self.seed,
+            progress=told,
+        )  # fmt: skip
+        held = xyz.isfinite().all(-1).sum(-1) >= (LEAST_POINTS if turned is None else 1)
+        return Timed(fit, self.body, given.betas, given.free, times, held, given.times, given.seen)
+
+    def points(self, betas: Tensor, given: JointInput) -> CarriedPoints:
+        """The points of a shape."""
+        return named_points(self.body, given.points, joints=given.free, betas=betas)
+
+    def chain(self, given: JointInput) -> Chain:
+        """The points and what orientations need."""
+        points = self.points(given.betas, given)
+        return Chain(
+            points if self.turned is None else self.turned.carried_with(points), self.prior.space
+        )
+
+    def observed(self, given: JointInput, sigma: float) -> list[Observation]:
+        """What was seen of the points of `chain`, in the frames as they were given."""
+        seen = given.xyz.isfinite().all(-1)
+        filled = torch.where(seen[..., None], given.xyz, 0.0)
+        return seen_places(filled, seen, sigma, turns=self.turned)
+
+    def shaped(self, given: JointInput) -> JointInput:
+        """With the shape that a first fit finds, where too few bones are seen whole to show it."""
+        if given.own_shape or self.stills or len(bones(given.points)) >= FEW_BONES:
+            return given
+        first = self.fit(given, hypotheses=1, told=None)
+
+        def build(betas: Tensor) -> CarriedPoints:
+            points = self.points(betas, given)
+            return points if self.turned is None else self.turned.carried_with(points)
+
+        betas = fitted_shape(
+            build, self.chain(given), self.observed(given, first.fit.sigma), poses=first.best()
+        )
+        return replace(given, betas=betas)
 
 
-def _best(prior: PosePrior, timed: Timed, given: JointInput, turned: Turns | None) -> Poses:
+def _best(task: _Task, timed: Timed, given: JointInput) -> Poses:
     """The best poses; where frames lie between those of the fit, brought to agree with their own."""
     best = timed.best()
-    if len(timed.times) == len(timed.solved) and torch.allclose(timed.times, timed.solved):
+    if timed.on_time:
         return best
-    points = named_points(timed.body, given.points, joints=given.free, betas=given.betas)
-    draws = torch.stack([values_at(s, timed.solved, timed.times) for s in timed.fit.states])
-    return settled(prior, points, given.xyz, start=best, draws=draws, sigma=timed.fit.sigma,
-                   turns=turned)  # fmt: skip
+    observed = task.observed(given, timed.fit.sigma)
+    return settled(task.chain(given), observed, start=best, spread=timed.spread())
 
 
 def _turned(track: OrientationTrack, given: JointInput, sigma_deg: float) -> Turns:

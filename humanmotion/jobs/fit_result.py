@@ -19,9 +19,9 @@ from humanmotion.io.npz import write_motion
 from humanmotion.io.targets import check_file
 from humanmotion.jobs.fit_input import FPS
 from humanmotion.motion import JOINTS, Motion
-from humanmotion.prior.fitting import Fit
+from humanmotion.prior.fitting import Fit, uncertainty_of_mean
 from humanmotion.prior.problem import Poses
-from humanmotion.prior.rates import poses_at, values_at
+from humanmotion.prior.rates import between, poses_at, values_at
 from humanmotion.rotations import matrix_to_rotvec
 
 CONFIDENT_STD = 0.05
@@ -73,6 +73,8 @@ class Timed:
     """Joints that were solved for."""
     solved: Tensor
     """Times `(T)` of the fit's poses, seconds."""
+    held: Tensor
+    """Those in which enough was seen to hold the body in its place, `(T)` bool."""
     times: Tensor
     """Times `(M)` of the frames to be written, seconds."""
     seen: Tensor
@@ -82,11 +84,22 @@ class Timed:
         """Hypothesis `number` at the frames to be written."""
         fit = self.fit
         poses = Poses(fit.states[number], fit.roots[number], fit.places[number])
-        return poses_at(poses, self.solved, self.times)
+        return poses_at(poses, self.solved, self.times, held=self.held)
+
+    def spread(self) -> Tensor:
+        """How far each number of the best states may be off in its frame `(M, 172)`."""
+        drawn = values_at(uncertainty_of_mean(self.fit.states), self.solved, self.times)
+        return torch.hypot(drawn, between(self.fit.best.state, self.solved, self.times))
+
+    @property
+    def on_time(self) -> bool:
+        """Whether the fit's frames are those to be written."""
+        same = len(self.times) == len(self.solved)
+        return same and torch.allclose(self.times, self.solved)
 
     def best(self) -> Poses:
         """The best poses at the frames to be written."""
-        return poses_at(self.fit.best, self.solved, self.times)
+        return poses_at(self.fit.best, self.solved, self.times, held=self.held)
 
     def std(self) -> Tensor:
         """Standard deviation `(M, 55)` of each joint in metres; NaN where nothing is known."""
@@ -116,7 +129,11 @@ class Timed:
 
 def rate_of(times: Tensor) -> float:
     """Nominal frame rate of times `(T)` in seconds."""
-    return 1 / float(times.diff().median()) if len(times) > 1 else FPS
+    if len(times) < 2:
+        return FPS
+    rate, mean = 1 / float(times.diff().median()), (len(times) - 1) / float(times[-1] - times[0])
+    # Times that are written with few digits are even only on average.
+    return round(mean if abs(mean / rate - 1) < 0.01 else rate, 3)
 
 
 def write_fit(

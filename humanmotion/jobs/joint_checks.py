@@ -32,7 +32,7 @@ CLEAR = 0.6
 """Mean cosine from which an axis is believed to be up."""
 BACKWARDS = -0.3
 """Mean cosine from which feet, knees and nose are believed to point backwards."""
-BONE_SIGMA = {"joint": 0.005, "skin": 0.015}
+BONE_SIGMA = {"joint": 0.002, "skin": 0.015}
 """Metres by which bones between joints, and between places on the skin, do not keep their length."""
 _LIMBS = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
 _ARMS = ("elbow", "wrist", "hand", "thumb", "index", "middle", "ring", "pinky")

@@ -109,12 +109,13 @@ def fit_places(
     level = FIRST_SIGMA if sigma is None else sigma
     told = _Told(progress, 1 + (SIGMA_ROUNDS if sigma is None else 0))
     for _ in range(SIGMA_ROUNDS if sigma is None else 0):
-        found = best_poses(prior, chain, _seen(target, seen, level, turns=turns), first, kind=kind,
-                           settings=settings, progress=told)  # fmt: skip
+        found = best_poses(prior, chain, seen_places(target, seen, level, turns=turns),
+                           first=first, kind=kind, settings=settings, progress=told)  # fmt: skip
         level = _measured(chain, found, target, seen)
-    fit = draw_poses(prior, chain, _seen(target, seen, level, turns=turns), first, kind=kind,
-                     hypotheses=hypotheses, settings=settings, seed=seed,
-                     progress=told)  # fmt: skip
+    fit = draw_poses(
+        prior, chain, seen_places(target, seen, level, turns=turns), first=first, kind=kind,
+        hypotheses=hypotheses, settings=settings, seed=seed, progress=told,
+    )  # fmt: skip
     return replace(fit, sigma=float(torch.as_tensor(level).mean()))
 
 
@@ -132,9 +133,10 @@ class _Told:
         self.done += share >= 1
 
 
-def _seen(
+def seen_places(
     target: Tensor, seen: Tensor, sigma: Tensor | float, *, turns: Turns | None
 ) -> list[Observation]:
+    """Observations of points `(T, L, 3)`, where `seen` `(T, L)`, and of orientations."""
     places = Places(target, torch.where(seen, torch.as_tensor(sigma).float(), torch.inf))
     return [places] if turns is None else turns.observations(places)
 
@@ -185,8 +187,8 @@ def best_poses(
     prior: PosePrior,
     chain: Chain,
     observations: Sequence[Observation],
-    first: Poses,
     *,
+    first: Poses,
     kind: Kind,
     settings: Settings,
     progress: Progress | None = None,
@@ -208,8 +210,8 @@ def draw_poses(
     prior: PosePrior,
     chain: Chain,
     observations: Sequence[Observation],
-    first: Poses,
     *,
+    first: Poses,
     kind: Kind,
     hypotheses: int,
     settings: Settings,
@@ -223,7 +225,7 @@ def draw_poses(
     Local Perturbations").
     """
     tell = progress or (lambda _: None)
-    best = best_poses(prior, chain, observations, first, kind=kind, settings=settings,
+    best = best_poses(prior, chain, observations, first=first, kind=kind, settings=settings,
                       progress=lambda share: tell(BEST_SHARE * share))  # fmt: skip
     generator = torch.Generator().manual_seed(seed)
     lead = (hypotheses, len(best.state))

@@ -59,14 +59,16 @@ def fit_pixels(
     """
     seen = xy.isfinite().all(-1)
     _check(seen, torch.as_tensor(sigma), hypotheses)
-    spread = torch.where(seen, torch.as_tensor(sigma).float(), torch.inf)
+    # One or two points hold nobody, but would pull a body to the lens.
+    held = seen & (seen.sum(-1, keepdim=True) >= LEAST_POINTS)
+    spread = torch.where(held, torch.as_tensor(sigma).float(), torch.inf)
     pixels = Pixels(torch.where(seen[..., None], xy, 0.0), spread, K.expand(len(xy), 3, 3))
     chain, tell = Chain(points, prior.space), progress or (lambda _: None)
     settings = settings or Settings()
     found = best_sides(prior, chain, pixels, kind=kind, settings=settings, seed=seed)
     tell(SHARE_FIRST)
     fit = draw_poses(
-        prior, chain, [pixels], found.poses, kind=kind, hypotheses=hypotheses, settings=settings,
+        prior, chain, [pixels], first=found.poses, kind=kind, hypotheses=hypotheses, settings=settings,
         seed=seed, progress=lambda share: tell(SHARE_FIRST + (1 - SHARE_FIRST) * share),
     )  # fmt: skip
     return replace(fit, sigma=float(torch.as_tensor(sigma).float().mean()))
@@ -97,7 +99,7 @@ def best_sides(
                     ("state", "root", "place")))  # fmt: skip
     every = Pixels(*(x.repeat(SIDES, *[1] * (x.ndim - 1)) for x in
                      (pixels.xy, pixels.sigma, pixels.K)))  # fmt: skip
-    fit = best_poses(prior, chain, [every], first, kind="pose",
+    fit = best_poses(prior, chain, [every], first=first, kind="pose",
                      settings=replace(settings, levels=FIRST_LEVELS))  # fmt: skip
     cost = _cost(prior, chain, every, fit, settings).reshape(SIDES, frames)
     roots = fit.root.reshape(SIDES, frames, 3, 3)

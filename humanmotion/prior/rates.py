@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from humanmotion.body.carried_points import CarriedPoints
-from humanmotion.prior.fitting import uncertainty_of_mean
-from humanmotion.prior.model import PosePrior
-from humanmotion.prior.orientations import Turns
-from humanmotion.prior.problem import Chain, Observation, Places, Poses
+from humanmotion.prior.problem import Chain, Observation, Poses
 from humanmotion.prior.solver import Settings, refine
 from humanmotion.rotations import interpolation_weights, resample_rotations
 
 
-def poses_at(poses: Poses, old: Tensor, new: Tensor) -> Poses:
-    """Poses of the times `old` `(T)` at `new` `(M)` between them."""
+def poses_at(poses: Poses, old: Tensor, new: Tensor, *, held: Tensor) -> Poses:
+    """Poses of the times `old` `(T)` at `new` `(M)` between them.
+
+    Only frames that are `held` `(T)` bool by what was seen say where the body stands.
+    """
+    whole, times = held.nonzero()[:, 0], old[held]
+    within = new.clamp(float(times[0]), float(times[-1]))
+    root = poses.root[whole]
     return Poses(
         values_at(poses.state, old, new),
-        resample_rotations(poses.root, old, new) if len(old) > 1 else poses.root[[0] * len(new)],
-        values_at(poses.place, old, new),
+        resample_rotations(root, times, within) if len(whole) > 1 else root[[0] * len(new)],
+        values_at(poses.place[whole], times, within),
     )
 
 
@@ -33,27 +37,23 @@ def values_at(values: Tensor, old: Tensor, new: Tensor) -> Tensor:
     return torch.lerp(values[low], values[high], amount)
 
 
-def settled(
-    prior: PosePrior,
-    points: CarriedPoints,
-    xyz: Tensor,
-    *,
-    start: Poses,
-    draws: Tensor,
-    sigma: float,
-    turns: Turns | None = None,
-) -> Poses:
-    """Poses near `start` that agree with points `xyz` `(T, L, 3)` of their own frames.
+def between(states: Tensor, old: Tensor, new: Tensor) -> Tensor:
+    """By how much states `(T, 172)` of the times `old` may err at `new` when they are interpolated.
 
-    `draws` `(K, T, 172)`: states whose spread says how far a pose may go.
+    `(M, 172)`: a parabola leaves its chord by an eighth of its second difference in the middle.
     """
-    seen = xyz.isfinite().all(-1)
-    places = Places(
-        torch.where(seen[..., None], xyz, 0.0), torch.where(seen, torch.tensor(sigma), torch.inf)
-    )
-    observations: list[Observation] = [places]
-    if turns is not None:
-        points, observations = turns.carried_with(points), turns.observations(places)
-    spread = uncertainty_of_mean(draws)
-    return refine(Chain(points, prior.space), observations, start, sigma=spread,
-                  settings=Settings())  # fmt: skip
+    if len(old) < 3:
+        return torch.zeros(len(new), states.shape[-1])
+    bend = states.diff(n=2, dim=0).abs() / 8
+    bend = torch.cat((bend[:1], bend, bend[-1:]))
+    low, share = interpolation_weights(old, new.clamp(float(old[0]), float(old[-1])))
+    away = 4 * share * (1 - share)
+    high = (low + 1).clamp(max=len(old) - 1)
+    return torch.maximum(bend[low], bend[high]) * away[:, None].to(states.dtype)
+
+
+def settled(
+    chain: Chain, observations: Sequence[Observation], *, start: Poses, spread: Tensor
+) -> Poses:
+    """Poses near `start`, in units of `spread` `(T, 172)`, that agree with their own frames."""
+    return refine(chain, observations, start, sigma=spread, settings=Settings())

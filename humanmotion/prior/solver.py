@@ -23,6 +23,8 @@ ROOT_SIGMA, PLACE_SIGMA = 10.0, 100.0
 """Radians and metres: nothing is known of them."""
 ROOT_DOUBT, PLACE_DOUBT = 1.0, 0.3
 """Radians and metres that root and pelvis may be off while the pose is as unsure as it can be."""
+DAMPING = 1e-5
+"""Share of each unknown's own trust that is added to it (Levenberg-Marquardt)."""
 MAX_TURN = 0.8
 """Radians: the largest turn of a joint at once; beyond it the derivatives say nothing."""
 ROWS = 512
@@ -138,7 +140,8 @@ def _normal(
         rows, residual = (rows * weight[..., None]).flatten(1, 2), (residual * weight).flatten(1)
         normal = normal + rows.mT @ rows
         pull = pull - (rows.mT @ residual[..., None])[..., 0]
-    return normal, pull
+    # Two unknowns that only differ behind single precision must not stop the factorisation.
+    return normal + torch.diag_embed(DAMPING * normal.diagonal(dim1=-2, dim2=-1)), pull
 
 
 def _doubt(trust: Tensor, sigma: Tensor) -> Tensor:

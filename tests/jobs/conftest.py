@@ -12,13 +12,19 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 
 from humanmotion.body import BodyModel
+from humanmotion.files import write_json, write_tensors
 from humanmotion.io.video import read_frames, write_video
 from humanmotion.jobs.demo import render_demo_clip
 from humanmotion.jobs.demo_clip import DemoClip
+from humanmotion.jobs.demo_motion import walking_motion
 from humanmotion.jobs.exports import ReconstructionFiles
 from humanmotion.jobs.reconstruct import reconstruct
+from humanmotion.prior.denoiser import Denoiser, DenoiserConfig
+from humanmotion.prior.model import LEVELS, PosePrior, table_levels
+from humanmotion.prior.space import SIZE, PoseSpace
 from humanmotion.recovery.detection import MediaPipeDetector
 
 
@@ -93,3 +99,25 @@ def bodies() -> ModuleType:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    """A prior that knows nothing but a spread, in the files that training writes."""
+    torch.manual_seed(0)
+    networks = {
+        "pose": Denoiser(DenoiserConfig(width=16, hidden=16, blocks=1)),
+        "motion": Denoiser(DenoiserConfig(width=16, hidden=16, blocks=1, frames=60, heads=2)),
+    }
+    error = (table_levels() / (1 + table_levels() ** 2).sqrt())[:, None].expand(LEVELS, SIZE)
+    space = PoseSpace(torch.eye(3).repeat(54, 1, 1), torch.full((SIZE,), 0.4))
+    prior = PosePrior(space, networks, {"pose": error.clone(), "motion": error.clone()})
+    path = tmp_path_factory.mktemp("weights") / "prior.safetensors"
+    write_tensors(path, prior.tensors())
+    write_json(path.with_suffix(".json"), prior.config())
+    return path
+
+
+@pytest.fixture(scope="session")
+def walk(body):
+    return walking_motion(body, seconds=0.7)
