@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -50,8 +50,6 @@ class Denoising:
     body: BodyModel
     joints: Tensor
     """`(C, 60, 22, 3)`."""
-    names: tuple[str, ...]
-    """The clip of each window."""
 
     @classmethod
     def draw(cls, poses: PoseSet, *, clips: int) -> Denoising:
@@ -62,8 +60,7 @@ class Denoising:
         rotations = poses[index[order].flatten()].rotations
         root = torch.eye(3).expand(len(rotations), 1, 3, 3)
         joints = body.joints(torch.cat((root, rotations), 1))[:, : len(JOINTS)]
-        names = tuple(poses.names[int(poses.clip[i])] for i in index[order][:, 0])
-        return cls(body, joints.unflatten(0, (-1, FRAMES)), names)
+        return cls(body, joints.unflatten(0, (-1, FRAMES)))
 
     def seen(self, sigma: float) -> Tensor:
         """`(C, 60, 22, 3)` with noise, metres."""
@@ -142,8 +139,3 @@ def filtered(
     smooth = task.smoothed(task.seen(sigma), sigma=sigma, jerk=jerk)
     found = [task.solved(method, smooth, sigma=share * sigma) for share in shares]
     return min(found, key=lambda e: float(e.mpjpe.mean()))
-
-
-def thinned(task: Denoising, clips: int) -> Denoising:
-    """The first windows."""
-    return replace(task, joints=task.joints[:clips], names=task.names[:clips])

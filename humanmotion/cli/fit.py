@@ -27,7 +27,9 @@ UpOption = Annotated[
 ]
 Hands = Annotated[bool, typer.Option("--hands", help="Fit the fingers too, where they are given.")]
 Stills = Annotated[bool, typer.Option("--stills", help="Frames are single poses, no movement.")]
-Hypotheses = Annotated[int, typer.Option(min=2, help="Draws that are averaged.")]
+Hypotheses = Annotated[
+    int, typer.Option(min=2, help="Draws about the likeliest poses, for their spread.")
+]
 Each = Annotated[bool, typer.Option("--each", help="Write every draw too, as NAME_1.npz ...")]
 Weights = Annotated[
     Path | None,

@@ -11,19 +11,21 @@ from humanmotion.cli.output import emit
 from humanmotion.cli.progress import StageProgress
 
 train = typer.Typer(help="Train what is shipped, on your data.")
+Data = Annotated[
+    Path, typer.Option(envvar="HUMANMOTION_DATA", help="Data folder, one sub-folder per set.")
+]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for checkpoints and weights.")]
+Config = Annotated[Path | None, typer.Option(help="TOML file; the shipped one if none.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")]
 
 
 @train.command()
 def prior(
     *,
-    data: Annotated[
-        Path, typer.Option(envvar="HUMANMOTION_DATA", help="Data folder, one sub-folder per set.")
-    ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for checkpoints and weights.")
-    ],
-    config: Annotated[Path | None, typer.Option(help="TOML file; the shipped one if none.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "cpu",
+    data: Data,
+    output: Output,
+    config: Config = None,
+    device: Device = "cpu",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
 ) -> None:
     """Train the pose prior; run again, it goes on where it was."""
@@ -39,14 +41,10 @@ def prior(
 @train.command()
 def baselines(
     *,
-    data: Annotated[
-        Path, typer.Option(envvar="HUMANMOTION_DATA", help="Data folder, one sub-folder per set.")
-    ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for checkpoints and weights.")
-    ],
-    config: Annotated[Path | None, typer.Option(help="TOML file; the shipped one if none.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "cpu",
+    data: Data,
+    output: Output,
+    config: Config = None,
+    device: Device = "cpu",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
 ) -> None:
     """Train the priors that ours is compared with; run again, it goes on where it was."""

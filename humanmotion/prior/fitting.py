@@ -1,6 +1,6 @@
 """Bodies fitted to points in space: denoising, inverse kinematics, markers.
 
-One routine for all: the posterior of `solver`, several draws of it, their mean and their spread. What
+One routine for all: the likeliest poses of `solver`, and draws about them for their spread. What
 differs is which points were seen, and how well.
 """
 

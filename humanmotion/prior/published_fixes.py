@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from humanmotion.diffusion.paths import SUB_VP
 from humanmotion.diffusion.preconditioning import scalings
+from humanmotion.prior.published import EARLIEST
 from humanmotion.prior.published_networks import TimeFC
-
-LEAST_TIME = 1e-5
 
 
 class CleanTarget(nn.Module):
@@ -61,7 +60,7 @@ def clean_loss(
     where its target has unit variance at every level.
     """
     share = torch.rand(len(batch), generator=generator, dtype=batch.dtype)
-    t = LEAST_TIME + (1 - LEAST_TIME) * share.to(batch.device)
+    t = EARLIEST + (1 - EARLIEST) * share.to(batch.device)
     noise = torch.randn(batch.shape, generator=generator, dtype=batch.dtype).to(batch.device)
     rho = SUB_VP.rho(t)[:, None]
     noisy = batch + rho * noise

@@ -38,7 +38,7 @@ def fitted_shape(
     with. `observations` are of all frames; at most 60 of them are looked at.
     """
     rows = torch.linspace(0, len(poses.state) - 1, min(len(poses.state), MOST_FRAMES)).long()
-    seen = [_at(o, rows) for o in observations]
+    seen = [o.at(rows) for o in observations]
     start = Poses(poses.state[rows], poses.root[rows], poses.place[rows])
     betas, poses = chain.points.betas, start
     for _ in range(STEPS):
@@ -92,7 +92,3 @@ def _eliminated(
     right = worth * (pull[:, unknowns:] - (mixed.mT @ alone[..., None])[..., 0]).sum(0) - betas
     change = torch.linalg.solve(left, right)
     return alone - through @ change, change
-
-
-def _at(seen: Observation, rows: Tensor) -> Observation:
-    return type(seen)(**{name: value[rows] for name, value in vars(seen).items()})

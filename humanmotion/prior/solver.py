@@ -81,7 +81,7 @@ def refine(
 ) -> Poses:
     """The poses nearest to `start`, in units of `sigma` `(N, 172)`, that agree with what was seen.
 
-    A mean of draws agrees with the observations less well than each draw does.
+    For poses from between the frames of a fit, which agree only nearly.
     """
     poses = start
     for _ in range(REFINING_STEPS):
