@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from humanmotion.errors import InputError
 
 Loss = Callable[[nn.Module, torch.Generator], Tensor]
-"""From the network and the randomness of this step to a scalar."""
+"""From the network and the randomness of this step, on the device, to a scalar."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,13 @@ class Trainer:
         self._network, self._optimizer = fabric.setup(network, optimizer)
         self.average = self.average.to(fabric.device)
 
-    def step(self, loss: Loss) -> float:
+    def step(self, loss: Loss) -> Tensor:
         """One step; returns its loss."""
         rank = int(self._fabric.global_rank)
         seed = (self.schedule.seed * 1_000_003 + self.step_number) * 1009 + rank
         # Dropout draws from torch's own generator.
         torch.manual_seed(seed)
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator(self._fabric.device).manual_seed(seed)
         for group in self._optimizer.param_groups:
             group["lr"] = self.schedule.rate(self.step_number)
         self._network.train()
@@ -81,7 +81,8 @@ class Trainer:
         self._optimizer.zero_grad(set_to_none=True)
         self._follow()
         self.step_number += 1
-        return float(value.detach())
+        # A number would have to wait for the device.
+        return value.detach()
 
     @torch.no_grad()
     def _follow(self) -> None:

@@ -42,7 +42,10 @@ class Batches(Protocol):
     """What a network is trained on."""
 
     def draw(self, count: int, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """States `(count, ..., 172)` and recorded tokens `(count, ..., 55)`."""
+        """States `(count, ..., 172)` and recorded tokens `(count, ..., 55)`.
+
+        The generator lives where the corpus lies.
+        """
 
 
 @dataclass(frozen=True)
@@ -64,11 +67,11 @@ class MadeUp:
         jaw = slice(3 * JAW.start, 3 * JAW.stop)
         for values, token in ((self.left, LEFT_HAND), (self.right, RIGHT_HAND)):
             chosen = _lacking(recorded[:, :, token], generator)
-            rows = torch.randint(len(values), (int(chosen.sum()),), generator=generator)
+            rows = _rows(values, int(chosen.sum()), generator)
             state[chosen, :, 3 * token.start : 3 * token.stop] = values[rows][:, None]
             recorded[chosen, :, token] = True
         chosen = _lacking(recorded[:, :, JAW], generator)
-        rows = torch.randint(len(self.face), (int(chosen.sum()),), generator=generator)
+        rows = _rows(self.face, int(chosen.sum()), generator)
         state[chosen, :, jaw] = self.face[rows][:, None, :3]
         state[chosen, :, 3 * EXPRESSION_TOKEN :] = self.face[rows][:, None, 3:]
         recorded[chosen, :, JAW] = True
@@ -77,7 +80,12 @@ class MadeUp:
 
 def _lacking(recorded: Tensor, generator: torch.Generator) -> Tensor:
     """Samples `(B)` in which nothing of this part is recorded, a share of them by chance."""
-    return ~recorded.any(-1).any(-1) & (torch.rand(len(recorded), generator=generator) < FILL_SHARE)
+    some = torch.rand(len(recorded), generator=generator, device=generator.device) < FILL_SHARE
+    return ~recorded.any(-1).any(-1) & some
+
+
+def _rows(values: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    return torch.randint(len(values), (count,), generator=generator, device=generator.device)
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,13 @@ class Corpus:
         index = self.rows[:, None] if kind == "pose" else self.starts
         return _Draw(self, index, kind, varied)
 
+    def to(self, device: torch.device | str) -> Corpus:
+        """The same corpus with its tensors on `device`."""
+        made_up = MadeUp(*(x.to(device) for x in
+                           (self.made_up.left, self.made_up.right, self.made_up.face)))  # fmt: skip
+        return Corpus(self.space.to(device), self.state.to(device), self.recorded.to(device),
+                      self.rows.to(device), self.starts.to(device), made_up)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class _Draw:
@@ -110,11 +125,12 @@ class _Draw:
 
     def draw(self, count: int, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """As `Batches`."""
-        rows = self.index[torch.randint(len(self.index), (count,), generator=generator)]
-        mirrored = torch.rand(count, 1, generator=generator) < 0.5
+        at = generator.device
+        rows = self.index[_rows(self.index, count, generator)]
+        mirrored = torch.rand(count, 1, generator=generator, device=at) < 0.5
         rows = rows + mirrored * (len(self.corpus.state) // 2)
         if self.kind == "motion":
-            backwards = torch.rand(count, 1, generator=generator) < 0.2
+            backwards = torch.rand(count, 1, generator=generator, device=at) < 0.2
             rows = torch.where(backwards, rows.flip(-1), rows)
         state, recorded = self.corpus.state[rows], self.corpus.recorded[rows]
         if self.varied:
@@ -131,15 +147,14 @@ def _varied(
     `state` `(B, T, 172)`, `recorded` `(B, T, 55)`; limbs are exchanged within the batch.
     """
     count = len(state)
-    other = torch.randperm(count, generator=generator)
-    mixed = torch.rand(count, 1, generator=generator) < MIX_SHARE
+    at = generator.device
+    other = torch.randperm(count, generator=generator, device=at)
+    mixed = torch.rand(count, 1, generator=generator, device=at) < MIX_SHARE
     part = (draw_parts(count, generator=generator) & mixed)[:, None]
     recorded = torch.where(part, recorded[other], recorded)
     state = torch.where(spread_tokens(part), state[other], state)
-    size = SIZE_RANGE[0] + (SIZE_RANGE[1] - SIZE_RANGE[0]) * torch.rand(
-        count, 1, 1, generator=generator
-    )
-    return state * size, recorded
+    share = torch.rand(count, 1, 1, generator=generator, device=at)
+    return state * torch.lerp(*torch.tensor(SIZE_RANGE, device=at), share), recorded
 
 
 def read_corpus(

@@ -100,7 +100,9 @@ def _trained(
     torch.manual_seed(schedule.seed)
     network = Denoiser(sizes)
     network.linear = _linear(corpus, kind, schedule.seed)
-    varied, held_out = corpus.batches(kind, varied=True), val.batches(kind, varied=False)
+    here = fabric.device
+    varied = corpus.to(here).batches(kind, varied=True)
+    held_out = val.to(here).batches(kind, varied=False)
 
     def loss(module: nn.Module, generator: torch.Generator) -> Tensor:
         state, recorded = varied.draw(batch, generator=generator)
@@ -108,7 +110,7 @@ def _trained(
 
     best = train_network(
         folder, kind, network, schedule=schedule, stopping=Stopping(**settings["stopping"]),
-        loss=loss, val_loss=lambda n: _val_loss(n, held_out, batch=batch), fabric=fabric,
+        loss=loss, val_loss=lambda n: _val_loss(n, held_out, batch, device=here), fabric=fabric,
         progress=lambda share: progress(kind, share),
     )  # fmt: skip
     out = Denoiser(sizes).eval()
@@ -129,9 +131,9 @@ def _linear(corpus: Corpus, kind: Kind, seed: int) -> GaussianMotion:
 
 
 @torch.no_grad()
-def _val_loss(network: nn.Module, val: Batches, *, batch: int) -> float:
+def _val_loss(network: nn.Module, val: Batches, batch: int, *, device: torch.device) -> float:
     """The loss on the same poses and draws of noise every time."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator(device).manual_seed(0)
     found = []
     for _ in range(VAL_BATCHES):
         state, recorded = val.draw(batch, generator=generator)

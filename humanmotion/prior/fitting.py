@@ -229,12 +229,13 @@ def draw_poses(
                       progress=lambda share: tell(BEST_SHARE * share))  # fmt: skip
     generator = torch.Generator().manual_seed(seed)
     lead = (hypotheses, len(best.state))
-    shift = prior.draw_shift(lead, kind=kind, generator=generator)
+    like = best.state.expand(*lead, SIZE)
+    shift = prior.draw_shift(like, kind=kind, generator=generator)
 
     def expect(state: Tensor, level: float) -> Tensor:
         levels = _levels(chain, level)
         clean = prior.denoise(state.reshape(*lead, SIZE), levels, kind=kind)
-        return (clean + prior.shifted(shift, levels, kind=kind)).reshape(-1, SIZE)
+        return (clean + prior.shifted(shift, levels, like, kind=kind)).reshape(-1, SIZE)
 
     start = Poses(*(x.repeat(hypotheses, *[1] * (x.ndim - 1)) for x in
                     (best.state, best.root, best.place)))  # fmt: skip

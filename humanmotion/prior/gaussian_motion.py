@@ -1,9 +1,11 @@
-"""What a Gaussian of movement expects of noisy poses: the linear part of every denoiser here.
+"""What a few Gaussians of movement expect of noisy poses: the start of every denoiser here.
 
 A window is taken apart into waves by a cosine transform over time. The waves of different frequency are
 taken for independent; those of one frequency have the same principal directions at all of them, and
 variances of their own. So a slow lean of the trunk and a quick shake of a wrist have the size that they
-have in real movement. With one frame there is one wave, and this is a full Gaussian of poses.
+have in real movement. People stand, walk or leap: windows are of classes that share the directions, not
+the variances, and how far a window is of each follows from how likely it is there (a Gaussian scale
+mixture; Portilla et al. 2003). With one frame there are one wave and one class: a Gaussian of poses.
 
 The expected clean pose under independent noise of any level per joint is then exact; networks learn
 only what goes beyond it. A network that has to find smoothing by itself needs far more data.
@@ -12,6 +14,7 @@ only what goes beyond it. A network that has to find smoothing by itself needs f
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -38,6 +41,13 @@ ROWS = 64
 SINGLE_WAVES = 16
 """Waves with variances of their own; quicker ones share theirs within a band."""
 LEAST_VARIANCE = 1e-6
+LEAST_SHARE = 1e-3
+"""Of the average variance: no direction varies less."""
+EM_ROUNDS = 4
+CLEAN = 0.05
+"""Noise level at which clean windows are told apart."""
+CLASSES = 4
+"""Of windows, from the stillest to the liveliest; more of them no longer help."""
 
 
 def _numbers(*tokens: slice) -> list[int]:
@@ -61,6 +71,22 @@ def bands(frames: int) -> list[int]:
     return np.searchsorted(edges, range(frames)).tolist()
 
 
+@dataclass(frozen=True)
+class _Gains:
+    """Of one group: from noisy numbers to expected ones, for each pattern of noise levels."""
+
+    group: int
+    numbers: Tensor
+    gains: Tensor
+    """`(classes, patterns, bands, n, n)`."""
+    evidence: Tensor
+    """Logarithm of each class's density at its peak `(classes, patterns)`, but for a constant."""
+    trust: Tensor
+    """Reciprocal noise variances `(patterns, n)`."""
+    which: Tensor
+    """Pattern of each window `(N)`."""
+
+
 class GaussianMotion(nn.Module):
     """Mean, directions and variances; until they are fitted, those of independent normal numbers."""
 
@@ -69,97 +95,171 @@ class GaussianMotion(nn.Module):
     axes: Tensor
     """Principal directions `(172, 172)`, one a column; zero between the groups."""
     variances: Tensor
-    """Along the axes, of each band `(bands, 172)`."""
+    """Along the axes, of each class and band `(classes, bands, 172)`."""
+    shares: Tensor
+    """Of each class in each of `GROUPS` `(classes, 4)`."""
     waves: Tensor
     """The cosine transform `(frames, frames)`."""
+
+    band: Tensor
+    """Of each wave `(frames)`."""
 
     def __init__(self, frames: int = 1) -> None:
         super().__init__()
         self.bands = bands(frames)
+        classes = CLASSES if frames > 1 else 1
         self.register_buffer("mean", torch.zeros(SIZE))
         self.register_buffer("axes", torch.eye(SIZE))
-        self.register_buffer("variances", torch.ones(self.bands[-1] + 1, SIZE))
+        self.register_buffer("variances", torch.ones(classes, self.bands[-1] + 1, SIZE))
+        self.register_buffer("shares", torch.full((classes, len(GROUPS)), 1 / classes))
         table = torch.from_numpy(dct(np.eye(frames), axis=0, norm="ortho")).float()
         self.register_buffer("waves", table, persistent=False)
+        self.register_buffer("band", torch.tensor(self.bands), persistent=False)
+        for group, numbers in enumerate(GROUPS):
+            self.register_buffer(f"group_{group}", torch.tensor(numbers), persistent=False)
 
-    def forward(self, seen: Tensor, rho: Tensor) -> Tensor:
+    def forward(self, seen: Tensor, rho: Tensor, like: Tensor | None = None) -> Tensor:
         """Expected clean states `(N, T, 172)` of noisy ones at levels `rho` `(N, T, 55)`.
 
         T is at most the window. What `seen` holds where `rho` is infinite must be finite, and does not
-        matter. Exact where a joint has one level over the window, else by repetition.
+        matter. Exact where a joint has one level over the window, else by repetition. With the clean
+        states `like` `(N, T, 172)` a window is of their classes, and the answer linear in `seen`.
         """
         frames, window = seen.shape[1], len(self.waves)
         if frames < window:
             lead = (len(seen), window - frames)
             seen = torch.cat((seen, seen.new_zeros(*lead, SIZE)), 1)
             rho = torch.cat((rho, rho.new_full((*lead, TOKENS), torch.inf)), 1)
+        classes = None if like is None else self.classes(like)
         parts = [
-            self._expected(s, r) for s, r in zip(seen.split(ROWS), rho.split(ROWS), strict=True)
-        ]
+            self._expected(s, r, None if classes is None else classes[rows])
+            for s, r, rows in zip(seen.split(ROWS), rho.split(ROWS),
+                                  torch.arange(len(seen)).split(ROWS), strict=True)
+        ]  # fmt: skip
         return torch.cat(parts)[:, :frames]
 
-    def draw(self, count: int, *, generator: torch.Generator) -> Tensor:
-        """Windows `(count, frames, 172)` of it, the mean taken off."""
-        shape = (count, len(self.waves), SIZE)
-        waves = torch.randn(shape, generator=generator) * self.variances[self.bands].sqrt()
+    def classes(self, clean: Tensor) -> Tensor:
+        """How far clean states `(N, T, 172)` are of each class in each group `(N, 4, classes)`."""
+        if len(self.shares) == 1:
+            return clean.new_ones(len(clean), len(GROUPS), 1)
+        rho = clean.new_full((*clean.shape[:2], TOKENS), CLEAN)
+        lead = (len(clean), len(self.waves) - clean.shape[1])
+        seen = torch.cat((clean, clean.new_zeros(*lead, SIZE)), 1)
+        rho = torch.cat((rho, rho.new_full((*lead, TOKENS), torch.inf)), 1)
+        away, share, _ = self._away(seen, rho)
+        filled = share * away + (1 - share) * _bridged(away, share)
+        waves = self.waves @ filled
+        found = [self._belongs(waves, share, gains)[0] for gains in self._gains(rho.amin(1))]
+        return torch.stack(found, 1)
+
+    def draw(self, classes: Tensor, *, generator: torch.Generator) -> Tensor:
+        """Windows `(N, frames, 172)` of it, of `classes` `(N, 4, classes)`, the mean taken off."""
+        waves = torch.randn(len(classes), len(self.waves), SIZE, generator=generator)
+        for group, numbers in enumerate(GROUPS):
+            mixed = torch.einsum("nm,mbi->nbi", classes[:, group], self.variances[..., numbers])
+            waves[..., numbers] *= mixed[:, self.bands].sqrt()
         return self.waves.mT @ (waves @ self.axes.mT)
 
-    def _expected(self, seen: Tensor, rho: Tensor) -> Tensor:
+    def _away(self, seen: Tensor, rho: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What differs from the mean; the least noise variance over a frame's own, 0 where nothing was
+        seen `(N, T, 172)`; and the windows whose noise changes."""
+        least = rho.amin(1)
+        share = spread_tokens((least[:, None] / rho) ** 2)
+        share = torch.where(torch.isinf(spread_tokens(rho)), torch.zeros_like(share), share)
+        changing = (rho != least[:, None]).flatten(1).any(-1)
+        away = seen.float() - self.mean
+        return torch.where(share > 0, away, torch.zeros_like(away)), share, changing
+
+    def _expected(self, seen: Tensor, rho: Tensor, classes: Tensor | None) -> Tensor:
         with torch.autocast(seen.device.type, enabled=False):
-            away, rho = seen.float() - self.mean, rho.float().clamp(min=LEAST)
-            least = rho.amin(1)  # (N, 55)
-            gains = self._gains(least)
-            share = spread_tokens((least[:, None] / rho) ** 2)
-            share = torch.where(torch.isinf(spread_tokens(rho)), torch.zeros_like(share), share)
-            changing = ((rho != least[:, None]).flatten(1).any(-1)).nonzero()[:, 0]
-            found = self._applied(gains, torch.where(share > 0, away, torch.zeros_like(away)))
-            if len(changing):
-                some = [(rows, gain[changing]) for rows, gain in gains]
-                again = self._repeated(some, away[changing], share[changing])
-                found = found.index_copy(0, changing, again)
-            return found + self.mean
+            rho = rho.float().clamp(min=LEAST)
+            away, share, changing = self._away(seen, rho)
+            rows = changing.nonzero()[:, 0]
+            filled = share * away
+            if len(rows):
+                bridged = (1 - share[rows]) * _bridged(away[rows], share[rows])
+                filled = filled.index_add(0, rows, bridged)
+            out = torch.zeros_like(filled)
+            waves = self.waves @ filled
+            for group, gains in enumerate(self._gains(rho.amin(1))):
+                part = share[..., gains.numbers]
+                belongs, each = self._belongs(waves, share, gains)
+                if classes is not None:
+                    belongs = classes[:, group]
+                found = _mixed(belongs, each)
+                # Where noise changes, what is less certain moves to what is expected of it: a fixed
+                # point solves the normal equations exactly.
+                for _ in range(ROUNDS if len(rows) else 0):
+                    some = self.waves.mT @ found[rows]
+                    some = some + part[rows] * (away[rows][..., gains.numbers] - some)
+                    some = self.waves @ some
+                    again = _mixed(belongs[rows], self._each(some, gains, gains.which[rows]))
+                    found = found.index_copy(0, rows, again)
+                out[..., gains.numbers] = found
+            return self.waves.mT @ out + self.mean
 
-    def _repeated(
-        self, gains: list[tuple[list[int], Tensor]], away: Tensor, share: Tensor
-    ) -> Tensor:
-        """Where noise changes over time: what is less certain moves to what is expected of it.
+    def _belongs(self, waves: Tensor, share: Tensor, gains: _Gains) -> tuple[Tensor, Tensor]:
+        """How far windows are of each class `(N, classes)`, and what each class expects
+        `(classes, N, T, n)`, both of waves `(N, T, 172)`."""
+        own = waves[..., gains.numbers]
+        each = self._each(own, gains, gains.which)
+        if len(each) == 1:
+            return own.new_ones(len(own), 1), each
+        trust = gains.trust[gains.which]
+        # Of a normal's exponent: what is seen, and how far the expected falls short of it.
+        square = ((trust[:, None] * own)[None] * (own - each)).sum((-1, -2))
+        told = gains.evidence[:, gains.which] - 0.5 * square
+        # A window that was seen in part says as much less of its class.
+        there = (trust[:, None] > 0) & torch.ones_like(own, dtype=torch.bool)
+        seen = (share[..., gains.numbers] * there).sum((1, 2)) / there.sum((1, 2)).clamp(min=1)
+        prior = self.shares[:, gains.group].clamp(min=1e-12).log()[:, None]
+        return (seen * told + prior).softmax(0).mT, each
 
-        A fixed point solves the normal equations exactly; `share` `(n, T, 172)` is the least variance
-        over a frame's own.
-        """
-        filled = share * away + (1 - share) * _bridged(away, share)
-        found = self._applied(gains, filled)
-        for _ in range(ROUNDS):
-            found = self._applied(gains, found + share * (away - found))
-        return found
+    def _each(self, waves: Tensor, gains: _Gains, which: Tensor) -> Tensor:
+        """What each class expects `(classes, N, T, n)` of waves `(N, T, n)`."""
+        if gains.gains.shape[1] == 1:
+            shared = gains.gains[:, 0][:, self.band]  # (classes, T, n, n)
+            return (shared @ waves.permute(1, 2, 0)).permute(0, 3, 1, 2)
+        return torch.stack(
+            [(g[which][:, self.band] @ waves[..., None])[..., 0] for g in gains.gains]
+        )
 
-    def _gains(self, levels: Tensor) -> list[tuple[list[int], Tensor]]:
-        """For each group its numbers and `(N, bands, n, n)`, from noisy numbers to expected ones."""
+    def _gains(self, levels: Tensor) -> Iterator[_Gains]:
+        """Of each group at levels `(N, 55)`."""
         patterns, which = torch.unique(levels, dim=0, return_inverse=True)
         trust = spread_tokens(torch.where(torch.isinf(patterns), 0.0, 1 / patterns)).double()
-        out = []
-        for numbers, covariance in self._covariances():
+        counts = torch.bincount(self.band).double()
+        for group, (numbers, covariance) in enumerate(self._covariances()):
             own = trust[:, None, numbers]  # (P, 1, n)
-            inner = own[..., None] * covariance * own[..., None, :]
+            inner = own[..., None] * covariance[:, None] * own[..., None, :]
             inner.diagonal(dim1=-2, dim2=-1).add_(1.0)
-            factor = torch.linalg.cholesky(inner)
-            half = torch.cholesky_solve(own[..., None] * covariance, factor)
-            out.append((numbers, (half.mT * own[..., None, :]).float()[which]))
-        return out
+            factor = torch.linalg.cholesky(inner)  # (classes, P, bands, n, n)
+            half = _solved(factor, own[..., None] * covariance[:, None])
+            peak = -factor.diagonal(dim1=-2, dim2=-1).log().sum(-1) @ counts
+            yield _Gains(group, numbers, (half.mT * own[..., None, :]).float(), peak.float(),
+                         trust[:, numbers].square().float(), which)  # fmt: skip
 
-    def _covariances(self) -> Iterator[tuple[list[int], Tensor]]:
-        """Numbers of each group and their covariances `(bands, n, n)`, doubles."""
-        for numbers in GROUPS:
+    def _covariances(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Numbers of each group and their covariances `(classes, bands, n, n)`, doubles."""
+        for group in range(len(GROUPS)):
+            numbers = self.get_buffer(f"group_{group}")
             axes = self.axes[numbers][:, numbers].double()
-            yield numbers, (axes * self.variances[:, None, numbers].double()) @ axes.mT
+            spectrum = self.variances[:, :, None, numbers].double()
+            yield numbers, (axes * spectrum) @ axes.mT
 
-    def _applied(self, gains: list[tuple[list[int], Tensor]], away: Tensor) -> Tensor:
-        waves = self.waves @ away
-        out = torch.zeros_like(waves)
-        for numbers, gain in gains:
-            each = gain[:, self.bands] @ waves[..., numbers, None]  # (N, waves, n, 1)
-            out[..., numbers] = each[..., 0]
-        return self.waves.mT @ out
+
+def _solved(factor: Tensor, right: Tensor) -> Tensor:
+    """Solution of normal equations by their lower Cholesky factor.
+
+    On a GPU `torch.cholesky_solve` takes the matrices of a batch one after the other.
+    """
+    half = torch.linalg.solve_triangular(factor, right, upper=False)
+    return torch.linalg.solve_triangular(factor.mT, half, upper=True)
+
+
+def _mixed(belongs: Tensor, each: Tensor) -> Tensor:
+    """What classes expect `(classes, N, T, n)`, by how far a window is of each `(N, classes)`."""
+    return torch.einsum("nm,mnti->nti", belongs, each)
 
 
 def _bridged(away: Tensor, share: Tensor) -> Tensor:
@@ -179,7 +279,7 @@ def _bridged(away: Tensor, share: Tensor) -> Tensor:
 def fit_gaussian_motion(state: Tensor, recorded: Tensor) -> GaussianMotion:
     """From windows `(W, T, 172)` of which only `recorded` `(W, 55)` tokens count.
 
-    Each pair of numbers counts where both were recorded.
+    Each pair of numbers counts where both were recorded. Classes are as large as each other.
     """
     there = spread_tokens(recorded).to(state.dtype)
     out = GaussianMotion(state.shape[1])
@@ -189,16 +289,81 @@ def fit_gaussian_motion(state: Tensor, recorded: Tensor) -> GaussianMotion:
     waves = out.waves @ ((known - mean) * there[:, None])
     for numbers in GROUPS:
         own, seen, group = waves[..., numbers], there[:, numbers], torch.tensor(numbers)
-        each = own.permute(1, 2, 0) @ own.transpose(0, 1) / (seen.mT @ seen).clamp(min=1)
+        each = _second_moments(own, seen)
         # Slow waves are a thousand times the size of quick ones, which must have a say all the same.
         size = each.diagonal(dim1=-2, dim2=-1).sum(-1).clamp(min=LEAST_VARIANCE).sqrt()
         axes = torch.linalg.eigh((each / size[:, None, None]).sum(0))[1]
         out.axes[group[:, None], group] = axes
-        along = (axes * (each @ axes)).sum(-2)  # (waves, n)
-        for wave, band in enumerate(out.bands):
-            out.variances[band, group] += along[wave]
+        some = seen.any(-1).nonzero()[:, 0]
+        of = _liveliness(own[some], seen[some], each).argsort().argsort() * len(out.shares)
+        of = of // max(len(some), 1)
+        for number in range(len(out.shares)):
+            rows = some[of == number]
+            moments = _second_moments(own[rows], seen[rows])
+            out.variances[number][:, group] = _banded(moments, axes, out.bands)
     out.mean.copy_(mean)
-    counts = torch.bincount(torch.tensor(out.bands)).to(state.dtype)
-    # The variances began at one.
-    out.variances.sub_(1.0).div_(counts[:, None]).clamp_(min=LEAST_VARIANCE)
     return out
+
+
+def _second_moments(waves: Tensor, there: Tensor) -> Tensor:
+    """Likeliest `(T, n, n)` of waves `(W, T, n)` of which numbers `there` `(W, n)` were recorded.
+
+    Expectation maximisation (Dempster et al. 1977). Pairs that were recorded together, each counted for
+    itself, are where it begins: they need not agree, and leave directions that seem to be certain.
+    """
+    patterns, which = torch.unique(there, dim=0, return_inverse=True)
+    parts = [waves[which == i].transpose(0, 1).double() for i in range(len(patterns))]
+    raw = [own.mT @ own for own in parts]  # (T, n, n) each
+    if not len(patterns):
+        return waves.new_zeros(waves.shape[1], *2 * waves.shape[2:])
+    moments = sum(raw) / (there.mT @ there).clamp(min=1)
+    for _ in range(EM_ROUNDS if len(patterns) > 1 else 0):
+        moments = _positive(moments)
+        total = torch.zeros_like(moments)
+        for seen, own, square in zip(patterns.bool(), parts, raw, strict=True):
+            total += _completed(moments, seen, square, own.shape[1])
+        moments = total / len(waves)
+    return moments.to(waves.dtype)
+
+
+def _positive(moments: Tensor) -> Tensor:
+    """Without directions that hardly vary, `(T, n, n)`."""
+    values, axes = torch.linalg.eigh(moments)
+    least = LEAST_SHARE * values.clamp(min=0).mean(-1, keepdim=True) + LEAST_VARIANCE
+    return (axes * values.clamp(min=least)[..., None, :]) @ axes.mT
+
+
+def _completed(moments: Tensor, seen: Tensor, square: Tensor, count: int) -> Tensor:
+    """Expected sum of squares `(T, n, n)` of `count` windows, of which that of what was `seen` `(n)` is
+    known, `square` `(T, n, n)`."""
+    there, gone = seen.nonzero()[:, 0], (~seen).nonzero()[:, 0]
+    if not len(gone):
+        return square
+    if not len(there):
+        return count * moments
+    both = moments[:, there[:, None], gone]
+    factor = torch.linalg.cholesky(moments[:, there[:, None], there])
+    gain = torch.cholesky_solve(both, factor)  # (T, seen, gone)
+    out = square.clone()
+    known = square[:, there[:, None], there]
+    cross = known @ gain
+    out[:, there[:, None], gone] = cross
+    out[:, gone[:, None], there] = cross.mT
+    rest = moments[:, gone[:, None], gone] - both.mT @ gain
+    out[:, gone[:, None], gone] = gain.mT @ cross + count * rest
+    return out
+
+
+def _liveliness(waves: Tensor, there: Tensor, moments: Tensor) -> Tensor:
+    """Energy of each window's slow movement `(W)` over what is usual of the numbers it has."""
+    usual = moments.diagonal(dim1=-2, dim2=-1)[1:SINGLE_WAVES].sum(0)
+    return waves[:, 1:SINGLE_WAVES].square().sum((1, 2)) / (there @ usual).clamp(min=LEAST_VARIANCE)
+
+
+def _banded(moments: Tensor, axes: Tensor, bands: list[int]) -> Tensor:
+    """Variances along the axes, `(bands, n)`, of second moments `(T, n, n)`."""
+    along = (axes * (moments @ axes)).sum(-2)
+    along = along.clamp(min=LEAST_SHARE * along.mean(-1, keepdim=True))
+    at = torch.tensor(bands)
+    total = torch.zeros(bands[-1] + 1, along.shape[1]).index_add_(0, at, along)
+    return (total / torch.bincount(at)[:, None]).clamp(min=LEAST_VARIANCE)

@@ -53,36 +53,40 @@ class PosePrior:
                 return network(state, rho)
             return _in_windows(network, state, rho)
 
-    def shifted(self, shift: Tensor, rho: Tensor, *, kind: Kind = "pose") -> Tensor:
+    def shifted(self, shift: Tensor, rho: Tensor, like: Tensor, *, kind: Kind = "pose") -> Tensor:
         """What `denoise` gains where the whole prior is moved by `shift` `(..., T, 172)`.
 
-        Exact for the linear part; what the networks add is taken not to move.
+        Exact for a Gaussian of the classes that the clean states `like` `(..., T, 172)` are of; what
+        the networks add is taken not to move.
         """
         linear = self.networks[kind].linear
         rho = rho.expand(*shift.shape[:-1], TOKENS)
 
-        def expected(state: Tensor, levels: Tensor) -> Tensor:
-            frames = state.shape[-2] if kind == "motion" else 1
-            flat = (state + linear.mean).reshape(-1, frames, SIZE)
-            found = linear(flat, levels.reshape(-1, frames, TOKENS)) - linear.mean
-            return found.reshape(state.shape)
+        def expected(state: Tensor, levels: Tensor, clean: Tensor) -> Tensor:
+            lead = (-1, state.shape[-2] if kind == "motion" else 1)
+            flat = (state + linear.mean).reshape(*lead, SIZE)
+            found = linear(flat, levels.reshape(*lead, TOKENS), clean.reshape(*lead, SIZE))
+            return (found - linear.mean).reshape(state.shape)
 
         with torch.no_grad():
             if kind == "pose" or shift.shape[-2] <= WINDOW:
-                return shift - expected(shift, rho)
-            return shift - _in_windows(expected, shift, rho)
+                return shift - expected(shift, rho, like)
+            return shift - _in_windows(expected, shift, rho, like)
 
-    def draw_shift(
-        self, lead: tuple[int, int], *, kind: Kind, generator: torch.Generator
-    ) -> Tensor:
-        """Movements `(K, T, 172)` about the mean, as the linear part knows them."""
-        linear, (count, frames) = self.networks[kind].linear, lead
+    def draw_shift(self, like: Tensor, *, kind: Kind, generator: torch.Generator) -> Tensor:
+        """Movements `(K, T, 172)` about the mean, of the classes that the clean states `like`
+        `(K, T, 172)` are of."""
+        linear, (count, frames) = self.networks[kind].linear, like.shape[:2]
         if kind == "pose":
-            return linear.draw(count * frames, generator=generator).reshape(count, frames, SIZE)
+            classes = linear.classes(like.reshape(-1, 1, SIZE))
+            return linear.draw(classes, generator=generator).reshape(like.shape)
         # Longer ones change over between independent windows; squares of the shares add up to one.
         half = WINDOW // 2
         pieces = -(-frames // half) + 1
-        drawn = linear.draw(count * pieces, generator=generator).unflatten(0, (count, pieces))
+        firsts = [max(min(half * (i - 1), frames - WINDOW), 0) for i in range(pieces)]
+        parts = torch.stack([like[:, i : i + WINDOW] for i in firsts], 1).flatten(0, 1)
+        drawn = linear.draw(linear.classes(parts), generator=generator)
+        drawn = drawn.unflatten(0, (count, pieces))
         angle = (torch.arange(half) + 0.5) / half * (torch.pi / 2)
         rise, fall = angle.sin()[:, None], angle.cos()[:, None]
         joined = drawn[:, 1:, :half] * rise + drawn[:, :-1, half:] * fall
@@ -135,15 +139,16 @@ class PosePrior:
         return cls(space, networks, errors)  # type: ignore[arg-type]
 
 
-def _in_windows(network: Callable[[Tensor, Tensor], Tensor], state: Tensor, rho: Tensor) -> Tensor:
-    """Overlapping windows, blended by a weight that falls to their ends."""
+def _in_windows(expected: Callable[..., Tensor], state: Tensor, *others: Tensor) -> Tensor:
+    """`expected` of overlapping windows of all, blended by a weight that falls to their ends."""
     frames, step = state.shape[-2], WINDOW // 2
     starts = [*range(0, frames - WINDOW, step), frames - WINDOW]
     ramp = 1 - (torch.arange(WINDOW) - (WINDOW - 1) / 2).abs() / (WINDOW / 2)
     total, weight = torch.zeros_like(state), torch.zeros(frames)
     for start in starts:
         part = slice(start, start + WINDOW)
-        total[..., part, :] += network(state[..., part, :], rho[..., part, :]) * ramp[:, None]
+        windows = [x[..., part, :] for x in (state, *others)]
+        total[..., part, :] += expected(*windows) * ramp[:, None]
         weight[part] += ramp
     return total / weight[:, None]
 

@@ -37,13 +37,15 @@ GROUPS = _groups()
 
 
 def draw_levels(count: int, *, generator: torch.Generator) -> Tensor:
-    """Noise levels `(count, 55)`, zero and infinity included."""
-    draw = torch.rand(count, generator=generator)
-    kind = torch.bucketize(draw, torch.tensor(SHARES).cumsum(0)[:-1])[:, None]
+    """Noise levels `(count, 55)`, zero and infinity included, where the generator lives."""
+    at = generator.device
+    draw = torch.rand(count, generator=generator, device=at)
+    edges = torch.tensor(SHARES, device=at).cumsum(0)[:-1]
+    kind = torch.bucketize(draw, edges)[:, None]
     common = _log_normal((count, 1), LOG_MEAN, LOG_SPREAD, generator)
     each = _log_normal((count, TOKENS), LOG_MEAN, LOG_SPREAD, generator)
     nearly = _log_normal((count, 1), KNOWN_LOG_MEAN, KNOWN_LOG_SPREAD, generator)
-    exact = torch.rand(count, 1, generator=generator) < 0.5
+    exact = torch.rand(count, 1, generator=generator, device=at) < 0.5
     given = torch.where(exact, torch.zeros_like(nearly), nearly)
     part = draw_parts(count, generator=generator)
     level = common.expand(count, TOKENS)
@@ -53,14 +55,20 @@ def draw_levels(count: int, *, generator: torch.Generator) -> Tensor:
 
 
 def draw_parts(count: int, *, generator: torch.Generator) -> Tensor:
-    """A part of the joints `(count, 55)` bool: a limb or the like, or each joint by itself."""
-    group = GROUPS[torch.randint(len(GROUPS), (count,), generator=generator)]
-    share = torch.rand(count, 1, generator=generator)
-    single = torch.rand(count, TOKENS, generator=generator) < share
-    return torch.where(torch.rand(count, 1, generator=generator) < 0.6, group, single)
+    """A part of the joints `(count, 55)` bool: a limb or the like, or each joint by itself.
+
+    It lies where the generator lives.
+    """
+    at = generator.device
+    group = GROUPS.to(at)[torch.randint(len(GROUPS), (count,), generator=generator, device=at)]
+    share = torch.rand(count, 1, generator=generator, device=at)
+    single = torch.rand(count, TOKENS, generator=generator, device=at) < share
+    whole = torch.rand(count, 1, generator=generator, device=at) < 0.6
+    return torch.where(whole, group, single)
 
 
 def _log_normal(
     shape: tuple[int, ...], mean: float, spread: float, generator: torch.Generator
 ) -> Tensor:
-    return (mean + spread * torch.randn(shape, generator=generator)).exp()
+    noise = torch.randn(shape, generator=generator, device=generator.device)
+    return (mean + spread * noise).exp()

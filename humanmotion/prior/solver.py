@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from humanmotion.prior.neighbours import Neighbours
 from humanmotion.prior.problem import Chain, Observation, Poses
 
 Expect = Callable[[Tensor, float], Tensor]
@@ -49,6 +50,8 @@ class Settings:
     """Standard deviations at which an observation is believed a quarter (Geman-McClure)."""
     root_known: bool = False
     place_known: bool = False
+    neighbours: Neighbours | None = None
+    """Ties neighbouring frames where the prior itself knows single poses only."""
 
 
 def solve(
@@ -97,12 +100,20 @@ def _stepped(
     sigma: Tensor,
     settings: Settings,
 ) -> Poses:
-    """One Gauss-Newton step; the poses are tied to each other by `expected` alone."""
+    """One Gauss-Newton step; without `neighbours`, poses are tied to each other by `expected` alone."""
+    tie = settings.neighbours
+    whole = ROWS if tie is None else max(ROWS // tie.frames, 1) * tie.frames
     moves = []
-    for rows in torch.arange(len(sigma)).split(ROWS):
+    for rows in torch.arange(len(sigma)).split(whole):
         some = Poses(poses.state[rows], poses.root[rows], poses.place[rows])
         seen = [o.at(rows) for o in observations]
-        normal, pull = _normal(chain, seen, some, expected[rows], sigma[rows], settings)
+        points, slope = chain.linearise(some)
+        normal, pull = _normal(
+            chain, seen, some, (points, slope), (expected[rows], sigma[rows]), settings
+        )
+        if tie is not None:
+            moves.append(tie.joined(normal, pull, points, slope))
+            continue
         moves.append(torch.cholesky_solve(pull[..., None], torch.linalg.cholesky(normal))[..., 0])
     return chain.moved(poses, _limited(torch.cat(moves), chain))
 
@@ -117,12 +128,15 @@ def _normal(
     chain: Chain,
     observations: Sequence[Observation],
     poses: Poses,
-    expected: Tensor,
-    sigma: Tensor,
+    linear: tuple[Tensor, Tensor],
+    prior: tuple[Tensor, Tensor],
     settings: Settings,
 ) -> tuple[Tensor, Tensor]:
-    """Normal equations `(N, P, P)` and `(N, P)` of observations and prior at the present poses."""
-    points, slope = chain.linearise(poses)
+    """Normal equations `(N, P, P)` and `(N, P)` of observations and prior at the present poses.
+
+    `linear` are the points and their slope, `prior` the expected state and its sigma.
+    """
+    (points, slope), (expected, sigma) = linear, prior
     free = chain.free
     known = (
         1e-4 if settings.root_known else ROOT_SIGMA,

@@ -9,6 +9,7 @@ expression as a whole: 55 in all, of 3 and 10 numbers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -103,7 +104,13 @@ class PoseSpace:
 
 def spread_tokens(values: Tensor) -> Tensor:
     """A value per token `(..., 55)` given to each of its numbers `(..., 172)`."""
-    return values[..., list(TOKEN_OF)]
+    return values.index_select(-1, _token_of(values.device))
+
+
+@cache
+def _token_of(device: torch.device) -> Tensor:
+    # A list as an index would be copied to the device at every call.
+    return torch.tensor(TOKEN_OF, device=device)
 
 
 def token_mask(*names: str) -> Tensor:

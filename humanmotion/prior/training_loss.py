@@ -20,15 +20,15 @@ def denoising_loss(
     """Mean squared error in the network's own scale; `state` `(B, 172)` or windows `(B, T, 172)`.
 
     `recorded` `(B, 55)` or `(B, T, 55)` bool. A token that was not recorded is shown as missing and
-    asked for nothing.
+    asked for nothing. Everything lies where the generator lives.
     """
     rho = draw_levels(-(-len(state) // SHARED), generator=generator)
     rho = rho.repeat_interleave(SHARED, 0)[: len(state)]
     if state.ndim == 3:
         rho = _with_gaps(rho, state.shape[1], generator)
-    rho = torch.where(recorded, rho, torch.full_like(rho, torch.inf)).to(state.device)
+    rho = torch.where(recorded, rho, torch.full_like(rho, torch.inf))
     level = spread_tokens(rho)
-    noise = torch.randn(state.shape, generator=generator).to(state.device)
+    noise = torch.randn(state.shape, generator=generator, device=state.device)
     noisy = torch.where(torch.isinf(level), noise, state + level * noise)
     clean = network(noisy, rho)
     # Karras et al. 2022, table 1: the weight that makes every level's target one of unit variance.
@@ -44,9 +44,10 @@ def _with_gaps(rho: Tensor, frames: int, generator: torch.Generator) -> Tensor:
     """Levels `(B, 55)` for every frame, `(B, T, 55)`, with a run of missing frames here and there."""
     count = len(rho)
     out = rho[:, None].expand(count, frames, TOKENS)
-    first = torch.randint(frames, (count, 1), generator=generator)
-    length = torch.randint(2, frames // 2 + 2, (count, 1), generator=generator)
-    has = torch.rand(count, 1, generator=generator) < GAP_SHARE
-    at = torch.arange(frames)[None]
+    device = generator.device
+    first = torch.randint(frames, (count, 1), generator=generator, device=device)
+    length = torch.randint(2, frames // 2 + 2, (count, 1), generator=generator, device=device)
+    has = torch.rand(count, 1, generator=generator, device=device) < GAP_SHARE
+    at = torch.arange(frames, device=device)[None]
     gone = has & (at >= first) & (at < first + length)
     return torch.where(gone[..., None], torch.full_like(out, torch.inf), out)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import pairwise
 
 import pytest
 import torch
 
 from humanmotion.prior.gaussian_motion import (
+    CLASSES,
     GROUPS,
     GaussianMotion,
     bands,
@@ -26,28 +28,41 @@ def made() -> GaussianMotion:
     for numbers in GROUPS:
         group = torch.tensor(numbers)
         out.axes[group[:, None], group] = torch.linalg.qr(torch.randn(len(group), len(group)))[0]
-    out.variances *= 3.0 ** -torch.arange(WINDOW)[:, None] * torch.rand(WINDOW, SIZE)
+    out.variances *= 3.0 ** -torch.arange(WINDOW)[:, None] * torch.rand(CLASSES, WINDOW, SIZE)
+    # Classes so near to each other that a noisy window is of several.
+    out.variances *= torch.tensor((0.95, 1.0, 1.05, 1.1))[:, None, None]
+    out.shares.copy_(torch.rand(CLASSES, len(GROUPS)) + 0.5)
     out.mean.copy_(0.1 * torch.randn(SIZE))
     return out
 
 
 def conditional_mean(made: GaussianMotion, seen: torch.Tensor, rho: torch.Tensor) -> torch.Tensor:
-    """The slow twin: the whole covariance `(T * n, T * n)` of each group, and its normal equations."""
+    """The slow twin: each class's whole covariance `(T * n, T * n)` of each group, its normal
+    equations and its density."""
     out = made.mean.expand(WINDOW, SIZE).clone().double()
     level = spread_tokens(rho).double()
-    for numbers in GROUPS:
-        axes = made.axes[numbers][:, numbers].double()
-        spectrum = made.variances[made.bands][:, numbers].double()
-        waves = made.waves.double()
-        whole = torch.einsum("ft,fs,ik,fk,jk->tisj", waves, waves, axes, spectrum, axes).reshape(
-            WINDOW * len(numbers), -1
-        )
+    for group, numbers in enumerate(GROUPS):
         there = torch.isfinite(level[:, numbers]).flatten()
-        noise = torch.diag(level[:, numbers].flatten()[there] ** 2)
         away = (seen[:, numbers] - made.mean[numbers]).double().flatten()[there]
-        gain = torch.linalg.solve(whole[there][:, there] + noise, away)
-        out[:, numbers] += (whole[:, there] @ gain).reshape(WINDOW, -1)
+        each, told = [], []
+        for variances, share in zip(made.variances, made.shares[:, group], strict=True):
+            whole = covariance(made, variances, numbers)
+            noisy = whole[there][:, there] + torch.diag(level[:, numbers].flatten()[there] ** 2)
+            each.append((whole[:, there] @ torch.linalg.solve(noisy, away)).reshape(WINDOW, -1))
+            if len(away):
+                normal = torch.distributions.MultivariateNormal(torch.zeros_like(away), noisy)
+                told.append(normal.log_prob(away) + share.log())
+        belongs = torch.stack(told).softmax(0) if told else made.shares[:, group].double()
+        out[:, numbers] += torch.einsum("m,mti->ti", belongs, torch.stack(each))
     return out.float()
+
+
+def covariance(made: GaussianMotion, variances: torch.Tensor, numbers: list[int]) -> torch.Tensor:
+    axes = made.axes[numbers][:, numbers].double()
+    spectrum, waves = variances[made.bands][:, numbers].double(), made.waves.double()
+    return torch.einsum("ft,fs,ik,fk,jk->tisj", waves, waves, axes, spectrum, axes).reshape(
+        WINDOW * len(numbers), -1
+    )
 
 
 def test_bands_rise_one_by_one_and_cover_all() -> None:
@@ -74,13 +89,29 @@ def test_it_is_the_conditional_mean(made, levels) -> None:
 
 
 def test_repetition_comes_to_it_where_noise_changes(made, monkeypatch) -> None:
+    """Of one class: how far a window is of each is no longer exact where noise changes."""
     monkeypatch.setattr("humanmotion.prior.gaussian_motion.ROUNDS", 400)
+    one = copy.deepcopy(made)
+    one.shares[1:], one.shares[0] = 0, 1
     generator = torch.Generator().manual_seed(2)
     seen = torch.randn(1, WINDOW, SIZE, generator=generator)
     rho = torch.full((1, WINDOW, TOKENS), 0.5)
     rho[:, 5:8] = torch.inf
     rho[:, 2, BODY] = 1.0
-    assert torch.allclose(made(seen, rho)[0], conditional_mean(made, seen[0], rho[0]), atol=2e-3)
+    assert torch.allclose(one(seen, rho)[0], conditional_mean(one, seen[0], rho[0]), atol=2e-3)
+
+
+def test_windows_of_far_apart_classes_are_told_apart_and_answers_are_linear(made) -> None:
+    apart = copy.deepcopy(made)
+    apart.variances *= torch.tensor((0.01, 0.1, 1.0, 10.0))[:, None, None]
+    generator = torch.Generator().manual_seed(4)
+    classes = torch.eye(CLASSES)[:, None].expand(-1, len(GROUPS), -1)
+    state = apart.draw(classes, generator=generator) + apart.mean
+    assert torch.allclose(apart.classes(state), classes, atol=1e-3)
+    rho = torch.full((*state.shape[:2], TOKENS), 0.3)
+    a, b = (torch.randn(state.shape, generator=generator) for _ in range(2))
+    both = apart((a + b) / 2, rho, state)
+    assert torch.allclose(both, (apart(a, rho, state) + apart(b, rho, state)) / 2, atol=1e-4)
 
 
 def test_what_is_missing_is_not_looked_at_and_short_windows_keep_their_length(made) -> None:
@@ -94,15 +125,16 @@ def test_what_is_missing_is_not_looked_at_and_short_windows_keep_their_length(ma
 
 def test_a_fit_finds_what_the_data_were_drawn_from(made) -> None:
     generator = torch.Generator().manual_seed(3)
-    each = torch.randn(6000, WINDOW, SIZE, generator=generator)
-    waves = each * made.variances[made.bands].sqrt() @ made.axes.mT
-    state = made.waves.mT @ waves + made.mean
-    recorded = torch.ones(6000, TOKENS, dtype=torch.bool)
+    apart = copy.deepcopy(made)
+    apart.variances[:] = apart.variances[:1] * torch.tensor((0.01, 0.1, 1.0, 10.0))[:, None, None]
+    classes = torch.eye(CLASSES)[torch.arange(8000) % CLASSES, None].expand(-1, len(GROUPS), -1)
+    state = apart.draw(classes, generator=generator) + apart.mean
+    recorded = torch.ones(8000, TOKENS, dtype=torch.bool)
     recorded[::3, LEFT_HAND] = False
     state[::3, :, spread_tokens(~recorded[0])] = 50.0
     found = fit_gaussian_motion(state, recorded)
-    assert torch.allclose(found.mean, made.mean, atol=0.02)
-    for (numbers, a), (_, b) in zip(found._covariances(), made._covariances(), strict=True):
-        apart = torch.linalg.matrix_norm(a - b) / torch.linalg.matrix_norm(b)
+    assert torch.allclose(found.mean, apart.mean, atol=0.05)
+    for (numbers, a), (_, b) in zip(found._covariances(), apart._covariances(), strict=True):
+        off = torch.linalg.matrix_norm(a - b) / torch.linalg.matrix_norm(b)
         # The directions are found together, so a wave's own are off where variances are alike.
-        assert float(apart[0]) < 0.3, numbers[:3]
+        assert float(off[:, 0].max()) < 0.35, numbers[:3]
