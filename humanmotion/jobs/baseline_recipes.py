@@ -87,7 +87,7 @@ def _part(name: str, loss: Loss, of: Callable[[Parts], Tensor]) -> Callable[[Mat
         train, val = of(material.train), of(material.val)
         normaliser = Normaliser.fit(train)
         on = [asked(loss, normaliser.to_state(x).to(material.device)) for x in (train, val)]
-        return Task(NETWORKS[name](), *on, normaliser)
+        return Task(NETWORKS[name](), on[0], on[1], normaliser)
 
     return task
 
@@ -115,14 +115,14 @@ def _fused(material: Material) -> Task:
     networks, normaliser = read_parts(material.weights)
     states = [normaliser.to_state(x.whole) for x in (material.train, material.val)]
     on = [asked(noise_loss, x.to(material.device)) for x in states]
-    return Task(FusedNetwork(networks), *on, None)
+    return Task(FusedNetwork(networks), on[0], on[1], None)
 
 
 def _mixed(material: Material) -> Task:
     networks, normaliser = read_parts(material.weights)
     on = [asked_mixed(x, normaliser, networks.config, device=material.device)
           for x in (material.train, material.val)]  # fmt: skip
-    return Task(FusedNetwork(networks), *on, None)
+    return Task(FusedNetwork(networks), on[0], on[1], None)
 
 
 def asked_mixed(
