@@ -32,6 +32,7 @@ from humanmotion.bench.prior_methods import (
     published,
     trained_methods,
 )
+from humanmotion.bench.prior_parts import part_rows
 from humanmotion.bench.report import Baseline, BenchReport, Row
 from humanmotion.body.carried_points import joint_points
 from humanmotion.errors import InputError
@@ -66,6 +67,8 @@ def run(data: Path | None, *, quick: bool, weights: Path | None = None) -> Bench
     rows += _robust_rows(task, prior)
     rows += ik_rows(task, [m for m in compared if m.name == "ours" or m.name.startswith("DP")])
     rows += completion_rows(prior, test, rivals, poses=QUICK_POSES if quick else POSES)
+    if weights is not None:
+        rows += part_rows(weights, data, poses=QUICK_POSES if quick else POSES)
     rows += _speed_rows(prior, task)
     return BenchReport.create("prior", rows, seeds=[SEED], data=data, quick=quick)
 

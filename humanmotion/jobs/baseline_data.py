@@ -42,15 +42,13 @@ class Parts:
 
 
 def parts(poses: PoseSet, *, seed: int) -> Parts:
-    """Of poses some of which have hands; raises InputError where none or all have."""
+    """Of poses some of which have hands; raises InputError where none has both."""
     generator = torch.Generator().manual_seed(seed)
     body, (right, there) = bodies(poses), right_hands(poses)
     # The mirror image of a left hand is a right one: that of the pose half the list away.
     other, its = right.roll(len(poses), 0), there.roll(len(poses), 0)
     if not bool((there & its).any()):
         raise InputError("no pose has both hands; give motion with fingers, such as rocketbox")
-    if bool((there | its).all()):
-        raise InputError("every pose has a hand; give motion without fingers too, such as cmu")
     hands = sample_hands(max(int(there.sum()), LEAST_MADE_UP), generator=generator)
     made_up = mirror_hand(hands.flatten(1))
     faces, real, invented = _faces(poses, generator)

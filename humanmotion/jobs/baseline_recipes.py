@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from humanmotion.errors import InputError
 from humanmotion.jobs.baseline_data import Parts, parts
 from humanmotion.jobs.baseline_weights import NETWORKS, read_parts
 from humanmotion.jobs.prior_data import distinct, read_poses
@@ -128,7 +129,12 @@ def _mixed(material: Material) -> Task:
 def asked_mixed(
     found: Parts, normaliser: Normaliser, config: PublishedConfig, *, device: torch.device
 ) -> Ask:
-    """The mixed loss on whole bodies and on parts alone, by SHARES."""
+    """The mixed loss on whole bodies and on parts alone, by SHARES.
+
+    Raises InputError where every pose has fingers.
+    """
+    if not len(found.bare):
+        raise InputError("every pose has a hand; give motion without fingers too, such as cmu")
     whole = normaliser.to_state(found.whole).to(device)
     body, _, hand, face = _by_part(normaliser, config)
     hands = hand.to_state(found.made_up_hands).to(device)

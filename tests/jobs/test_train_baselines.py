@@ -210,12 +210,14 @@ class TestData:
         again = parts(poses, seed=0)
         assert torch.equal(found.faces, again.faces) and torch.equal(found.whole, again.whole)
 
-    def test_without_hands_or_with_nothing_else(self, data, poses) -> None:
+    def test_without_hands_or_with_nothing_else(self, data, poses, trained) -> None:
         with pytest.raises(InputError, match="both hands"):
             bare = poses.recorded & (torch.arange(poses.recorded.shape[1]) < BODY.stop)
             parts(replace(poses, recorded=bare), seed=0)
+        every = parts(read_poses(data, split="train", sets=("rocketbox",)), seed=0)
+        networks, normaliser = read_parts(trained)
         with pytest.raises(InputError, match="without fingers"):
-            parts(read_poses(data, split="train", sets=("rocketbox",)), seed=0)
+            asked_mixed(every, normaliser, networks.config, device=torch.device("cpu"))
 
     def test_mixed_samples_are_whole_or_one_part(self, trained, poses) -> None:
         networks, normaliser = read_parts(trained)
