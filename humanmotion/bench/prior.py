@@ -24,14 +24,15 @@ from humanmotion.bench.prior_denoising import (
 )
 from humanmotion.bench.prior_ik import ik_rows
 from humanmotion.bench.prior_methods import (
-    LABELS,
     Method,
     fingerprint,
+    label,
     methods,
     ours,
     published,
-    published_method,
+    trained_methods,
 )
+from humanmotion.bench.prior_parts import part_rows
 from humanmotion.bench.report import Baseline, BenchReport, Row
 from humanmotion.body.carried_points import joint_points
 from humanmotion.errors import InputError
@@ -59,20 +60,17 @@ def run(data: Path | None, *, quick: bool, weights: Path | None = None) -> Bench
     task = Denoising.draw(test, clips=QUICK_CLIPS if quick else CLIPS)
     val = Denoising.draw(read_poses(data, split="val"), clips=QUICK_CLIPS if quick else VAL_CLIPS)
     compared = methods(prior, train=read_poses(data, split="train"))
-    compared += [published_method(_label(name), one) for name, one in rivals.items()]
+    compared += [] if weights is None else trained_methods(weights)
     rows = [] if weights is None else [Row("weights", fingerprint(weights), float(len(rivals)), "")]
     for noise in NOISES_MM:
         rows += _Noise(task, val, noise).rows(compared, rivals)
     rows += _robust_rows(task, prior)
     rows += ik_rows(task, [m for m in compared if m.name == "ours" or m.name.startswith("DP")])
     rows += completion_rows(prior, test, rivals, poses=QUICK_POSES if quick else POSES)
+    if weights is not None:
+        rows += part_rows(weights, data, poses=QUICK_POSES if quick else POSES)
     rows += _speed_rows(prior, task)
     return BenchReport.create("prior", rows, seeds=[SEED], data=data, quick=quick)
-
-
-def _label(stem: str) -> str:
-    name, seed = stem.rsplit("_", 1)
-    return f"{LABELS[name]}, seed {seed}"
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ class _Noise:
             self.task, gaussian, sigma=self.sigma, jerk=jerk, shares=FILTER_SHARES
         )
         for stem, one in rivals.items():
-            name = f"{_label(stem)}, published loop"
+            name = f"{label(stem)}, published loop"
             found[name] = self.task.published(one, seen, noise_mm=self.mm)
         rows = [r for name, errors in found.items() for r in self._method_rows(name, errors)]
         return rows + self._bars(found)

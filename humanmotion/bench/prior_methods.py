@@ -9,19 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from humanmotion.errors import InputError
-from humanmotion.files import read_tensors, sha256
+from humanmotion.files import sha256
+from humanmotion.jobs.baseline_weights import (
+    PUBLISHED_BODIES,
+    WHITENED,
+    finished,
+    read_published,
+    read_whitened,
+)
 from humanmotion.jobs.prior_data import PoseSet
 from humanmotion.prior.baseline_mixture import GaussianMixture
 from humanmotion.prior.baselines import BaselinePrior, Gaussian, MeanPose, NoPrior
 from humanmotion.prior.model import Kind, PosePrior
 from humanmotion.prior.published import Normaliser, PublishedPrior
-from humanmotion.prior.published_fixes import CleanTarget, Preconditioned
-from humanmotion.prior.published_networks import TimeFC
 from humanmotion.prior.solver import Expect
 from humanmotion.prior.space import BODY, EXPRESSION_TOKEN, SIZE, TOKENS, PoseSpace, spread_tokens
 
@@ -29,16 +35,24 @@ NUMBERS = 3 * BODY.stop
 COMPONENTS = 8
 THIN = 3
 """One training frame in so many fits the baselines; neighbours say the same thing."""
-NETWORKS: dict[str, Callable[[], nn.Module]] = {
-    "dp": lambda: TimeFC(NUMBERS, NUMBERS),
-    "dp_clean_target": lambda: CleanTarget(TimeFC(NUMBERS, NUMBERS)),
-    "dp_preconditioned": lambda: Preconditioned(TimeFC(NUMBERS, NUMBERS)),
-}
 LABELS = {
     "dp": "DP",
     "dp_clean_target": "DP, clean target",
     "dp_preconditioned": "DP, preconditioned",
+    "vae": "VAE",
+    "distance": "distance field",
 }
+
+
+class Denoises(Protocol):
+    """A prior of raw body numbers."""
+
+    @property
+    def normaliser(self) -> Normaliser:
+        """Its deviation is the unit of its noise levels."""
+
+    def denoise(self, pose: Tensor, rho: float) -> Tensor:
+        """Where poses `(..., 63)` at level `rho` are pulled to."""
 
 
 @dataclass(frozen=True)
@@ -101,23 +115,25 @@ def ours(name: str, prior: PosePrior, kind: Kind) -> Method:
 
 
 def published(weights: Path) -> dict[str, PublishedPrior]:
-    """Priors that `train baselines` wrote into a folder, by file name; raises InputError for none."""
-    out = {}
-    for path in sorted(weights.glob("*.safetensors")):
-        name = path.stem.rsplit("_", 1)[0]
-        if name not in NETWORKS:
-            continue
-        held = read_tensors(path)
-        network = NETWORKS[name]()
-        network.load_state_dict(
-            {k.removeprefix("network/"): v for k, v in held.items() if k.startswith("network/")}
-        )
-        sign = torch.ones(NUMBERS)
-        out[path.stem] = PublishedPrior(network.requires_grad_(False),
-                                        Normaliser(held["mean"], held["deviation"], sign))  # fmt: skip
+    """Bodies' priors that `train baselines` wrote into a folder, by file name; raises InputError for
+    none."""
+    out = {p.stem: read_published(p) for n, _, p in finished(weights) if n in PUBLISHED_BODIES}
     if not out:
         raise InputError(f"{weights} holds no weights that `humanmotion train baselines` wrote")
     return out
+
+
+def trained_methods(weights: Path) -> list[Method]:
+    """All in the folder that know bodies: the published ones, the autoencoder, the distance field."""
+    found: dict[str, Denoises] = {**published(weights)}
+    found |= {p.stem: read_whitened(p) for n, _, p in finished(weights) if n in WHITENED}
+    return [trained_method(label(stem), one) for stem, one in found.items()]
+
+
+def label(stem: str) -> str:
+    """What rows call the network of a file."""
+    name, _, seed = stem.rpartition("_")
+    return f"{LABELS[name]}, seed {seed}"
 
 
 def fingerprint(weights: Path) -> str:
@@ -127,8 +143,8 @@ def fingerprint(weights: Path) -> str:
     return ", ".join(hashes)
 
 
-def published_method(name: str, prior: PublishedPrior) -> Method:
-    """A published prior for our solver, in numbers whose unit is its own deviation."""
+def trained_method(name: str, prior: Denoises) -> Method:
+    """A trained prior for our solver, in numbers whose unit is its own deviation."""
     deviation = torch.ones(SIZE)
     deviation[:NUMBERS] = prior.normaliser.deviation
     space = PoseSpace(torch.eye(3).expand(EXPRESSION_TOKEN, 3, 3).clone(), deviation)

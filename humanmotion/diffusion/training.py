@@ -90,6 +90,9 @@ class Trainer:
         keep = min(self.schedule.ema, (1 + self.step_number) / (10 + self.step_number))
         for mean, value in zip(self.average.parameters(), self._network.parameters(), strict=True):
             mean.lerp_(value, 1 - keep)
+        # Running statistics are averages already.
+        for held, value in zip(self.average.buffers(), self._network.buffers(), strict=True):
+            held.copy_(value)
 
     def state(self) -> dict[str, Tensor]:
         """Everything needed to go on, as named tensors."""

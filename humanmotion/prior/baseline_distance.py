@@ -7,7 +7,7 @@ Distances are Euclidean in whitened numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from humanmotion.errors import FileFormatError
-from humanmotion.prior.baselines import complete, pick
+from humanmotion.prior.baselines import pick
 
 NEAREST_NOISE, FARTHEST_NOISE = 0.02, 3.0
 """Noise levels of training poses, per number; their logarithm is uniform."""
@@ -65,36 +65,15 @@ class DistanceField(nn.Module):
         return _frozen(field)
 
 
-def train_distance(
-    poses: Tensor,
-    weights: Tensor,
-    *,
-    steps: int,
-    seed: int,
-    batch: int = 256,
-    units: int = 512,
-    bank: int = 10_000,
-    learning_rate: float = 1e-3,
-) -> DistanceField:
-    """From whitened poses `(N, 63)` and weights `(N, 63)` or `(N,)`; incomplete poses do not count.
+def distance_loss(
+    field: Callable[[Tensor], Tensor], batch: Tensor, generator: torch.Generator, *, known: Tensor
+) -> Tensor:
+    """Mean error of the distance told of whitened poses `(B, 63)` after noise was put on them.
 
-    `bank` poses, drawn by weight, stand for the data: a training distance is exact among them.
+    `known` `(M, 63)` stand for the data: the true distance is that to the nearest of them.
     """
-    values, trust = complete(poses, weights)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        rows = torch.multinomial(trust.cpu(), min(bank, len(values))).to(values.device)
-        known = values[rows].float()
-        field = DistanceField(poses.shape[1], units=units).to(poses.device)
-        optimizer = torch.optim.Adam(field.parameters(), lr=learning_rate)
-        falling = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
-        for _ in range(steps):
-            x = _noised(known, batch)
-            optimizer.zero_grad(set_to_none=True)
-            (field(x) - nearest_distance(x, known)).abs().mean().backward()
-            optimizer.step()
-            falling.step()
-    return _frozen(field)
+    x = _noised(batch, generator)
+    return (field(x) - nearest_distance(x, known)).abs().mean()
 
 
 def nearest_distance(x: Tensor, known: Tensor) -> Tensor:
@@ -103,14 +82,14 @@ def nearest_distance(x: Tensor, known: Tensor) -> Tensor:
     return (x - known[torch.cdist(x, known).argmin(-1)]).norm(dim=-1)
 
 
-def _noised(known: Tensor, batch: int) -> Tensor:
-    """Poses `(B, 63)` of the bank, most of them moved by a drawn length in a random direction."""
+def _noised(poses: Tensor, generator: torch.Generator) -> Tensor:
+    """Poses `(B, 63)`, most of them moved by a drawn length in a random direction."""
+    count, size = poses.shape
     ends = torch.tensor((NEAREST_NOISE, FARTHEST_NOISE)).log()
-    level = torch.lerp(ends[0], ends[1], torch.rand(batch, 1)).exp()
-    level = level * (torch.rand(batch, 1) >= CLEAN_SHARE)
-    direction = functional.normalize(torch.randn(batch, known.shape[1]), dim=-1)
-    moved = (level * known.shape[1] ** 0.5 * direction).to(known.device)
-    return known[torch.randint(len(known), (batch,)).to(known.device)] + moved
+    level = torch.lerp(ends[0], ends[1], torch.rand(count, 1, generator=generator)).exp()
+    level = level * (torch.rand(count, 1, generator=generator) >= CLEAN_SHARE)
+    direction = functional.normalize(torch.randn(count, size, generator=generator), dim=-1)
+    return poses + (level * size**0.5 * direction).to(poses)
 
 
 def _frozen(field: DistanceField) -> DistanceField:

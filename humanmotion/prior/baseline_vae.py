@@ -6,24 +6,27 @@ angle between joints is taken in tangent space, and there is no body, hence no l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from humanmotion.errors import FileFormatError
-from humanmotion.prior.baselines import pick, weighted
+from humanmotion.prior.baselines import pick
 
 ANGLE_WEIGHT = 2.0
-"""Of the mean joint angle in radians; the weight of the latent's divergence is `kl`."""
+"""Of the mean joint angle in radians."""
+KL_WEIGHT = 5e-3
+"""Of the divergence of the latent numbers."""
+LATENT = 32
 DROPOUT = 0.1
 
 
 class PoseVae(nn.Module):
     """Poses to a Gaussian of latent numbers, and latent numbers to poses."""
 
-    def __init__(self, size: int = 63, *, latent: int = 32, units: int = 512) -> None:
+    def __init__(self, size: int = 63, *, latent: int = LATENT, units: int = 512) -> None:
         super().__init__()
         self.encoder = nn.Sequential(
             nn.BatchNorm1d(size),
@@ -54,6 +57,12 @@ class PoseVae(nn.Module):
         """Poses `(..., 63)` of latent numbers `(..., 32)`, whose prior is a unit Gaussian."""
         return self.decoder(z)
 
+    def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Poses `(..., 63)` by way of one latent draw, whose `noise` `(..., 32)` is normal, and the
+        latent numbers' means and standard deviations."""
+        mean, deviation = self.encode(x)
+        return self.decode(mean + deviation * noise), mean, deviation
+
     @torch.no_grad()
     def anchor(self, x: Tensor, rho: float) -> Tensor:
         """What is left of poses `(..., 63)` after the bottleneck, whatever `rho`."""
@@ -75,50 +84,24 @@ class PoseVae(nn.Module):
         return _frozen(vae)
 
 
-def train_vae(
-    poses: Tensor,
-    weights: Tensor,
+def vae_loss(
+    vae: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]],
+    batch: Tensor,
+    generator: torch.Generator,
     *,
-    steps: int,
-    seed: int,
-    batch: int = 128,
-    latent: int = 32,
-    units: int = 512,
-    kl: float = 5e-3,
-    spread: Tensor | None = None,
-    learning_rate: float = 1e-3,
-) -> PoseVae:
-    """From whitened poses `(N, 63)` and weights `(N, 63)` or `(N,)`, 0 where a number is missing.
+    radians: Tensor,
+    kl: float = KL_WEIGHT,
+    latent: int = LATENT,
+) -> Tensor:
+    """Mean joint angle and divergence from a unit Gaussian of a batch of whitened poses `(B, 63)`.
 
-    `spread` `(63)` turns whitened numbers into radians in the loss; without it every number counts
-    alike. A missing number is shown as the mean's, 0, and asked for nothing. Adam, falling to rate 0.
+    `radians` `(63)` are what the whitened numbers are counted in.
     """
-    values, trust = (part.float() for part in weighted(poses, weights))
-    radians = torch.ones_like(values[0]) if spread is None else spread.to(values)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        vae = PoseVae(poses.shape[1], latent=latent, units=units).to(poses.device)
-        optimizer = torch.optim.Adam(vae.parameters(), lr=learning_rate)
-        falling = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
-        for _ in range(steps):
-            rows = torch.randint(len(values), (batch,)).to(poses.device)
-            optimizer.zero_grad(set_to_none=True)
-            loss = _loss(vae, values[rows], recorded=trust[rows] > 0, radians=radians, kl=kl)
-            loss.backward()
-            optimizer.step()
-            falling.step()
-    return _frozen(vae)
-
-
-def _loss(vae: PoseVae, x: Tensor, *, recorded: Tensor, radians: Tensor, kl: float) -> Tensor:
-    """Mean joint angle and divergence of a batch `(B, 63)`; `recorded` `(B, 63)` bool."""
-    mean, deviation = vae.encode(x)
-    again = vae.decode(mean + deviation * torch.randn_like(deviation))
-    miss = torch.where(recorded, radians * (again - x), torch.zeros_like(x))
+    noise = torch.randn(len(batch), latent, generator=generator, dtype=batch.dtype)
+    again, mean, deviation = vae(batch, noise.to(batch.device))
+    miss = (radians * (again - batch)).unflatten(-1, (-1, 3))
     # The root of a sum of squares has no slope at zero.
-    angle = (miss.unflatten(-1, (-1, 3)).square().sum(-1) + 1e-8).sqrt()
-    asked = recorded.unflatten(-1, (-1, 3)).any(-1)
-    turned = (angle * asked).sum() / asked.sum().clamp(min=1)
+    turned = (miss.square().sum(-1) + 1e-8).sqrt().mean()
     divergence = 0.5 * (mean**2 + deviation**2 - 1 - 2 * deviation.clamp(min=1e-6).log())
     return ANGLE_WEIGHT * turned + kl * divergence.sum(-1).mean()
 

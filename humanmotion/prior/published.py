@@ -135,8 +135,15 @@ def noise_loss(network: NoiseNetwork, batch: Tensor, generator: torch.Generator)
     Times are uniform in [1e-5, 1]; every number and every time counts alike, which is score matching
     weighted by `sigma^2` (Song et al. 2021, equation 7).
     """
+    return noise_errors(network, batch, generator)[0].mean()
+
+
+def noise_errors(
+    network: NoiseNetwork, batch: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Squared errors `(B, D)` of the noise found in states `(B, D)`, and the times drawn `(B)`."""
     t, noise = _draw(batch, generator)
-    return ((network(_noised(batch, noise, t), t) - noise) ** 2).mean()
+    return (network(_noised(batch, noise, t), t) - noise) ** 2, t
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from humanmotion.diffusion.paths import SUB_VP
 from humanmotion.diffusion.preconditioning import scalings
-from humanmotion.prior.published import EARLIEST
+from humanmotion.prior.published import NoiseNetwork, noise_errors
 from humanmotion.prior.published_networks import TimeFC
 
 
@@ -30,7 +30,8 @@ class CleanTarget(nn.Module):
 
     def forward(self, state: Tensor, t: Tensor) -> Tensor:
         """Noise `(..., D)` in states of the sub-VP process at times `t`, one or `(...)`."""
-        return _noise(state, self.clean(state / SUB_VP.alpha(t)[..., None], t), t)
+        clean = self.clean(state / SUB_VP.alpha(t)[..., None], t)
+        return (state - SUB_VP.alpha(t)[..., None] * clean) / SUB_VP.sigma(t)[..., None]
 
 
 class Preconditioned(nn.Module):
@@ -44,32 +45,31 @@ class Preconditioned(nn.Module):
     def clean(self, noisy: Tensor, t: Tensor) -> Tensor:
         """Clean states `(..., D)` of `noisy`, clean plus `rho(t)` times noise."""
         scale = scalings(SUB_VP.rho(t)[..., None])
-        return scale.skip * noisy + scale.out * self.network(scale.input * noisy, t)
+        return scale.skip * noisy + scale.out * self._told(noisy, t)
 
     def forward(self, state: Tensor, t: Tensor) -> Tensor:
         """Noise `(..., D)` in states of the sub-VP process at times `t`, one or `(...)`."""
-        return _noise(state, self.clean(state / SUB_VP.alpha(t)[..., None], t), t)
+        noisy, rho = state / SUB_VP.alpha(t)[..., None], SUB_VP.rho(t)[..., None]
+        # (noisy - clean) / rho, written so that small levels keep their digits.
+        return noisy * rho / (1 + rho**2) - self._told(noisy, t) / (1 + rho**2).sqrt()
+
+    def _told(self, noisy: Tensor, t: Tensor) -> Tensor:
+        return self.network(scalings(SUB_VP.rho(t)[..., None]).input * noisy, t)
 
 
-def clean_loss(
-    network: CleanTarget | Preconditioned, batch: Tensor, generator: torch.Generator
-) -> Tensor:
-    """Mean squared error on states `(B, D)`, times as in the published loss.
+def clean_loss(network: NoiseNetwork, batch: Tensor, generator: torch.Generator) -> Tensor:
+    """Mean squared error of the clean states `(B, D)`; every number and every time counts alike.
 
-    A clean target counts alike at every time; the preconditioned network is judged in its own scale,
-    where its target has unit variance at every level.
+    Times are drawn as in the published loss. A clean state errs by `rho` times what the noise does.
     """
-    share = torch.rand(len(batch), generator=generator, dtype=batch.dtype)
-    t = EARLIEST + (1 - EARLIEST) * share.to(batch.device)
-    noise = torch.randn(batch.shape, generator=generator, dtype=batch.dtype).to(batch.device)
-    rho = SUB_VP.rho(t)[:, None]
-    noisy = batch + rho * noise
-    if isinstance(network, CleanTarget):
-        return ((network.clean(noisy, t) - batch) ** 2).mean()
-    # (batch - skip * noisy) / out, written so that small levels keep their digits.
-    target = (rho * batch - noise) / (1 + rho**2).sqrt()
-    return ((network.network(scalings(rho).input * noisy, t) - target) ** 2).mean()
+    errors, t = noise_errors(network, batch, generator)
+    return (SUB_VP.rho(t)[:, None] ** 2 * errors).mean()
 
 
-def _noise(state: Tensor, clean: Tensor, t: Tensor) -> Tensor:
-    return (state - SUB_VP.alpha(t)[..., None] * clean) / SUB_VP.sigma(t)[..., None]
+def preconditioned_loss(network: NoiseNetwork, batch: Tensor, generator: torch.Generator) -> Tensor:
+    """Mean squared error in the inner network's own scale, where its target has unit variance.
+
+    Karras et al. 2022, section 5 (their weight `1 / out^2` on clean states), times as published.
+    """
+    errors, t = noise_errors(network, batch, generator)
+    return ((1 + SUB_VP.rho(t)[:, None] ** 2) * errors).mean()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -26,6 +27,8 @@ from humanmotion.prior.denoiser import Denoiser, DenoiserConfig
 from humanmotion.prior.model import LEVELS, PosePrior, table_levels
 from humanmotion.prior.space import SIZE, PoseSpace
 from humanmotion.recovery.detection import MediaPipeDetector
+
+MOCAP_FRAMES = 90
 
 
 @dataclass(frozen=True)
@@ -121,3 +124,32 @@ def weights(tmp_path_factory):
 @pytest.fixture(scope="session")
 def walk(body):
     return walking_motion(body, seconds=0.7)
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory) -> Path:
+    """Two sets of swaying people: one without fingers whose collars are stiff, one with everything."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    speed, phase = rng.uniform(0.9, 1.1, 165), rng.uniform(0, 6, 165)
+    for name, split_names in (("cmu", ("train", "val")), ("rocketbox", ("train", "val", "test"))):
+        (folder / name).mkdir()
+        arrays, rows = {}, []
+        for split in split_names:
+            clip = f"{name}_{split}"
+            t = np.linspace(0, 6, MOCAP_FRAMES)[:, None]
+            sway = np.sin(t * speed + phase + rng.uniform(0, 6)) * 0.3
+            if name == "cmu":
+                sway[:, 13 * 3 : 15 * 3] = 0.0
+            members = {"poses": sway[:, :66]}
+            if name == "rocketbox":
+                members |= {"face": sway[:, 66:75], "hands": sway[:, 75:]}
+            for member, values in members.items():
+                arrays[f"{clip}/{member}"] = np.round(values * 32767 / np.pi).astype(np.int16)
+            arrays[f"{clip}/pelvis"] = np.zeros((MOCAP_FRAMES, 3), np.int16)
+            arrays[f"{clip}/origin"] = np.zeros(3, np.float32)
+            bad = [[80, 82]] if name == "cmu" else []
+            rows.append({"id": clip, "split": split, "shard": "shard_000.npz", "bad": bad})
+        np.savez(folder / name / "shard_000.npz", **arrays)
+        (folder / name / "index.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from humanmotion.errors import InputError
 from humanmotion.files import read_json, read_tensors
 from humanmotion.jobs import prior_batches
-from humanmotion.jobs import train_baselines as train_baselines_job
 from humanmotion.jobs import train_prior as train_prior_job
-from humanmotion.jobs.baseline_data import bodies, raw_bodies
 from humanmotion.jobs.prior_data import distinct, read_poses, windows
-from humanmotion.jobs.train_baselines import train_baselines
 from humanmotion.jobs.train_prior import read_config, train_prior
 from humanmotion.prior.model import PosePrior
-from humanmotion.prior.published_networks import TimeFC
 from humanmotion.prior.space import BODY, EXPRESSION_TOKEN, LEFT_HAND, TOKEN_NAMES
 
 pytest.importorskip("lightning")
 pytestmark = pytest.mark.filterwarnings("default")
 
-FRAMES = 90
 CONFIG = """
 seed = 1
 [stopping]
@@ -62,35 +55,6 @@ def few_made_up():
         yield
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    """Two sets of swaying people: one without fingers whose collars are stiff, one with everything."""
-    folder = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    speed, phase = rng.uniform(0.9, 1.1, 165), rng.uniform(0, 6, 165)
-    for name, split_names in (("cmu", ("train",)), ("rocketbox", ("train", "val", "test"))):
-        (folder / name).mkdir()
-        arrays, rows = {}, []
-        for split in split_names:
-            clip = f"{name}_{split}"
-            t = np.linspace(0, 6, FRAMES)[:, None]
-            sway = np.sin(t * speed + phase + rng.uniform(0, 6)) * 0.3
-            if name == "cmu":
-                sway[:, 13 * 3 : 15 * 3] = 0.0
-            members = {"poses": sway[:, :66]}
-            if name == "rocketbox":
-                members |= {"face": sway[:, 66:75], "hands": sway[:, 75:]}
-            for member, values in members.items():
-                arrays[f"{clip}/{member}"] = np.round(values * 32767 / np.pi).astype(np.int16)
-            arrays[f"{clip}/pelvis"] = np.zeros((FRAMES, 3), np.int16)
-            arrays[f"{clip}/origin"] = np.zeros(3, np.float32)
-            bad = [[80, 82]] if name == "cmu" else []
-            rows.append({"id": clip, "split": split, "shard": "shard_000.npz", "bad": bad})
-        np.savez(folder / name / "shard_000.npz", **arrays)
-        (folder / name / "index.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    return folder
-
-
 class TestData:
     def test_what_was_not_recorded_is_missing(self, data) -> None:
         poses = read_poses(data, split="train")
@@ -103,7 +67,7 @@ class TestData:
 
     def test_bad_frames_split_a_clip(self, data) -> None:
         poses = read_poses(data, split="train", sets=("cmu",))
-        assert len(poses) == FRAMES - 2
+        assert len(poses) == 88
         assert torch.unique_consecutive(poses.clip, return_counts=True)[1].tolist() == [80, 8]
         assert windows(poses, frames=60, stride=10)[:, 0].tolist() == [0, 10, 20]
 
@@ -165,53 +129,3 @@ def test_a_config_that_is_none(text, tmp_path) -> None:
     (tmp_path / "c.toml").write_text(text + "\n")
     with pytest.raises(InputError, match="no training config"):
         read_config(tmp_path / "c.toml")
-
-
-class TestBaselines:
-    """The published recipe and two mended ones, on the same folder."""
-
-    CONFIG = "[stopping]\nevery = 5\npatience = 1\n" + "".join(
-        f"[{name}]\nseeds = [{seeds}]\nbatch = 32\n[{name}.training]\nsteps = 40\nwarmup = 2\n"
-        for name, seeds in (("dp", "0, 1"), ("dp_clean_target", "0"), ("dp_preconditioned", "0"))
-    )
-
-    @pytest.fixture(autouse=True)
-    def small(self, monkeypatch, tmp_path) -> None:
-        """Networks as published take minutes."""
-
-        def narrow(*size: int) -> TimeFC:
-            return TimeFC(*size, width=64, clock=16)
-
-        monkeypatch.setattr(train_baselines_job, "TimeFC", narrow)
-        (tmp_path / "c.toml").write_text(self.CONFIG)
-
-    def test_each_is_trained_once_and_stops_when_val_does_not_gain(self, data, tmp_path) -> None:
-        out = tmp_path / "out"
-        paths = train_baselines(data, output=out, config=tmp_path / "c.toml")
-        assert [p.stem for p in paths] == [
-            "dp_0", "dp_1", "dp_clean_target_0", "dp_preconditioned_0",
-        ]  # fmt: skip
-        for path in paths:
-            held = read_tensors(path)
-            log = [json.loads(x) for x in (out / f"{path.stem}.log.jsonl").read_text().splitlines()]
-            least = min(log, key=lambda row: row["val"])
-            assert int(held["step"]) == least["step"] and float(held["val"]) == least["val"]
-            assert log[-1]["step"] == 40 or log[-1]["step"] == least["step"] + 5
-        first = paths[0].read_bytes()
-        assert paths[1].read_bytes() != first
-        stamp = paths[0].stat().st_mtime_ns
-        assert train_baselines(data, output=out, config=tmp_path / "c.toml") == paths
-        assert paths[0].stat().st_mtime_ns == stamp
-
-    def test_gaps_are_drawn_and_what_was_recorded_stays(self, data) -> None:
-        poses = read_poses(data, split="train")
-        raw, seen = raw_bodies(poses)
-        assert bool((seen == 0).any())
-        found = bodies(poses)
-        assert torch.equal(found.poses[seen > 0], raw[seen > 0])
-        assert float(found.poses[seen == 0].std()) > 0.01
-
-    def test_a_config_that_is_none(self, data, tmp_path) -> None:
-        (tmp_path / "c.toml").write_text("[dp]\nbatch = 3\n")
-        with pytest.raises(InputError, match="no config of baselines"):
-            train_baselines(data, output=tmp_path, config=tmp_path / "c.toml")
