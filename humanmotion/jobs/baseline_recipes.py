@@ -25,7 +25,7 @@ from humanmotion.prior.published_fixes import clean_loss, preconditioned_loss
 from humanmotion.prior.published_networks import PARTS, FusedNetwork, PublishedConfig
 
 Loss = Callable[[nn.Module, Tensor, torch.Generator], Tensor]
-"""From the network, a batch of states `(B, D)` and randomness."""
+"""From the network, a batch of states `(B, D)` and randomness on the same device."""
 Ask = Callable[[nn.Module, int, torch.Generator], Tensor]
 """The loss of a network on so many poses."""
 BANK = 10_000
@@ -75,10 +75,14 @@ def asked(loss: Loss, states: Tensor) -> Ask:
     """`loss` on random ones of `states` `(N, D)`."""
 
     def ask(network: nn.Module, count: int, generator: torch.Generator) -> Tensor:
-        rows = torch.randint(len(states), (count,), generator=generator)
-        return loss(network, states[rows], generator)
+        return loss(network, _some(states, count, generator), generator)
 
     return ask
+
+
+def _some(states: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    rows = torch.randint(len(states), (count,), generator=generator, device=generator.device)
+    return states[rows]
 
 
 def _part(name: str, loss: Loss, of: Callable[[Parts], Tensor]) -> Callable[[Material], Task]:
@@ -142,14 +146,11 @@ def asked_mixed(
                    face.to_state(found.faces).to(device))  # fmt: skip
 
     def ask(network: nn.Module, count: int, generator: torch.Generator) -> Tensor:
-        kind = torch.tensor(SHARES).multinomial(count, replacement=True, generator=generator)
-
-        def some(states: Tensor) -> Tensor:
-            return states[torch.randint(len(states), (count,), generator=generator)]
-
-        alone = torch.cat([some(part) for part in parts_alone], -1)
-        batch = torch.where((kind == 0).to(device)[:, None], some(whole), alone)
-        present = PRESENT[kind].to(device)
+        shares = torch.tensor(SHARES, device=generator.device)
+        kind = shares.multinomial(count, replacement=True, generator=generator)
+        alone = torch.cat([_some(part, count, generator) for part in parts_alone], -1)
+        batch = torch.where((kind == 0)[:, None], _some(whole, count, generator), alone)
+        present = PRESENT.to(device)[kind]
         return mixed_loss(network, batch, generator, present=present, config=config)
 
     return ask

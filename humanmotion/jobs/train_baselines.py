@@ -106,6 +106,7 @@ def _trained(
 @torch.no_grad()
 def _val_loss(network: nn.Module, task: Task) -> float:
     """The loss on the same poses and draws of noise every time."""
-    generator = torch.Generator().manual_seed(0)
+    device = next(network.parameters()).device
+    generator = torch.Generator(device).manual_seed(0)
     each = [task.val(network, VAL_ROWS, generator) for _ in range(VAL_BATCHES)]
     return float(torch.stack(each).double().mean())

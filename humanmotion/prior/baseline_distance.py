@@ -85,10 +85,13 @@ def nearest_distance(x: Tensor, known: Tensor) -> Tensor:
 def _noised(poses: Tensor, generator: torch.Generator) -> Tensor:
     """Poses `(B, 63)`, most of them moved by a drawn length in a random direction."""
     count, size = poses.shape
-    ends = torch.tensor((NEAREST_NOISE, FARTHEST_NOISE)).log()
-    level = torch.lerp(ends[0], ends[1], torch.rand(count, 1, generator=generator)).exp()
-    level = level * (torch.rand(count, 1, generator=generator) >= CLEAN_SHARE)
-    direction = functional.normalize(torch.randn(count, size, generator=generator), dim=-1)
+    at = generator.device
+    ends = torch.tensor((NEAREST_NOISE, FARTHEST_NOISE), device=at).log()
+    share = torch.rand(count, 1, generator=generator, device=at)
+    level = torch.lerp(ends[0], ends[1], share).exp()
+    level = level * (torch.rand(count, 1, generator=generator, device=at) >= CLEAN_SHARE)
+    drawn = torch.randn(count, size, generator=generator, device=at)
+    direction = functional.normalize(drawn, dim=-1)
     return poses + (level * size**0.5 * direction).to(poses)
 
 

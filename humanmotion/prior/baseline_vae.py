@@ -97,7 +97,8 @@ def vae_loss(
 
     `radians` `(63)` are what the whitened numbers are counted in.
     """
-    noise = torch.randn(len(batch), latent, generator=generator, dtype=batch.dtype)
+    shape = (len(batch), latent)
+    noise = torch.randn(shape, generator=generator, dtype=batch.dtype, device=generator.device)
     again, mean, deviation = vae(batch, noise.to(batch.device))
     miss = (radians * (again - batch)).unflatten(-1, (-1, 3))
     # The root of a sum of squares has no slope at zero.

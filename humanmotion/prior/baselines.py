@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from humanmotion.errors import FileFormatError, UsageError
+from humanmotion.prior.missing import second_moments
 
 LEAST_VARIANCE = 1e-6
 """Of any direction, in whitened units: nothing is certain."""
@@ -95,13 +96,13 @@ class Gaussian:
     def fit(cls, poses: Tensor, weights: Tensor) -> Gaussian:
         """From poses `(N, 63)` and weights `(N, 63)` or `(N,)`, 0 where a number is missing.
 
-        Each pair of numbers counts where both were recorded; the nearest covariance is kept.
+        The likeliest covariance given what was recorded (`missing.second_moments`).
         """
         values, trust = weighted(poses, weights)
         mean = _mean(values, trust)
-        root = trust.sqrt()
-        away = root * (values - mean)
-        covariance = away.mT @ away / (root.mT @ root).clamp(min=1e-12)
+        seen = (trust > 0).double()
+        away = seen * (values - mean)
+        covariance = second_moments(away[:, None], seen, trust.amax(-1))[0]
         variances, axes = principal(covariance)
         return cls(mean.to(poses.dtype), axes.to(poses.dtype), variances.to(poses.dtype))
 

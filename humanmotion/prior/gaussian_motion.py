@@ -22,6 +22,7 @@ from scipy.fft import dct
 from torch import Tensor, nn
 
 from humanmotion.diffusion.preconditioning import LEAST
+from humanmotion.prior.missing import LEAST_SHARE, LEAST_VARIANCE, second_moments
 from humanmotion.prior.space import (
     BODY,
     EXPRESSION_TOKEN,
@@ -40,10 +41,6 @@ ROWS = 64
 """Windows that are looked at together, which bounds memory."""
 SINGLE_WAVES = 16
 """Waves with variances of their own; quicker ones share theirs within a band."""
-LEAST_VARIANCE = 1e-6
-LEAST_SHARE = 1e-3
-"""Of the average variance: no direction varies less."""
-EM_ROUNDS = 4
 CLEAN = 0.05
 """Noise level at which clean windows are told apart."""
 CLASSES = 4
@@ -289,7 +286,7 @@ def fit_gaussian_motion(state: Tensor, recorded: Tensor) -> GaussianMotion:
     waves = out.waves @ ((known - mean) * there[:, None])
     for numbers in GROUPS:
         own, seen, group = waves[..., numbers], there[:, numbers], torch.tensor(numbers)
-        each = _second_moments(own, seen)
+        each = second_moments(own, seen)
         # Slow waves are a thousand times the size of quick ones, which must have a say all the same.
         size = each.diagonal(dim1=-2, dim2=-1).sum(-1).clamp(min=LEAST_VARIANCE).sqrt()
         axes = torch.linalg.eigh((each / size[:, None, None]).sum(0))[1]
@@ -299,58 +296,9 @@ def fit_gaussian_motion(state: Tensor, recorded: Tensor) -> GaussianMotion:
         of = of // max(len(some), 1)
         for number in range(len(out.shares)):
             rows = some[of == number]
-            moments = _second_moments(own[rows], seen[rows])
+            moments = second_moments(own[rows], seen[rows])
             out.variances[number][:, group] = _banded(moments, axes, out.bands)
     out.mean.copy_(mean)
-    return out
-
-
-def _second_moments(waves: Tensor, there: Tensor) -> Tensor:
-    """Likeliest `(T, n, n)` of waves `(W, T, n)` of which numbers `there` `(W, n)` were recorded.
-
-    Expectation maximisation (Dempster et al. 1977). Pairs that were recorded together, each counted for
-    itself, are where it begins: they need not agree, and leave directions that seem to be certain.
-    """
-    patterns, which = torch.unique(there, dim=0, return_inverse=True)
-    parts = [waves[which == i].transpose(0, 1).double() for i in range(len(patterns))]
-    raw = [own.mT @ own for own in parts]  # (T, n, n) each
-    if not len(patterns):
-        return waves.new_zeros(waves.shape[1], *2 * waves.shape[2:])
-    moments = sum(raw) / (there.mT @ there).clamp(min=1)
-    for _ in range(EM_ROUNDS if len(patterns) > 1 else 0):
-        moments = _positive(moments)
-        total = torch.zeros_like(moments)
-        for seen, own, square in zip(patterns.bool(), parts, raw, strict=True):
-            total += _completed(moments, seen, square, own.shape[1])
-        moments = total / len(waves)
-    return moments.to(waves.dtype)
-
-
-def _positive(moments: Tensor) -> Tensor:
-    """Without directions that hardly vary, `(T, n, n)`."""
-    values, axes = torch.linalg.eigh(moments)
-    least = LEAST_SHARE * values.clamp(min=0).mean(-1, keepdim=True) + LEAST_VARIANCE
-    return (axes * values.clamp(min=least)[..., None, :]) @ axes.mT
-
-
-def _completed(moments: Tensor, seen: Tensor, square: Tensor, count: int) -> Tensor:
-    """Expected sum of squares `(T, n, n)` of `count` windows, of which that of what was `seen` `(n)` is
-    known, `square` `(T, n, n)`."""
-    there, gone = seen.nonzero()[:, 0], (~seen).nonzero()[:, 0]
-    if not len(gone):
-        return square
-    if not len(there):
-        return count * moments
-    both = moments[:, there[:, None], gone]
-    factor = torch.linalg.cholesky(moments[:, there[:, None], there])
-    gain = torch.cholesky_solve(both, factor)  # (T, seen, gone)
-    out = square.clone()
-    known = square[:, there[:, None], there]
-    cross = known @ gain
-    out[:, there[:, None], gone] = cross
-    out[:, gone[:, None], there] = cross.mT
-    rest = moments[:, gone[:, None], gone] - both.mT @ gain
-    out[:, gone[:, None], gone] = gain.mT @ cross + count * rest
     return out
 
 
