@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from humanmotion.bench.report import Baseline, Row
+from humanmotion.bench.report import Baseline, Direction, Row
 from humanmotion.body import BodyModel
 from humanmotion.errors import InputError
 from humanmotion.jobs.baseline_data import raw_bodies
@@ -76,7 +76,7 @@ def generation_rows(
             [one.network for one in peers], lambda: draw_published(peers, count)
         )
         poses["DP"], calls["DP"] = drawn, total // len(peers)
-    poses["gaussian"] = draw_gaussian(real.train, count)
+    poses["gaussian"] = draw_gaussian(real.train, real.joints, count)
     found = {name: real.judged(each, groups=_alone(len(each))) for name, each in poses.items()}
     chosen = real.some_train
     found[LIMIT] = real.judged(_body(chosen), groups=real.groups_of(chosen))
@@ -100,12 +100,15 @@ def draw_published(peers: list[PublishedPrior], count: int) -> Tensor:
     return torch.cat(parts)
 
 
-def draw_gaussian(train: PoseSet, count: int) -> Tensor:
-    """Body rotations `(count, 21, 3, 3)` of a full Gaussian of raw rotation vectors."""
-    fitted = Gaussian.fit(*raw_bodies(train))
+def draw_gaussian(train: PoseSet, joints: Tensor, count: int) -> Tensor:
+    """Body rotations `(count, 21, 3, 3)` of a full Gaussian of raw rotation vectors of `joints`."""
+    counts = joints.repeat_interleave(3)
+    raw, seen = raw_bodies(train)
+    fitted = Gaussian.fit(raw[:, counts], seen[:, counts])
     noise = torch.randn(count, len(fitted.mean), generator=torch.Generator().manual_seed(SEED))
-    raw = fitted.mean + (noise * fitted.variances.sqrt()) @ fitted.axes.mT
-    return rotvec_to_matrix(raw.unflatten(-1, (BODY_JOINTS, 3)))
+    drawn = torch.zeros(count, len(counts))
+    drawn[:, counts] = fitted.mean + (noise * fitted.variances.sqrt()) @ fitted.axes.mT
+    return rotvec_to_matrix(drawn.unflatten(-1, (BODY_JOINTS, 3)))
 
 
 @dataclass(frozen=True)
@@ -147,11 +150,11 @@ class Real:
         # A mirror image must record what the pose does.
         joints &= _mirrored_joints(joints)
         whole, other = (p[p.recorded[:, BODY][:, joints].all(-1)] for p in (train, held))
-        if not bool(joints.any()) or min(len(whole), len(other)) == 0:
+        if not bool(joints.any()) or not set(_sets(whole)) & set(_sets(other)):
             raise InputError("too few joints are recorded in both train and held-out poses")
         near, held_near = (torch.cat([_body(p)[:, joints], _body(p.mirrored())[:, joints]])
                            for p in (whole, other))  # fmt: skip
-        shares_of = _shares(whole)
+        shares_of = _shares(whole, like=other)
         return cls(BodyModel.load(), joints, train, _drawn(other, shares_of, count, seed=SEED),
                    _drawn(whole, shares_of, count, seed=SEED + 1), near, held_near)  # fmt: skip
 
@@ -242,22 +245,22 @@ def _rows(name: str, found: Found, real: Real) -> list[Row]:
 
 
 def _bars(found: Mapping[str, Found], calls: Mapping[str, int]) -> list[Row]:
-    ours, peer = found["ours"], found.get("DP")
-    auc = float(ours.auc.mean())
     limit = float(found[LIMIT].auc.mean())
-    base = peer and Baseline("DP", float(peer.auc.mean()))
-    other = peer and Baseline("DP", peer.numbers["recall"])
-    cover = peer and Baseline("DP", peer.numbers["coverage"])
-    return [
-        Row("generate/AUC/over DP", f"AUC less DP's; real train poses reach {limit:.3f}",
-            base and auc - base.value, "", -0.05, "<=", base),
-        Row("generate/recall/over DP", "recall less DP's; see the precision of both",
-            other and ours.numbers["recall"] - other.value, "", 0.0, ">=", other),
-        Row("generate/coverage/over DP", "coverage less DP's, which wide samples do not raise",
-            cover and ours.numbers["coverage"] - cover.value, "", 0.0, ">=", cover),
-        Row("generate/calls", "network calls for a sample", float(calls["ours"]), "", 25, "<=",
-            Baseline("DP", float(calls["DP"])) if "DP" in calls else None),
-    ]  # fmt: skip
+    mine, other = ({"AUC": float(one.auc.mean()), **one.numbers} if one is not None else None
+                   for one in (found["ours"], found.get("DP")))  # fmt: skip
+    bars: list[tuple[str, str, float, Direction]] = [
+        ("AUC", f"AUC less DP's; real train poses reach {limit:.3f}", -0.05, "<="),
+        ("recall", "recall less DP's, whose balls are larger the wider it is", 0.0, ">="),
+        ("coverage", "coverage less DP's, which wide samples do not raise", 0.0, ">="),
+    ]
+    rows = []
+    for key, what, bar, direction in bars:
+        base = None if other is None else Baseline("DP", other[key])
+        gain = None if base is None or mine is None else mine[key] - base.value
+        rows.append(Row(f"generate/{key}/over DP", what, gain, "", bar, direction, base))
+    peer = Baseline("DP", float(calls["DP"])) if "DP" in calls else None
+    return [*rows, Row("generate/calls", "network calls for a sample", float(calls["ours"]), "",
+                       25, "<=", peer)]  # fmt: skip
 
 
 def _counted(networks: list[object], draw: Callable[[], Tensor]) -> tuple[Tensor, int]:
@@ -290,20 +293,21 @@ def _sets(poses: PoseSet) -> list[str]:
     return [poses.names[c].split("/")[0] for c in poses.clip.tolist()]
 
 
-def _shares(poses: PoseSet) -> dict[str, float]:
-    sets = _sets(poses)
+def _shares(poses: PoseSet, *, like: PoseSet) -> dict[str, float]:
+    """Of the sets that both have."""
+    both = set(_sets(like))
+    sets = [name for name in _sets(poses) if name in both]
     return {name: sets.count(name) / len(sets) for name in sorted(set(sets))}
 
 
 def _drawn(poses: PoseSet, shares: Mapping[str, float], count: int, *, seed: int) -> PoseSet:
-    """`count` poses, fewer where a set has too few, in these shares of the sets; half are mirrored."""
+    """`count` poses in these shares of the sets, half mirrored; fewer where a set has too few."""
     generator = torch.Generator().manual_seed(seed)
     sets = _sets(poses)
-    rows = []
-    for name, share in shares.items():
-        here = torch.tensor([i for i, s in enumerate(sets) if s == name], dtype=torch.long)
-        order = torch.randperm(len(here), generator=generator)
-        rows.append(here[order[: round(count * share)]])
+    here = {n: torch.tensor([i for i, s in enumerate(sets) if s == n]).long() for n in shares}
+    most = min(count, *(len(here[name]) / share for name, share in shares.items()))
+    rows = [here[name][torch.randperm(len(here[name]), generator=generator)[: round(most * share)]]
+            for name, share in shares.items()]  # fmt: skip
     chosen = poses[torch.cat(rows)]
     turned = torch.rand(len(chosen), generator=generator) < 0.5
     return _where(turned, chosen.mirrored(), chosen)

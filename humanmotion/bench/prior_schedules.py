@@ -150,7 +150,7 @@ def _rows(name: str, one: Scores, *, clips: int, poses: int) -> list[Row]:
     ]  # fmt: skip
 
 
-def _bar(task: str, found: Mapping[str, float] | None) -> Row:
+def _bar(task: str, found: Mapping[Schedule, float] | None) -> Row:
     """The truncated schedule over the best of the others."""
     key, what = f"schedule/{task}/truncated over best", "the truncated schedule over the next best"
     if found is None:
