@@ -132,7 +132,7 @@ class Real:
     train: PoseSet
     """Distinct poses."""
     held: PoseSet
-    """As many as samples, about half of them mirrored."""
+    """As many as samples where there are enough, about half of them mirrored."""
     some_train: PoseSet
     """As many again."""
     near: Tensor
@@ -168,9 +168,9 @@ class Real:
         """Of body rotations `(N, 21, 3, 3)`."""
         held = _body(self.held)
         both = groups, self.groups_of(self.held)
-        auc = [c2st_auc(self.features(poses, blur=blur, seed=SEED),
-                        self.features(held, blur=blur, seed=SEED + 1), groups=both)
-               for blur in (BLUR_DEGREES, 0.0)]  # fmt: skip
+        auc, plain = (c2st_auc(self.features(poses, blur=blur, seed=SEED),
+                               self.features(held, blur=blur, seed=SEED + 1), groups=both)
+                      for blur in (BLUR_DEGREES, 0.0))  # fmt: skip
         one, other = poses[:, self.joints], held[:, self.joints]
         within = overlap(pose_distances(other, other), pose_distances(one, one),
                          pose_distances(other, one), k=NEIGHBOUR)  # fmt: skip
@@ -184,7 +184,7 @@ class Real:
             "dNN held": float(nearest_distances(one, self.held_near).mean()),
             "APD": 100 * mean_pair_distance(self.placed(poses)),
         }
-        return Found(*auc, numbers)
+        return Found(auc, plain, numbers)
 
     def placed(self, poses: Tensor) -> Tensor:
         """Joints `(N, 22, 3)` of poses `(N, 21, 3, 3)`; the root and what does not count rest."""
