@@ -9,7 +9,7 @@ import sys
 import humanmotion
 
 # Build scripts of the default body; they run from a checkout, not in a user's program.
-OPTIONAL = {"smplx", "anny"}
+OPTIONAL = {"smplx", "anny", "sklearn"}
 
 
 def test_every_module_imports_without_the_extras():

@@ -11,7 +11,7 @@ from humanmotion.body import BodyModel
 from humanmotion.jobs.prior_data import PoseSet
 from humanmotion.prior.model import PosePrior
 from humanmotion.prior.published import PublishedPrior
-from humanmotion.prior.published_solver import complete_pose
+from humanmotion.prior.published_solver import COMPLETION, Fit, complete_pose
 from humanmotion.prior.sampling import complete
 from humanmotion.prior.space import BODY, TOKENS, token_mask
 from humanmotion.rotations import rotvec_to_matrix
@@ -86,11 +86,11 @@ class Completion:
         draws = complete(prior, state, known, hypotheses=COMPLETIONS, seed=SEED)
         return self._joints(prior.space.to_rotations(draws)[..., 1:, :, :])
 
-    def published(self, prior: PublishedPrior) -> Tensor:
+    def published(self, prior: PublishedPrior, *, fit: Fit = COMPLETION) -> Tensor:
         """Joints `(K, N, 22, 3)` of the published loop, which is shown the whole file's body."""
         raw = self.poses.rotvec[:, BODY].flatten(1)
         known = ~self.hidden[BODY].repeat_interleave(3)
-        found = complete_pose(prior, raw, known, hypotheses=PUBLISHED_COMPLETIONS,
+        found = complete_pose(prior, raw, known, hypotheses=PUBLISHED_COMPLETIONS, fit=fit,
                               generator=torch.Generator().manual_seed(SEED))  # fmt: skip
         turned = self.rotations[:, 1:].expand(len(found), -1, -1, 3, 3).clone()
         turned[:, :, BODY] = rotvec_to_matrix(found.unflatten(-1, (-1, 3)))

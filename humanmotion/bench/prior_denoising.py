@@ -20,7 +20,7 @@ from humanmotion.metrics.smoothness import acceleration_error
 from humanmotion.prior.filters import rts_smoother
 from humanmotion.prior.problem import Chain, Places, Poses
 from humanmotion.prior.published import PublishedPrior
-from humanmotion.prior.published_solver import DENOISING, denoise_motion
+from humanmotion.prior.published_solver import DENOISING, Fit, denoise_motion
 from humanmotion.prior.solver import Settings, solve
 from humanmotion.prior.space import SIZE
 from humanmotion.rotations import rotvec_to_matrix
@@ -89,8 +89,12 @@ class Denoising:
 
     def published(self, prior: PublishedPrior, seen: Tensor, *, noise_mm: int) -> Errors:
         """Of the published loop with its constants for this noise: Adam from the mean pose."""
+        return self.descended(prior, seen, fit=DENOISING[noise_mm])
+
+    def descended(self, prior: PublishedPrior, seen: Tensor, *, fit: Fit) -> Errors:
+        """Of the published loop with any constants."""
         found = denoise_motion(
-            prior, seen, self._points, start=prior.mean_pose, fit=DENOISING[noise_mm],
+            prior, seen, self._points, start=prior.mean_pose, fit=fit,
             generator=torch.Generator().manual_seed(SEED),
         )  # fmt: skip
         return self.errors(self._points(found.flatten(0, 1))[0])

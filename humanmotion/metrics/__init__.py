@@ -1,4 +1,4 @@
-"""Numbers that say how good a motion is; joints in, numbers out."""
+"""Numbers that say how good a motion is, and how alike two sets of poses are."""
 
 from humanmotion.metrics.bootstrap import block_bootstrap as block_bootstrap
 from humanmotion.metrics.contact import contact_scores as contact_scores
@@ -9,6 +9,12 @@ from humanmotion.metrics.contact import foot_sliding as foot_sliding
 from humanmotion.metrics.contact import foot_speed as foot_speed
 from humanmotion.metrics.contact import sole_height as sole_height
 from humanmotion.metrics.contact import stance_sole_height as stance_sole_height
+from humanmotion.metrics.distributions import Overlap as Overlap
+from humanmotion.metrics.distributions import mean_pair_distance as mean_pair_distance
+from humanmotion.metrics.distributions import moment_distance as moment_distance
+from humanmotion.metrics.distributions import nearest_distances as nearest_distances
+from humanmotion.metrics.distributions import overlap as overlap
+from humanmotion.metrics.distributions import pose_distances as pose_distances
 from humanmotion.metrics.pose import Similarity as Similarity
 from humanmotion.metrics.pose import mpjpe as mpjpe
 from humanmotion.metrics.pose import pa_mpjpe as pa_mpjpe
@@ -17,6 +23,7 @@ from humanmotion.metrics.pose import pve as pve
 from humanmotion.metrics.smoothness import acceleration as acceleration
 from humanmotion.metrics.smoothness import acceleration_error as acceleration_error
 from humanmotion.metrics.smoothness import jitter as jitter
+from humanmotion.metrics.two_sample import c2st_auc as c2st_auc
 from humanmotion.metrics.world import cut_yaw_error as cut_yaw_error
 from humanmotion.metrics.world import heading as heading
 from humanmotion.metrics.world import roe as roe
