@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,9 +53,8 @@ LIMBS = tuple(tuple(f"{side}_{part}" for part in parts) for side in ("left", "ri
 SPEED_POSES = 100
 MOVEMENT = ("gaussian of movement", "ours, temporal")
 """Methods that know movement alone, and have nothing to say of a single pose."""
-_NODES = ((0.0694318442, 0.1739274226), (0.3300094782, 0.3260725774),
-          (0.6699905218, 0.3260725774), (0.9305681558, 0.1739274226))  # fmt: skip
-"""Gauss-Legendre places in [0, 1] and their weights."""
+NODES = 4
+"""Places between two poses at which a prior is asked how the density changes."""
 
 
 @dataclass(frozen=True)
@@ -196,13 +196,13 @@ def surprise(
     """Log density of `origin` over that of `state`, both `(N, 172)`, smeared by `level`: `(N)`.
 
     The slope of the log density is (expected clean pose - pose) / level^2 (Tweedie), along the line
-    between them by four Gauss-Legendre places; exact for a Gaussian. Only `numbers` count.
+    between them by Gauss-Legendre; exact for a Gaussian. Only `numbers` count.
     """
     way, total = state - origin, torch.zeros(len(state))
-    for share, weight in _NODES:
-        here = origin + share * way
+    for place, weight in zip(*np.polynomial.legendre.leggauss(NODES), strict=True):
+        here = origin + (1 + float(place)) / 2 * way
         pull = ((here - expect(here, level)) * way)[:, list(numbers)].sum(-1)
-        total = total + weight * pull / level**2
+        total = total + float(weight) / 2 * pull / level**2
     return total
 
 
