@@ -50,6 +50,8 @@ class Denoising:
     body: BodyModel
     joints: Tensor
     """`(C, 60, 22, 3)`."""
+    groups: tuple[str, ...]
+    """`set/clip` that each of the C windows is from."""
 
     @classmethod
     def draw(cls, poses: PoseSet, *, clips: int) -> Denoising:
@@ -57,10 +59,12 @@ class Denoising:
         body = BodyModel.load()
         index = windows(poses, frames=FRAMES, stride=FRAMES)
         order = torch.randperm(len(index), generator=torch.Generator().manual_seed(SEED))[:clips]
-        rotations = poses[index[order].flatten()].rotations
+        chosen = index[order]
+        rotations = poses[chosen.flatten()].rotations
         root = torch.eye(3).expand(len(rotations), 1, 3, 3)
         joints = body.joints(torch.cat((root, rotations), 1))[:, : len(JOINTS)]
-        return cls(body, joints.unflatten(0, (-1, FRAMES)))
+        groups = tuple(poses.names[int(i)] for i in poses.clip[chosen[:, 0]])
+        return cls(body, joints.unflatten(0, (-1, FRAMES)), groups)
 
     def seen(self, sigma: float) -> Tensor:
         """`(C, 60, 22, 3)` with noise, metres."""

@@ -1,6 +1,7 @@
 """Numbers that say how good a motion is, and how alike two sets of poses are."""
 
 from humanmotion.metrics.bootstrap import block_bootstrap as block_bootstrap
+from humanmotion.metrics.bootstrap import group_bootstrap as group_bootstrap
 from humanmotion.metrics.contact import contact_scores as contact_scores
 from humanmotion.metrics.contact import floor_float as floor_float
 from humanmotion.metrics.contact import floor_penetration as floor_penetration

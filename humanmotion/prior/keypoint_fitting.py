@@ -94,11 +94,7 @@ def best_sides(
 ) -> Sides:
     """Fits of each frame on its own from all sides, and which of them to go on with."""
     frames = len(pixels.xy)
-    starts = [_start(chain, pixels, 2 * torch.pi * k / SIDES) for k in range(SIDES)]
-    first = Poses(*(torch.cat([getattr(s, name) for s in starts]) for name in
-                    ("state", "root", "place")))  # fmt: skip
-    every = Pixels(*(x.repeat(SIDES, *[1] * (x.ndim - 1)) for x in
-                     (pixels.xy, pixels.sigma, pixels.K)))  # fmt: skip
+    first, every = side_starts(chain, pixels)
     fit = best_poses(prior, chain, [every], first=first, kind="pose",
                      settings=replace(settings, levels=FIRST_LEVELS))  # fmt: skip
     cost = _cost(prior, chain, every, fit, settings).reshape(SIDES, frames)
@@ -107,6 +103,27 @@ def best_sides(
     rows = side * frames + torch.arange(frames)
     poses = Poses(fit.state[rows], fit.root[rows], fit.place[rows])
     return Sides(_held(poses, pixels), cost[side, torch.arange(frames)])
+
+
+def side_starts(chain: Chain, pixels: Pixels) -> tuple[Poses, Pixels]:
+    """Where the fits of `T` frames begin and what they see, `SIDES * T` of each, side after side."""
+    starts = [_start(chain, pixels, 2 * torch.pi * k / SIDES) for k in range(SIDES)]
+    first = Poses(*(torch.cat([getattr(s, name) for s in starts]) for name in
+                    ("state", "root", "place")))  # fmt: skip
+    every = torch.arange(len(pixels.xy)).repeat(SIDES)
+    return first, pixels.at(every)
+
+
+def misfit(chain: Chain, pixels: Pixels, poses: Poses, *, settings: Settings) -> Tensor:
+    """`(N)`: outlier-proof half squares of the residuals: minus their log-likelihood."""
+    points, slope = chain.linearise(poses)
+    residual, _ = pixels.compare(points, slope)
+    square = residual.square().sum(-1)
+    limit = settings.outlier**2
+    data = (square / (1 + square / limit)).sum(-1)
+    # What lies behind the camera is not seen by it.
+    data = data + limit * ((points[..., 2] < DEPTHS[0]) & pixels.sigma.isfinite()).sum(-1)
+    return data / 2
 
 
 def _check(seen: Tensor, sigma: Tensor, hypotheses: int) -> None:
@@ -147,18 +164,11 @@ def _start(chain: Chain, pixels: Pixels, yaw: float) -> Poses:
 def _cost(
     prior: PosePrior, chain: Chain, pixels: Pixels, poses: Poses, settings: Settings
 ) -> Tensor:
-    """`(N)`: outlier-proof squares of the residuals and how implausible the poses are."""
-    points, slope = chain.linearise(poses)
-    residual, _ = pixels.compare(points, slope)
-    square = residual.square().sum(-1)
-    limit = settings.outlier**2
-    data = (square / (1 + square / limit)).sum(-1)
-    # What lies behind the camera is not seen by it.
-    data = data + limit * ((points[..., 2] < DEPTHS[0]) & pixels.sigma.isfinite()).sum(-1)
+    """`(N)`: how badly the poses meet what was seen, and how implausible they are."""
     solved = torch.zeros(TOKENS, dtype=torch.bool)
     solved[[j - 1 for j in chain.points.joints[1:]]] = True
     odd = 3 * score(prior, poses.state[:, None], present=solved)[:, 0, solved].square().sum(-1)
-    return (data + odd) / 2
+    return misfit(chain, pixels, poses, settings=settings) + odd / 2
 
 
 def _path(cost: Tensor, roots: Tensor) -> Tensor:
