@@ -90,9 +90,7 @@ def linear_part(prior: PosePrior) -> PosePrior:
     """The prior without what its networks add."""
     networks = {}
     for kind, network in prior.networks.items():
-        config = type(network.config)(width=8, hidden=8, blocks=0, heads=1,
-                                      frames=network.config.frames)  # fmt: skip
-        # A network begins by adding nothing.
+        config = type(network.config)(blocks=0, frames=network.config.frames)
         bare = type(network)(config).eval().requires_grad_(False)
         bare.linear = network.linear
         networks[kind] = bare

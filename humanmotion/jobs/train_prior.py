@@ -100,6 +100,8 @@ def _trained(
     torch.manual_seed(schedule.seed)
     network = Denoiser(sizes)
     network.linear = _linear(corpus, kind, schedule.seed)
+    if not sizes.blocks:
+        return network.eval().requires_grad_(False)
     here = fabric.device
     varied = corpus.to(here).batches(kind, varied=True)
     held_out = val.to(here).batches(kind, varied=False)

@@ -32,6 +32,7 @@ class DenoiserConfig:
     hidden: int = 640
     """Numbers within a block."""
     blocks: int = 3
+    """Without any, what the Gaussians expect is the answer."""
     frames: int = 1
     """Of a window; 1 is a prior of single poses."""
     heads: int = 4
@@ -47,6 +48,8 @@ class Denoiser(nn.Module):
         self.config = config
         self.patch = PATCH if config.frames > 1 else 1
         self.linear = GaussianMotion(config.frames)
+        if not config.blocks:
+            return
         self.enter = nn.Linear(self.patch * (2 * SIZE + TOKENS), config.width)
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.width)
@@ -67,10 +70,11 @@ class Denoiser(nn.Module):
     def _clean(self, state: Tensor, rho: Tensor) -> Tensor:
         # Nothing times whatever stands there: NaN must not leak out of a missing joint.
         seen = torch.where(spread_tokens(torch.isinf(rho)), torch.zeros_like(state), state)
-        expected = self.linear(seen, rho)
-        scale = scalings(rho)
-        shown = torch.cat((expected, spread_tokens(scale.input) * seen, scale.clock), -1)
-        clean = expected + spread_tokens(scale.out) * self._beyond(shown)
+        clean = self.linear(seen, rho)
+        if self.config.blocks:
+            scale = scalings(rho)
+            shown = torch.cat((clean, spread_tokens(scale.input) * seen, scale.clock), -1)
+            clean = clean + spread_tokens(scale.out) * self._beyond(shown)
         return torch.where(spread_tokens(rho == 0), seen, clean)
 
     def _beyond(self, shown: Tensor) -> Tensor:
