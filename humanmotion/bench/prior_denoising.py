@@ -18,10 +18,11 @@ from humanmotion.body.carried_points import joint_points
 from humanmotion.jobs.prior_data import PoseSet, windows
 from humanmotion.metrics.smoothness import acceleration_error
 from humanmotion.prior.filters import rts_smoother
+from humanmotion.prior.neighbours import Neighbours
 from humanmotion.prior.problem import Chain, Places, Poses
 from humanmotion.prior.published import PublishedPrior
 from humanmotion.prior.published_solver import DENOISING, Fit, denoise_motion
-from humanmotion.prior.solver import Settings, solve
+from humanmotion.prior.solver import Settings, look, solve
 from humanmotion.prior.space import SIZE
 from humanmotion.rotations import rotvec_to_matrix
 
@@ -30,6 +31,9 @@ FRAMES, FPS = 60, 30.0
 JOINTS = tuple(range(22))
 JERKS = (3.0, 6.0, 12.0, 25.0, 50.0)
 """Process noises among which the smoother's is chosen on val, metres per second^2.5."""
+STEP = 0.03
+"""Metres a frame: scale of the term on neighbouring frames, for every prior and noise; of 7.5, 15 and
+30 mm that with which the published prior does best on val."""
 OUTLIERS, OUTLIER_METRES = 0.05, 0.5
 
 
@@ -78,16 +82,20 @@ class Denoising:
         thrown = torch.rand(seen.shape[:-1], generator=generator) < OUTLIERS
         return torch.where(thrown[..., None], seen + OUTLIER_METRES * way, seen)
 
-    def solved(self, method: Method, seen: Tensor, *, sigma: float) -> Errors:
-        """Of the likeliest poses of all windows at once."""
+    def solved(
+        self, method: Method, seen: Tensor, *, sigma: float, neighbours: bool = False
+    ) -> Errors:
+        """Of the likeliest poses of all windows at once; with a term on neighbouring frames or not."""
         chain = Chain(joint_points(self.body, JOINTS, joints=JOINTS, betas=torch.zeros(10)),
                       method.space)  # fmt: skip
         flat = seen.flatten(0, 1)
         start = Poses(torch.zeros(len(flat), SIZE), torch.eye(3).expand(len(flat), 3, 3),
                       self.joints[0, 0, 0].expand(len(flat), 3))  # fmt: skip
-        settings = Settings(root_known=True, place_known=True)
-        found = solve(chain, [Places(flat, torch.full(flat.shape[:2], sigma))],
-                      method.expects(FRAMES), start=start, levels=settings.levels,
+        tie = Neighbours(FRAMES, STEP) if neighbours else None
+        settings = Settings(root_known=True, place_known=True, neighbours=tie)
+        places = [Places(flat, torch.full(flat.shape[:2], sigma))]
+        expect = method.expects(FRAMES, lambda: look(chain, places, start, settings=settings))
+        found = solve(chain, places, expect, start=start, levels=settings.levels,
                       settings=settings)  # fmt: skip
         return self.errors(self.body.joints(method.space.to_rotations(found.state)))
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from humanmotion.bench.report import Baseline, Direction, Row
 from humanmotion.body import BodyModel
 from humanmotion.errors import InputError
-from humanmotion.jobs.baseline_data import raw_bodies
+from humanmotion.jobs.baseline_data import raw_numbers
 from humanmotion.jobs.prior_data import PoseSet, distinct
 from humanmotion.metrics.distributions import (
     mean_pair_distance,
@@ -103,7 +103,7 @@ def draw_published(peers: list[PublishedPrior], count: int) -> Tensor:
 def draw_gaussian(train: PoseSet, joints: Tensor, count: int) -> Tensor:
     """Body rotations `(count, 21, 3, 3)` of a full Gaussian of raw rotation vectors of `joints`."""
     counts = joints.repeat_interleave(3)
-    raw, seen = raw_bodies(train)
+    raw, seen = raw_numbers(train, BODY)
     fitted = Gaussian.fit(raw[:, counts], seen[:, counts])
     noise = torch.randn(count, len(fitted.mean), generator=torch.Generator().manual_seed(SEED))
     drawn = torch.zeros(count, len(counts))

@@ -12,7 +12,7 @@ from humanmotion.bench.prior_methods import Method
 from humanmotion.bench.report import Baseline, Row
 from humanmotion.body.carried_points import joint_points
 from humanmotion.prior.problem import Chain, Places, Poses
-from humanmotion.prior.solver import Settings, solve
+from humanmotion.prior.solver import Settings, look, solve
 from humanmotion.prior.space import SIZE
 
 POINTS = (0, 15, 20, 21, 10, 11)
@@ -55,7 +55,8 @@ def _fitted(task: Denoising, method: Method, truth: Tensor) -> _Found:
     start = Poses(torch.zeros(count, SIZE), torch.eye(3).expand(count, 3, 3), truth[:, 0])
     settings = Settings(root_known=True, place_known=True)
     seen = Places(truth[:, list(POINTS)], torch.full((count, len(POINTS)), SIGMA))
-    poses = solve(chain, [seen], method.expects(FRAMES // EVERY), start=start,
+    expect = method.expects(FRAMES // EVERY, lambda: look(chain, [seen], start, settings=settings))
+    poses = solve(chain, [seen], expect, start=start,
                   levels=settings.levels, settings=settings)  # fmt: skip
     joints = task.body.joints(method.space.to_rotations(poses.state))[:, : len(JOINTS)]
     away = 1000 * (joints - joints[:, :1] + poses.place[:, None] - truth).norm(dim=-1)

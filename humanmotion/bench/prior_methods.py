@@ -14,6 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from humanmotion.diffusion.paths import SUB_VP
 from humanmotion.errors import InputError
 from humanmotion.files import sha256
 from humanmotion.jobs.baseline_weights import (
@@ -26,10 +27,12 @@ from humanmotion.jobs.baseline_weights import (
 from humanmotion.jobs.prior_data import PoseSet
 from humanmotion.prior.baseline_mixture import GaussianMixture
 from humanmotion.prior.baselines import BaselinePrior, Gaussian, MeanPose, NoPrior
+from humanmotion.prior.gaussian_motion import Told
 from humanmotion.prior.model import Kind, PosePrior
 from humanmotion.prior.published import Normaliser, PublishedPrior
 from humanmotion.prior.solver import Expect
 from humanmotion.prior.space import BODY, EXPRESSION_TOKEN, SIZE, TOKENS, PoseSpace, spread_tokens
+from humanmotion.rotations import matrix_to_rotvec, rotvec_to_matrix
 
 NUMBERS = 3 * BODY.stop
 COMPONENTS = 8
@@ -55,14 +58,19 @@ class Denoises(Protocol):
         """Where poses `(..., 63)` at level `rho` are pulled to."""
 
 
+Look = Callable[[], Told]
+"""`solver.look`, not yet taken: most priors need none."""
+
+
 @dataclass(frozen=True)
 class Method:
     """One prior, as the solver sees it."""
 
     name: str
     space: PoseSpace
-    expects: Callable[[int], Expect]
-    """From the frames of a clip to what the solver calls, on clips one after another."""
+    expects: Callable[[int, Look], Expect]
+    """From the frames of a clip and a look at what was seen of them to what the solver calls, on clips
+    one after another."""
 
 
 def methods(prior: PosePrior, *, train: PoseSet) -> list[Method]:
@@ -102,10 +110,13 @@ def ours(name: str, prior: PosePrior, kind: Kind) -> Method:
     body = torch.zeros(TOKENS, dtype=torch.bool)
     body[BODY] = True
 
-    def expects(frames: int) -> Expect:
+    def expects(frames: int, look: Look) -> Expect:
+        told = None if kind == "pose" else tuple(x.unflatten(0, (-1, frames)) for x in look())
+
         def expect(state: Tensor, level: float) -> Tensor:
             rho = torch.where(body, torch.tensor(level), torch.inf)
-            return prior.denoise(state.reshape(-1, frames, SIZE), rho, kind=kind).reshape(-1, SIZE)
+            windows = state.reshape(-1, frames, SIZE)
+            return prior.denoise(windows, rho, kind=kind, told=told).reshape(-1, SIZE)
 
         return expect
 
@@ -153,7 +164,36 @@ def trained_method(name: str, prior: Denoises) -> Method:
         clean[:, :NUMBERS] = raw / deviation[:NUMBERS]
         return clean
 
-    return Method(name, space, lambda frames: expect)
+    return Method(name, space, lambda frames, look: expect)
+
+
+def as_published(prior: PosePrior) -> PublishedPrior:
+    """Our prior of single poses in the numbers, and behind the questions, of the published loops.
+
+    They put the same noise on raw rotation vectors; ours is told the level that it has in its own
+    numbers, joint by joint.
+    """
+    spread = prior.space.spread[:NUMBERS]
+    mean = matrix_to_rotvec(prior.space.mean[BODY]).flatten()
+    normaliser = Normaliser(mean, spread, torch.ones(NUMBERS))
+    body = torch.zeros(TOKENS, dtype=torch.bool)
+    body[BODY] = True
+
+    def noise(state: Tensor, t: Tensor) -> Tensor:
+        alpha, rho = SUB_VP.alpha(t), SUB_VP.rho(t)
+        noisy = state / alpha[..., None]
+        turned = rotvec_to_matrix(normaliser.to_pose(noisy).unflatten(-1, (-1, 3)))
+        rotations = torch.eye(3).expand(*turned.shape[:-3], EXPRESSION_TOKEN + 1, 3, 3).clone()
+        rotations[..., 1 + BODY.start : 1 + BODY.stop, :, :] = turned
+        level = torch.where(body, rho[..., None].expand(*noisy.shape[:-1], TOKENS), torch.inf)
+        clean = prior.denoise(prior.space.to_state(rotations)[..., None, :], level[..., None, :])
+        found = prior.space.to_rotations(clean[..., 0, :])[
+            ..., 1 + BODY.start : 1 + BODY.stop, :, :
+        ]
+        raw = normaliser.to_state(matrix_to_rotvec(found).flatten(-2))
+        return (noisy - raw) / rho[..., None]
+
+    return PublishedPrior(noise, normaliser)
 
 
 def _baseline(name: str, one: BaselinePrior, space: PoseSpace) -> Method:
@@ -162,7 +202,7 @@ def _baseline(name: str, one: BaselinePrior, space: PoseSpace) -> Method:
         clean[:, :NUMBERS] = one.anchor(state[:, :NUMBERS], level)
         return clean
 
-    return Method(name, space, lambda frames: expect)
+    return Method(name, space, lambda frames, look: expect)
 
 
 def numbers(space: PoseSpace, poses: PoseSet) -> tuple[Tensor, Tensor]:

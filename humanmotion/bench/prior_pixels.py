@@ -29,6 +29,7 @@ from humanmotion.prior.keypoint_fitting import (
     SIDES,
     fit_pixels,
     misfit,
+    next_levels,
     side_starts,
 )
 from humanmotion.prior.model import PosePrior
@@ -121,11 +122,13 @@ class Pictures:
     def errors(self, method: Method) -> PixelErrors:
         """Of the likeliest poses of all pictures at once, by the steps of `fit_pixels`.
 
-        From several sides at falling levels, then on from the cheapest at all levels; that a prior's
+        From several sides at falling levels, then on from the cheapest; that a prior's
         cost of a pose is `surprise` is the one difference, since others than ours have no `score`.
         """
         chain, settings = Chain(self.points, method.space), Settings()
-        expect, count = method.expects(1), len(self.joints)
+        # Only priors of movement take a look.
+        expect = method.expects(1, lambda: (first.state, first.state))
+        count = len(self.joints)
         first, every = side_starts(Chain(self.points, self.space), self.pixels)
         turned = self.space.to_rotations(first.state, first.root)
         first = replace(first, state=method.space.to_state(turned))
@@ -135,7 +138,7 @@ class Pictures:
                                numbers=chain.free)  # fmt: skip
         rows = cost.reshape(SIDES, count).argmin(0) * count + torch.arange(count)
         start = Poses(found.state[rows], found.root[rows], found.place[rows])
-        best = solve(chain, [self.pixels], expect, start=start, levels=settings.levels,
+        best = solve(chain, [self.pixels], expect, start=start, levels=next_levels(settings),
                      settings=settings)  # fmt: skip
         return self.compared(method.space.to_rotations(best.state, best.root))
 

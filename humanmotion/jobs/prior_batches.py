@@ -154,7 +154,7 @@ def _varied(
     recorded = torch.where(part, recorded[other], recorded)
     state = torch.where(spread_tokens(part), state[other], state)
     share = torch.rand(count, 1, 1, generator=generator, device=at)
-    return state * torch.lerp(*torch.tensor(SIZE_RANGE, device=at), share), recorded
+    return state * (SIZE_RANGE[0] + (SIZE_RANGE[1] - SIZE_RANGE[0]) * share), recorded
 
 
 def read_corpus(

@@ -19,7 +19,7 @@ from humanmotion.metrics.pose import procrustes
 from humanmotion.prior.model import Kind, PosePrior
 from humanmotion.prior.orientations import Turns
 from humanmotion.prior.problem import Chain, Observation, Places, Poses, Shaken
-from humanmotion.prior.solver import Settings, solve
+from humanmotion.prior.solver import Settings, look, solve
 from humanmotion.prior.space import SIZE, TOKENS
 
 Progress = Callable[[float], None]
@@ -31,8 +31,9 @@ SIGMA_RANGE = (0.002, 0.3)
 LEAST_SIGMA = 0.0005
 LEAST_SPREAD = 1e-3
 SIGMA_ROUNDS = 2
-BEST_SHARE = 0.5
-"""Of the work, that of the likeliest poses."""
+TOLD_RANGE, TOLD_NUMBERS = (0.75, 1.33), 300
+"""Noise found over the noise told within which the latter is believed, and the coordinates it takes to
+doubt it."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,11 @@ def fit_places(
 ) -> Fit:
     """Poses whose `points` are where they were seen, `xyz` `(T, L, 3)` metres; NaN where not seen.
 
-    `sigma` in metres, one value or `(T, L)`; None measures it. `root` `(T, 3, 3)` and `place`
-    `(T, 3)` where they are known; `turns` are orientations that were seen. Frames are at 30 fps for
-    `motion`. Raises UsageError when fewer than three points (with `turns`, fewer than one) are seen
-    in every frame, for `sigma` below half a millimetre, and for fewer than one hypothesis.
+    `sigma` in metres, one value or `(T, L)`; None measures it, and where many points are seen and
+    differ from a fit by much more or less than `sigma` tells, it is scaled to what they do. `root`
+    `(T, 3, 3)` and `place` `(T, 3)` where they are known; `turns` are orientations that were seen.
+    Frames are at 30 fps for `motion`. Raises UsageError when fewer than three points (with `turns`,
+    one) are seen in every frame, for `sigma` below half a millimetre, for less than one hypothesis.
     """
     if hypotheses < 1:
         raise UsageError(f"{hypotheses} hypotheses asked for; give at least 1")
@@ -107,15 +109,23 @@ def fit_places(
     first = _first(chain, target, seen, root=root, place=place, turns=turns)
     chain = chain if turns is None else Chain(turns.carried_with(points), prior.space)
     level = FIRST_SIGMA if sigma is None else sigma
-    told = _Told(progress, 1 + (SIGMA_ROUNDS if sigma is None else 0))
+    told = _Told(progress, 2 + (SIGMA_ROUNDS if sigma is None else 0))
     for _ in range(SIGMA_ROUNDS if sigma is None else 0):
         found = best_poses(prior, chain, seen_places(target, seen, level, turns=turns),
                            first=first, kind=kind, settings=settings, progress=told)  # fmt: skip
         level = _measured(chain, found, target, seen)
+    best = best_poses(prior, chain, seen_places(target, seen, level, turns=turns), first=first,
+                      kind=kind, settings=settings, progress=told)  # fmt: skip
+    if sigma is not None:
+        level, told_right = _checked(chain, best, target, seen, sigma)
+        if not told_right:
+            best = best_poses(prior, chain, seen_places(target, seen, level, turns=turns),
+                              first=first, kind=kind, settings=settings)  # fmt: skip
     fit = draw_poses(
-        prior, chain, seen_places(target, seen, level, turns=turns), first=first, kind=kind,
-        hypotheses=hypotheses, settings=settings, seed=seed, progress=told,
+        prior, chain, seen_places(target, seen, level, turns=turns), best=best, kind=kind,
+        hypotheses=hypotheses, settings=settings, seed=seed,
     )  # fmt: skip
+    told(1.0)
     return replace(fit, sigma=float(torch.as_tensor(level).mean()))
 
 
@@ -195,13 +205,14 @@ def best_poses(
 ) -> Poses:
     """The likeliest poses, from `first` on, of which `observations` were made."""
     tell = progress or (lambda _: None)
-    told, levels = 0, settings.levels
+    done, levels = 0, settings.levels
+    told = None if kind == "pose" else look(chain, observations, first, settings=settings)
 
     def expect(state: Tensor, level: float) -> Tensor:
-        nonlocal told
-        told += 1
-        tell(told / len(levels))
-        return prior.denoise(state, _levels(chain, level), kind=kind)
+        nonlocal done
+        done += 1
+        tell(done / len(levels))
+        return prior.denoise(state, _levels(chain, level), kind=kind, told=told)
 
     return solve(chain, observations, expect, start=first, levels=levels, settings=settings)
 
@@ -211,38 +222,34 @@ def draw_poses(
     chain: Chain,
     observations: Sequence[Observation],
     *,
-    first: Poses,
+    best: Poses,
     kind: Kind,
     hypotheses: int,
     settings: Settings,
     seed: int,
-    progress: Progress | None = None,
 ) -> Fit:
-    """The likeliest poses from `first` on, and draws about them.
+    """Draws about the likeliest poses, which are `best`.
 
     A draw is the likeliest pose of what might have been seen with other noise, under a prior moved as
     it might have been: exact where both are Gaussian (Papandreou and Yuille 2010, "Gaussian Sampling by
     Local Perturbations").
     """
-    tell = progress or (lambda _: None)
-    best = best_poses(prior, chain, observations, first=first, kind=kind, settings=settings,
-                      progress=lambda share: tell(BEST_SHARE * share))  # fmt: skip
     generator = torch.Generator().manual_seed(seed)
     lead = (hypotheses, len(best.state))
-    like = best.state.expand(*lead, SIZE)
-    shift = prior.draw_shift(like, kind=kind, generator=generator)
+    seen = look(chain, observations, best, settings=settings)
+    told = seen[0].expand(*lead, SIZE), seen[1].expand(*lead, TOKENS)
+    shift = prior.draw_shift(told, kind=kind, generator=generator)
 
     def expect(state: Tensor, level: float) -> Tensor:
         levels = _levels(chain, level)
-        clean = prior.denoise(state.reshape(*lead, SIZE), levels, kind=kind)
-        return (clean + prior.shifted(shift, levels, like, kind=kind)).reshape(-1, SIZE)
+        clean = prior.denoise(state.reshape(*lead, SIZE), levels, kind=kind, told=told)
+        return (clean + prior.shifted(shift, levels, told, kind=kind)).reshape(-1, SIZE)
 
     start = Poses(*(x.repeat(hypotheses, *[1] * (x.ndim - 1)) for x in
                     (best.state, best.root, best.place)))  # fmt: skip
     shaken = [_shaken(chain, o, best, hypotheses, generator) for o in observations]
     found = solve(chain, shaken, expect, start=start, levels=settings.draw_levels,
                   settings=settings)  # fmt: skip
-    tell(1.0)
     return Fit(prior, found.state.reshape(*lead, SIZE), found.root.reshape(*lead, 3, 3),
                found.place.reshape(*lead, 3), best, 0.0)  # fmt: skip
 
@@ -267,6 +274,17 @@ def _shaken(
 def uncertainty_of_mean(states: Tensor) -> Tensor:
     """Standard deviation `(T, 172)` of the mean of draws `(K, T, 172)`; hardly any for a single one."""
     return (states.std(0, unbiased=False) / len(states) ** 0.5).clamp(min=LEAST_SPREAD)
+
+
+def _checked(
+    chain: Chain, poses: Poses, target: Tensor, seen: Tensor, sigma: Tensor | float
+) -> tuple[Tensor | float, bool]:
+    """The noise to go on with, and whether it is what was told."""
+    told = float(torch.as_tensor(sigma).expand(seen.shape)[seen].median())
+    share = _measured(chain, poses, target, seen) / told
+    if 3 * int(seen.sum()) < TOLD_NUMBERS or TOLD_RANGE[0] <= share <= TOLD_RANGE[1]:
+        return sigma, True
+    return sigma * share, False
 
 
 def _measured(chain: Chain, poses: Poses, target: Tensor, seen: Tensor) -> float:

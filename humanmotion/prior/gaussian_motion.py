@@ -41,10 +41,12 @@ ROWS = 64
 """Windows that are looked at together, which bounds memory."""
 SINGLE_WAVES = 16
 """Waves with variances of their own; quicker ones share theirs within a band."""
-CLEAN = 0.05
-"""Noise level at which clean windows are told apart."""
 CLASSES = 4
 """Of windows, from the stillest to the liveliest; more of them no longer help."""
+
+
+Told = tuple[Tensor, Tensor]
+"""Noisy states `(..., T, 172)` and their levels `(..., T, 55)`, by which windows' classes are told."""
 
 
 def _numbers(*tokens: slice) -> list[int]:
@@ -115,19 +117,19 @@ class GaussianMotion(nn.Module):
         for group, numbers in enumerate(GROUPS):
             self.register_buffer(f"group_{group}", torch.tensor(numbers), persistent=False)
 
-    def forward(self, seen: Tensor, rho: Tensor, like: Tensor | None = None) -> Tensor:
+    def forward(self, seen: Tensor, rho: Tensor, told: Told | None = None) -> Tensor:
         """Expected clean states `(N, T, 172)` of noisy ones at levels `rho` `(N, T, 55)`.
 
         T is at most the window. What `seen` holds where `rho` is infinite must be finite, and does not
-        matter. Exact where a joint has one level over the window, else by repetition. With the clean
-        states `like` `(N, T, 172)` a window is of their classes, and the answer linear in `seen`.
+        matter. Exact where a joint has one level over the window, else by repetition. With `told`, the
+        classes are those of other noisy states, and the answer is linear in `seen`.
         """
         frames, window = seen.shape[1], len(self.waves)
         if frames < window:
             lead = (len(seen), window - frames)
             seen = torch.cat((seen, seen.new_zeros(*lead, SIZE)), 1)
             rho = torch.cat((rho, rho.new_full((*lead, TOKENS), torch.inf)), 1)
-        classes = None if like is None else self.classes(like)
+        classes = None if told is None else self.classes(*told)
         parts = [
             self._expected(s, r, None if classes is None else classes[rows])
             for s, r, rows in zip(seen.split(ROWS), rho.split(ROWS),
@@ -135,14 +137,14 @@ class GaussianMotion(nn.Module):
         ]  # fmt: skip
         return torch.cat(parts)[:, :frames]
 
-    def classes(self, clean: Tensor) -> Tensor:
-        """How far clean states `(N, T, 172)` are of each class in each group `(N, 4, classes)`."""
+    def classes(self, seen: Tensor, rho: Tensor) -> Tensor:
+        """How far noisy states `(N, T, 172)` at levels `(N, T, 55)` are of each class in each group
+        `(N, 4, classes)`."""
         if len(self.shares) == 1:
-            return clean.new_ones(len(clean), len(GROUPS), 1)
-        rho = clean.new_full((*clean.shape[:2], TOKENS), CLEAN)
-        lead = (len(clean), len(self.waves) - clean.shape[1])
-        seen = torch.cat((clean, clean.new_zeros(*lead, SIZE)), 1)
-        rho = torch.cat((rho, rho.new_full((*lead, TOKENS), torch.inf)), 1)
+            return seen.new_ones(len(seen), len(GROUPS), 1)
+        lead = (len(seen), len(self.waves) - seen.shape[1])
+        seen = torch.cat((seen, seen.new_zeros(*lead, SIZE)), 1)
+        rho = torch.cat((rho, rho.new_full((*lead, TOKENS), torch.inf)), 1).clamp(min=LEAST)
         away, share, _ = self._away(seen, rho)
         filled = share * away + (1 - share) * _bridged(away, share)
         waves = self.waves @ filled

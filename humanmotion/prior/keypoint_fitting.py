@@ -32,8 +32,10 @@ JUMP = 0.5
 """Radians between neighbouring frames that cost as much as a standard deviation."""
 DEPTHS = (0.3, 300.0)
 """Metres between which people are looked for."""
-SHARE_FIRST = 0.3
-"""Of the whole work, that of the first fits."""
+SHARE_FIRST, SHARE_DRAWS = 0.3, 0.6
+"""Of the whole work, that of the first fits; what is done when draws begin."""
+NEXT_LEVEL = 0.4
+"""Where the likeliest poses go on from the first fits."""
 
 
 def fit_pixels(
@@ -67,11 +69,21 @@ def fit_pixels(
     settings = settings or Settings()
     found = best_sides(prior, chain, pixels, kind=kind, settings=settings, seed=seed)
     tell(SHARE_FIRST)
-    fit = draw_poses(
-        prior, chain, [pixels], first=found.poses, kind=kind, hypotheses=hypotheses, settings=settings,
-        seed=seed, progress=lambda share: tell(SHARE_FIRST + (1 - SHARE_FIRST) * share),
+    # The first fits know as much as these levels tell; from higher ones on, they would be forgotten.
+    best = best_poses(
+        prior, chain, [pixels], first=found.poses, kind=kind,
+        settings=replace(settings, levels=next_levels(settings)),
+        progress=lambda share: tell(SHARE_FIRST + (SHARE_DRAWS - SHARE_FIRST) * share),
     )  # fmt: skip
+    fit = draw_poses(prior, chain, [pixels], best=best, kind=kind, hypotheses=hypotheses,
+                     settings=settings, seed=seed)  # fmt: skip
+    tell(1.0)
     return replace(fit, sigma=float(torch.as_tensor(sigma).float().mean()))
+
+
+def next_levels(settings: Settings) -> tuple[float, ...]:
+    """The levels of `settings` that are left after the first fits."""
+    return tuple(level for level in settings.levels if level <= NEXT_LEVEL) or settings.levels[-1:]
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,14 @@ def second_moments(waves: Tensor, there: Tensor, weights: Tensor | None = None) 
     raw = [_squared(waves[r] * patterns[i], counts[r]) for i, r in enumerate(rows)]
     many = [float(counts[r].sum()) for r in rows]
     pairs = sum(n * p.outer(p) for n, p in zip(many, patterns.double(), strict=True))
-    moments = sum(raw) / torch.as_tensor(pairs).clamp(min=1e-12)
+    moments = torch.stack(raw).sum(0) / torch.as_tensor(pairs).clamp(min=1e-12)
     for _ in range(EM_ROUNDS if len(patterns) > 1 else 0):
         moments = _positive(moments)
-        each = zip(patterns.bool(), raw, many, strict=True)
-        moments = sum(_completed(moments, *one) for one in each) / sum(many)
-    return torch.as_tensor(moments).to(waves.dtype)
+        total = torch.zeros_like(moments)
+        for seen, square, count in zip(patterns.bool(), raw, many, strict=True):
+            total += _completed(moments, seen, square, count)
+        moments = total / sum(many)
+    return moments.to(waves.dtype)
 
 
 def _squared(waves: Tensor, weights: Tensor) -> Tensor:

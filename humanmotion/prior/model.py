@@ -14,6 +14,7 @@ from torch import Tensor
 
 from humanmotion.errors import FileFormatError, UsageError
 from humanmotion.prior.denoiser import Denoiser, DenoiserConfig
+from humanmotion.prior.gaussian_motion import Told
 from humanmotion.prior.space import SIZE, TOKENS, PoseSpace
 
 Kind = Literal["pose", "motion"]
@@ -40,52 +41,61 @@ class PosePrior:
     errors: Mapping[Kind, Tensor]
     """Root mean square error of each number at each of `table_levels` `(24, 172)`, on val poses."""
 
-    def denoise(self, state: Tensor, rho: Tensor, *, kind: Kind = "pose") -> Tensor:
+    def denoise(
+        self, state: Tensor, rho: Tensor, *, kind: Kind = "pose", told: Told | None = None
+    ) -> Tensor:
         """Expected clean states `(..., T, 172)` of noisy ones at levels `rho` `(..., T, 55)`.
 
-        For `motion`, T are frames at 30 fps; longer ones are taken in overlapping windows.
+        For `motion`, T are frames at 30 fps; longer ones are taken in overlapping windows. With `told`,
+        of the same shapes, how lively each window is follows from those states.
         """
         network = self.networks[kind]
         rho = rho.expand(*state.shape[:-1], TOKENS)
         frames = state.shape[-2] if state.ndim > 1 else 1
         with torch.no_grad():
-            if kind == "pose" or frames <= WINDOW:
+            if kind == "pose":
                 return network(state, rho)
-            return _in_windows(network, state, rho)
+            if frames <= WINDOW:
+                return network(state, rho, told)
 
-    def shifted(self, shift: Tensor, rho: Tensor, like: Tensor, *, kind: Kind = "pose") -> Tensor:
+            def expected(x: Tensor, level: Tensor, *parts: Tensor) -> Tensor:
+                return network(x, level, parts if parts else None)
+
+            return _in_windows(expected, state, rho, *(told or ()))
+
+    def shifted(self, shift: Tensor, rho: Tensor, told: Told, *, kind: Kind = "pose") -> Tensor:
         """What `denoise` gains where the whole prior is moved by `shift` `(..., T, 172)`.
 
-        Exact for a Gaussian of the classes that the clean states `like` `(..., T, 172)` are of; what
-        the networks add is taken not to move.
+        Exact for a Gaussian of the classes that `told` tells, of the same shapes; what the networks add
+        is taken not to move.
         """
         linear = self.networks[kind].linear
         rho = rho.expand(*shift.shape[:-1], TOKENS)
 
-        def expected(state: Tensor, levels: Tensor, clean: Tensor) -> Tensor:
+        def expected(state: Tensor, levels: Tensor, *by: Tensor) -> Tensor:
             lead = (-1, state.shape[-2] if kind == "motion" else 1)
             flat = (state + linear.mean).reshape(*lead, SIZE)
-            found = linear(flat, levels.reshape(*lead, TOKENS), clean.reshape(*lead, SIZE))
+            noisy, its = (x.reshape(*lead, x.shape[-1]) for x in by)
+            found = linear(flat, levels.reshape(*lead, TOKENS), (noisy, its))
             return (found - linear.mean).reshape(state.shape)
 
         with torch.no_grad():
             if kind == "pose" or shift.shape[-2] <= WINDOW:
-                return shift - expected(shift, rho, like)
-            return shift - _in_windows(expected, shift, rho, like)
+                return shift - expected(shift, rho, *told)
+            return shift - _in_windows(expected, shift, rho, *told)
 
-    def draw_shift(self, like: Tensor, *, kind: Kind, generator: torch.Generator) -> Tensor:
-        """Movements `(K, T, 172)` about the mean, of the classes that the clean states `like`
-        `(K, T, 172)` are of."""
-        linear, (count, frames) = self.networks[kind].linear, like.shape[:2]
+    def draw_shift(self, told: Told, *, kind: Kind, generator: torch.Generator) -> Tensor:
+        """Movements `(K, T, 172)` about the mean, of the classes that `told` `(K, T, ...)` tells."""
+        linear, (count, frames) = self.networks[kind].linear, told[0].shape[:2]
         if kind == "pose":
-            classes = linear.classes(like.reshape(-1, 1, SIZE))
-            return linear.draw(classes, generator=generator).reshape(like.shape)
+            classes = linear.classes(*(x.flatten(0, 1)[:, None] for x in told))
+            return linear.draw(classes, generator=generator).reshape(told[0].shape)
         # Longer ones change over between independent windows; squares of the shares add up to one.
         half = WINDOW // 2
         pieces = -(-frames // half) + 1
         firsts = [max(min(half * (i - 1), frames - WINDOW), 0) for i in range(pieces)]
-        parts = torch.stack([like[:, i : i + WINDOW] for i in firsts], 1).flatten(0, 1)
-        drawn = linear.draw(linear.classes(parts), generator=generator)
+        parts = [torch.stack([x[:, i : i + WINDOW] for i in firsts], 1).flatten(0, 1) for x in told]
+        drawn = linear.draw(linear.classes(*parts), generator=generator)
         drawn = drawn.unflatten(0, (count, pieces))
         angle = (torch.arange(half) + 0.5) / half * (torch.pi / 2)
         rise, fall = angle.sin()[:, None], angle.cos()[:, None]

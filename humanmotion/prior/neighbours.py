@@ -24,7 +24,7 @@ class Neighbours:
     step: float
     """Metres that a point moves in a frame: the scale of its length's exponential distribution."""
 
-    def joined(self, normal: Tensor, pull: Tensor, points: Tensor, slope: Tensor) -> Tensor:
+    def joined(self, normal: Tensor, pull: Tensor, *, points: Tensor, slope: Tensor) -> Tensor:
         """The step `(N, P)` that solves normal equations `(N, P, P)`, `(N, P)` with this term.
 
         `points` `(N, L, 3)` metres and their `slope` `(N, L, 3, P)`.
@@ -51,7 +51,8 @@ def solve_tridiagonal(diagonal: Tensor, above: Tensor, right: Tensor) -> Tensor:
     `diagonal` `(C, T, P, P)`, the blocks `above` it `(C, T - 1, P, P)`, `right` `(C, T, P)`.
     """
     frames = diagonal.shape[1]
-    factors, carried = [], []
+    factors: list[Tensor] = []
+    carried: list[Tensor] = []
     block, value = diagonal[:, 0], right[:, 0, :, None]
     for t in range(frames):
         if t:

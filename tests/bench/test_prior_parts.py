@@ -151,6 +151,6 @@ def test_trained_priors_stand_beside_the_others_in_the_solver(tmp_path, monkeypa
     prior, raw = read_whitened(tmp_path / "vae_0.safetensors"), 0.3 * normal(4, 63)
     state = torch.zeros(4, SIZE)
     state[:, :63] = raw / scale.deviation
-    told = found["VAE, seed 0"].expects(1)(state, 0.5)
+    told = found["VAE, seed 0"].expects(1, lambda: (state, state))(state, 0.5)
     assert torch.allclose(told[:, :63] * scale.deviation, prior.denoise(raw, 0.5), atol=1e-5)
     assert not told[:, 63:].any()

@@ -154,7 +154,9 @@ class TestPictures:
         turned = torch.cat((torch.eye(3).expand(12, 1, 3, 3), poses[order].rotations), 1)
         truth = space.to_state(turned)
         # The pull to the answer is as strong as the level is low.
-        knows = Method("knows", space, lambda _: lambda state, _: truth.repeat(len(state) // 12, 1))
+        knows = Method(
+            "knows", space, lambda _, look: lambda state, _: truth.repeat(len(state) // 12, 1)
+        )
         assert float(task.errors(knows).pa.max()) < 15
         assert torch.equal(truth.repeat(SIDES, 1)[12:24], truth)
 
@@ -171,9 +173,9 @@ class TestPictures:
 
 
 def test_rows_compare_ours_with_the_best_other(plain) -> None:
-    tight = Method("tight", plain.space, lambda _: lambda state, level: 0 * state)
-    loose = Method("loose", plain.space, lambda _: lambda state, level: state)
-    movement = Method(MOVEMENT[0], plain.space, lambda _: lambda state, level: state / 0)
+    tight = Method("tight", plain.space, lambda _, look: lambda state, level: 0 * state)
+    loose = Method("loose", plain.space, lambda _, look: lambda state, level: state)
+    movement = Method(MOVEMENT[0], plain.space, lambda _, look: lambda state, level: state / 0)
     rows = pixel_rows(plain, some_poses(plain.space, 12),
                       [loose, movement, ours("ours", plain, "pose"), tight], poses=8,
                       by={})  # fmt: skip

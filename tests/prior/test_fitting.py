@@ -7,7 +7,7 @@ from torch import Tensor
 from humanmotion.body import BodyModel
 from humanmotion.body.carried_points import joint_points
 from humanmotion.errors import UsageError
-from humanmotion.prior.fitting import draw_poses, fit_places
+from humanmotion.prior.fitting import best_poses, draw_poses, fit_places
 from humanmotion.prior.problem import Chain, Places, Poses
 from humanmotion.prior.solver import Settings
 from humanmotion.prior.space import SIZE
@@ -121,7 +121,8 @@ def test_draws_of_what_was_never_seen_are_the_prior_s(tiny, kind) -> None:
     blind = Places(torch.zeros(frames, 22, 3), torch.full((frames, 22), torch.inf))
     first = Poses(torch.zeros(frames, SIZE), torch.eye(3).expand(frames, 3, 3),
                   torch.zeros(frames, 3))  # fmt: skip
-    fit = draw_poses(tiny, chain, [blind], first=first, kind=kind, hypotheses=30, seed=0,
+    best = best_poses(tiny, chain, [blind], first=first, kind=kind, settings=Settings())
+    fit = draw_poses(tiny, chain, [blind], best=best, kind=kind, hypotheses=30, seed=0,
                      settings=Settings())  # fmt: skip
     body = fit.states[..., :63]
     # The tiny prior is normal with unit variance.
@@ -137,7 +138,8 @@ def test_draws_spread_as_the_laplace_approximation_says(tiny) -> None:
     seen, slope = chain.linearise(pose)
     observed = Places(seen, torch.full((1, 22), 0.02))
     settings = Settings(root_known=True, place_known=True)
-    fit = draw_poses(tiny, chain, [observed], first=pose, kind="pose", hypotheses=400, seed=0,
+    best = best_poses(tiny, chain, [observed], first=pose, kind="pose", settings=settings)
+    fit = draw_poses(tiny, chain, [observed], best=best, kind="pose", hypotheses=400, seed=0,
                      settings=settings)  # fmt: skip
     rows = slope[0, :, :, 3:-3].flatten(0, 1) / 0.02
     wanted = torch.linalg.inv(rows.mT @ rows + torch.eye(63)).diagonal().sqrt()

@@ -48,7 +48,7 @@ def test_a_step_goes_down_the_energy_and_ends_where_its_slope_is_zero() -> None:
     values = [float(energy(x))]
     for _ in range(200):
         points = (slope @ x[:, None, :, None])[..., 0]
-        x = x + tie.joined(normal, goal - x, points, slope)
+        x = x + tie.joined(normal, goal - x, points=points, slope=slope)
         values.append(float(energy(x)))
     assert all(b <= a + 1e-9 for a, b in pairwise(values))
     x.requires_grad_(True)
