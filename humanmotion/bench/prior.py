@@ -45,10 +45,13 @@ class Sizes:
     schedule_clips: int
     schedule_poses: int
     hands: int
+    """Whole bodies with a hidden hand."""
 
 
-FULL = Sizes(24, 12, 100, 1000, 400, 4, 20, 20)
-QUICK = Sizes(3, 3, 20, 100, 40, 1, 5, 5)
+FULL = Sizes(clips=24, val_clips=12, hidden=100, pictures=1000, samples=400, schedule_clips=4,
+             schedule_poses=20, hands=20)  # fmt: skip
+QUICK = Sizes(clips=3, val_clips=3, hidden=20, pictures=100, samples=40, schedule_clips=1,
+              schedule_poses=5, hands=5)  # fmt: skip
 
 
 def run(data: Path | None, *, quick: bool, weights: Path | None = None) -> BenchReport:

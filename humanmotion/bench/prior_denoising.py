@@ -23,7 +23,6 @@ from humanmotion.prior.problem import Chain, Places, Poses
 from humanmotion.prior.published import PublishedPrior
 from humanmotion.prior.published_solver import DENOISING, Fit, denoise_motion
 from humanmotion.prior.solver import Settings, look, solve
-from humanmotion.prior.space import SIZE
 from humanmotion.rotations import rotvec_to_matrix
 
 SEED = 0
@@ -89,7 +88,7 @@ class Denoising:
         chain = Chain(joint_points(self.body, JOINTS, joints=JOINTS, betas=torch.zeros(10)),
                       method.space)  # fmt: skip
         flat = seen.flatten(0, 1)
-        start = Poses(torch.zeros(len(flat), SIZE), torch.eye(3).expand(len(flat), 3, 3),
+        start = Poses(method.rest(len(flat)), torch.eye(3).expand(len(flat), 3, 3),
                       self.joints[0, 0, 0].expand(len(flat), 3))  # fmt: skip
         tie = Neighbours(FRAMES, STEP) if neighbours else None
         settings = Settings(root_known=True, place_known=True, neighbours=tie)

@@ -13,7 +13,6 @@ from humanmotion.bench.report import Baseline, Row
 from humanmotion.body.carried_points import joint_points
 from humanmotion.prior.problem import Chain, Places, Poses
 from humanmotion.prior.solver import Settings, look, solve
-from humanmotion.prior.space import SIZE
 
 POINTS = (0, 15, 20, 21, 10, 11)
 """Pelvis, head, wrists, feet."""
@@ -52,7 +51,7 @@ def _fitted(task: Denoising, method: Method, truth: Tensor) -> _Found:
     chain = Chain(joint_points(task.body, POINTS, joints=JOINTS, betas=torch.zeros(10)),
                   method.space)  # fmt: skip
     count = len(truth)
-    start = Poses(torch.zeros(count, SIZE), torch.eye(3).expand(count, 3, 3), truth[:, 0])
+    start = Poses(method.rest(count), torch.eye(3).expand(count, 3, 3), truth[:, 0])
     settings = Settings(root_known=True, place_known=True)
     seen = Places(truth[:, list(POINTS)], torch.full((count, len(POINTS)), SIGMA))
     expect = method.expects(FRAMES // EVERY, lambda: look(chain, [seen], start, settings=settings))

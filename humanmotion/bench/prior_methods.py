@@ -27,7 +27,6 @@ from humanmotion.jobs.baseline_weights import (
 from humanmotion.jobs.prior_data import PoseSet
 from humanmotion.prior.baseline_mixture import GaussianMixture
 from humanmotion.prior.baselines import BaselinePrior, Gaussian, MeanPose, NoPrior
-from humanmotion.prior.gaussian_motion import Told
 from humanmotion.prior.model import Kind, PosePrior
 from humanmotion.prior.published import Normaliser, PublishedPrior
 from humanmotion.prior.solver import Expect
@@ -58,7 +57,7 @@ class Denoises(Protocol):
         """Where poses `(..., 63)` at level `rho` are pulled to."""
 
 
-Look = Callable[[], Told]
+Look = Callable[[], tuple[Tensor, Tensor]]
 """`solver.look`, not yet taken: most priors need none."""
 
 
@@ -72,10 +71,13 @@ class Method:
     """From the frames of a clip and a look at what was seen of them to what the solver calls, on clips
     one after another."""
 
+    def rest(self, count: int) -> Tensor:
+        """The rest pose, where every method begins, in its own numbers `(count, 172)`."""
+        return self.space.to_state(torch.eye(3).expand(count, TOKENS, 3, 3))
+
 
 def methods(prior: PosePrior, *, train: PoseSet) -> list[Method]:
-    """Ours and the baselines that are quick to fit: none, mean pose, Gaussian, mixture, and a Gaussian
-    of movement, which is the linear part of ours."""
+    """Ours and the baselines that are quick to fit: none, mean pose, Gaussian, mixture."""
     poses, weights = numbers(prior.space, train)
     other, its_weights = numbers(prior.space, train.mirrored())
     poses, weights = torch.cat((poses, other)), torch.cat((weights, its_weights))
@@ -90,19 +92,7 @@ def methods(prior: PosePrior, *, train: PoseSet) -> list[Method]:
         ),
     }
     out = [_baseline(name, one, prior.space) for name, one in fitted.items()]
-    return [*out, ours("gaussian of movement", linear_part(prior), "motion"),
-            ours("ours", prior, "pose"), ours("ours, temporal", prior, "motion")]  # fmt: skip
-
-
-def linear_part(prior: PosePrior) -> PosePrior:
-    """The prior without what its networks add."""
-    networks = {}
-    for kind, network in prior.networks.items():
-        config = type(network.config)(blocks=0, frames=network.config.frames)
-        bare = type(network)(config).eval().requires_grad_(False)
-        bare.linear = network.linear
-        networks[kind] = bare
-    return PosePrior(prior.space, networks, prior.errors)
+    return [*out, ours("ours", prior, "pose"), ours("ours, temporal", prior, "motion")]
 
 
 def ours(name: str, prior: PosePrior, kind: Kind) -> Method:
@@ -111,12 +101,14 @@ def ours(name: str, prior: PosePrior, kind: Kind) -> Method:
     body[BODY] = True
 
     def expects(frames: int, look: Look) -> Expect:
-        told = None if kind == "pose" else tuple(x.unflatten(0, (-1, frames)) for x in look())
+        classes = None
+        if kind == "motion":
+            classes = prior.liveliness(*(x.unflatten(0, (-1, frames)) for x in look()))
 
         def expect(state: Tensor, level: float) -> Tensor:
             rho = torch.where(body, torch.tensor(level), torch.inf)
             windows = state.reshape(-1, frames, SIZE)
-            return prior.denoise(windows, rho, kind=kind, told=told).reshape(-1, SIZE)
+            return prior.denoise(windows, rho, kind=kind, classes=classes).reshape(-1, SIZE)
 
         return expect
 

@@ -74,10 +74,12 @@ class Noise:
             raise UsageError("no method is named ours")
         filters = found["filter, then gaussian"]
         return [
-            *self._against("over DP", one, best, 0.9),
-            *self._against("temporal over DP", many, best, TEMPORAL_BARS[self.mm]),
-            *self._against("temporal over DP, acceleration", many, best, 0.5, accelerations=True),
-            *self._against("temporal over filter", many, filters, 1.0),
+            *self._against("over DP", one, best, bar=0.9),
+            *self._against("temporal over DP", many, best, bar=TEMPORAL_BARS[self.mm]),
+            *self._against(
+                "temporal over DP, acceleration", many, best, bar=0.5, accelerations=True
+            ),
+            *self._against("temporal over filter", many, filters, bar=1.0, who="filter, then IK"),
         ]
 
     @staticmethod
@@ -99,15 +101,16 @@ class Noise:
         name: str,
         mine: Errors,
         peer: Errors | None,
-        bar: float,
         *,
+        bar: float,
+        who: str = "the DPoser recipe's better way",
         accelerations: bool = False,
     ) -> list[Row]:
-        key, what = f"denoise/{self.mm}/{name}", "over the peer's better way"
+        key, what = f"denoise/{self.mm}/{name}", f"over {who}"
         if peer is None:
             return [Row(key, what, None, "x", bar, "<=")]
         pair = (mine.acceleration, peer.acceleration) if accelerations else (mine.mpjpe, peer.mpjpe)
-        base = Baseline("peer", float(pair[1].mean()))
+        base = Baseline(who, float(pair[1].mean()))
         value = float(pair[0].mean()) / base.value
         rows = [Row(key, what, value, "x", bar, "<=", base)]
         groups = grouped(self.task.groups, self.by)

@@ -1,8 +1,9 @@
 """The published whole-body system: what fusing the parts gains, and what mixed training costs.
 
 *Base* is three part networks side by side, *fused* adds a correction learnt from whole bodies, *mixed*
-the same correction learnt from parts alone too. All were trained as long on the same folder
-(`train baselines`); test clips only, but for what mixed training costs, which the val split says.
+the same correction learnt from parts alone too. Both corrections were trained as long, on the same
+folder (`train baselines`); base gets no training beyond its parts'. Test clips only, but for what mixed
+training costs, which the val split says.
 """
 
 from __future__ import annotations

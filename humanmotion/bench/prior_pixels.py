@@ -22,6 +22,7 @@ from humanmotion.body import BodyModel
 from humanmotion.body.carried_points import CarriedPoints, positions
 from humanmotion.body.named_points import named_points, set_points
 from humanmotion.camera import default_focal, intrinsics, project
+from humanmotion.errors import UsageError
 from humanmotion.jobs.prior_data import PoseSet
 from humanmotion.metrics.pose import mpjpe, pa_mpjpe
 from humanmotion.prior.keypoint_fitting import (
@@ -52,7 +53,7 @@ HIDDEN = 0.2
 LIMBS = tuple(tuple(f"{side}_{part}" for part in parts) for side in ("left", "right") for parts in
               (("elbow", "wrist"), ("knee", "ankle", "big_toe", "small_toe", "heel")))  # fmt: skip
 SPEED_POSES = 100
-MOVEMENT = ("gaussian of movement", "ours, temporal")
+MOVEMENT = "ours, temporal"
 """Methods that know movement alone, and have nothing to say of a single pose."""
 NODES = 4
 """Places between two poses at which a prior is asked how the density changes."""
@@ -126,8 +127,7 @@ class Pictures:
         cost of a pose is `surprise` is the one difference, since others than ours have no `score`.
         """
         chain, settings = Chain(self.points, method.space), Settings()
-        # Only priors of movement take a look.
-        expect = method.expects(1, lambda: (first.state, first.state))
+        expect = method.expects(1, _no_look)
         count = len(self.joints)
         first, every = side_starts(Chain(self.points, self.space), self.pixels)
         turned = self.space.to_rotations(first.state, first.root)
@@ -174,7 +174,7 @@ def pixel_rows(
     interval.
     """
     task = Pictures.draw(test, count=poses, space=prior.space)
-    found = {m.name: task.errors(m) for m in compared if m.name not in MOVEMENT}
+    found = {m.name: task.errors(m) for m in compared if m.name != MOVEMENT}
     rows = [r for name, e in found.items() for r in e.rows(f"pixels/{name}", "")]
     one = found.pop("ours")
     best = min(found, key=lambda name: float(found[name].pa.mean()))
@@ -207,6 +207,10 @@ def surprise(
         pull = ((here - expect(here, level)) * way)[:, list(numbers)].sum(-1)
         total = total + float(weight) / 2 * pull / level**2
     return total
+
+
+def _no_look() -> tuple[Tensor, Tensor]:
+    raise UsageError("pictures of their own have no movement to look at")
 
 
 def _between(ends: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:

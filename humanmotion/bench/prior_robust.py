@@ -27,7 +27,7 @@ def robust_rows(task: Denoising, prior: PosePrior) -> list[Row]:
     def error(joints: Tensor, told: float | None) -> tuple[float, float]:
         fits = [fitted(task, prior, one, told=told) for one in joints]
         body = torch.cat([task.body.joints(f.rotations) for f in fits])
-        return float(task.errors(body).mpjpe.mean()), fits[0].sigma
+        return float(task.errors(body).mpjpe.mean()), sum(f.sigma for f in fits) / len(fits)
 
     right, _ = error(seen, sigma)
     peer = Baseline("the noise told right", right)

@@ -108,7 +108,7 @@ class Compared:
         cls, task: Denoising, test: PoseSet, prior: PublishedPrior, *, clips: int, poses: int
     ) -> Compared:
         """The first `clips` windows of `task`, and `poses` of those whose legs are recorded."""
-        some = replace(task, joints=task.joints[:clips])
+        some = replace(task, joints=task.joints[:clips], groups=task.groups[:clips])
         hidden = token_mask(*HIDDEN[PART])
         there = test.recorded[:, hidden].all(-1).nonzero()[:, 0]
         order = torch.randperm(len(there), generator=torch.Generator().manual_seed(SEED))

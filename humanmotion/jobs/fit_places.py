@@ -85,6 +85,11 @@ def fit_joints(
     if sigma_mm is None:
         notes.append(f"noise of the points: {1000 * timed.fit.sigma:.0f} mm")
         tell(notes[-1])
+    elif abs(timed.fit.sigma - sigma_mm / 1000) > 1e-6:
+        notes.append(
+            f"noise of the points: {sigma_mm:g} mm told, {1000 * timed.fit.sigma:.1f} mm found and used"
+        )
+        tell(notes[-1])
     std = timed.std()
     motion = timed.motion(_best(task, timed, given), std, notes)
     draws = [timed.motion(timed.draw(k), std, notes) for k in range(len(targets.each))]

@@ -42,7 +42,7 @@ def train_prior(
     device: str = "cpu",
     progress: Progress = silent,
 ) -> Path:
-    """Train both networks on the train splits under `data`; returns the weights' path.
+    """Train both priors on the train splits under `data`; returns the weights' path.
 
     Raises InputError for data or a config that cannot be used, MissingExtraError without the
     `train` extra. Run again after an interruption, it goes on where it was.

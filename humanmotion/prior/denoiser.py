@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from humanmotion.diffusion.preconditioning import scalings
-from humanmotion.prior.gaussian_motion import GaussianMotion, Told
+from humanmotion.prior.gaussian_motion import GaussianMotion
 from humanmotion.prior.space import SIZE, TOKENS, spread_tokens
 
 PATCH = 3
@@ -57,23 +57,24 @@ class Denoiser(nn.Module):
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
-    def forward(self, state: Tensor, rho: Tensor, told: Told | None = None) -> Tensor:
+    def forward(self, state: Tensor, rho: Tensor, classes: Tensor | None = None) -> Tensor:
         """Clean states `(..., T, 172)` of noisy ones at levels `rho` `(..., T, 55)`.
 
-        With `told`, windows are of the classes of those states, of the same shapes. The last but one
+        `classes` `(..., 4, classes)` say how lively windows are, if that is known. The last but one
         dimension is time, at most a window of it, where the network has windows, any batch where not.
         What `state` holds where `rho` is infinite does not matter.
         """
         frames = state.shape[-2] if self.config.frames > 1 else 1
-        if told is not None:
-            told = told[0].reshape(-1, frames, SIZE), told[1].reshape(-1, frames, TOKENS)
-        clean = self._clean(state.reshape(-1, frames, SIZE), rho.reshape(-1, frames, TOKENS), told)
+        if classes is not None:
+            classes = classes.reshape(-1, *classes.shape[-2:])
+        flat = state.reshape(-1, frames, SIZE), rho.reshape(-1, frames, TOKENS)
+        clean = self._clean(*flat, classes)
         return clean.reshape(state.shape)
 
-    def _clean(self, state: Tensor, rho: Tensor, told: Told | None) -> Tensor:
+    def _clean(self, state: Tensor, rho: Tensor, classes: Tensor | None) -> Tensor:
         # Nothing times whatever stands there: NaN must not leak out of a missing joint.
         seen = torch.where(spread_tokens(torch.isinf(rho)), torch.zeros_like(state), state)
-        clean = self.linear(seen, rho, told)
+        clean = self.linear(seen, rho, classes)
         if self.config.blocks:
             scale = scalings(rho)
             shown = torch.cat((clean, spread_tokens(scale.input) * seen, scale.clock), -1)

@@ -19,7 +19,7 @@ from humanmotion.metrics.pose import procrustes
 from humanmotion.prior.model import Kind, PosePrior
 from humanmotion.prior.orientations import Turns
 from humanmotion.prior.problem import Chain, Observation, Places, Poses, Shaken
-from humanmotion.prior.solver import Settings, look, solve
+from humanmotion.prior.solver import Settings, leverage, look, solve
 from humanmotion.prior.space import SIZE, TOKENS
 
 Progress = Callable[[float], None]
@@ -31,9 +31,11 @@ SIGMA_RANGE = (0.002, 0.3)
 LEAST_SIGMA = 0.0005
 LEAST_SPREAD = 1e-3
 SIGMA_ROUNDS = 2
-TOLD_RANGE, TOLD_NUMBERS = (0.75, 1.33), 300
-"""Noise found over the noise told within which the latter is believed, and the coordinates it takes to
-doubt it."""
+TOLD_RANGE, LEAST_LEFT = (0.75, 1.33), 0.25
+"""Noise found over the noise told within which the latter is believed, and the share of what was seen
+that poses must not be able to follow for it to be doubted."""
+NORMAL_MEDIAN = 0.6745
+"""Of a normal's absolute value, in its standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class Fit:
     best: Poses
     """The likeliest poses."""
     sigma: float
-    """Noise of a coordinate, given or measured, metres. A measured one is too low by what the pose
-    could follow."""
+    """Noise of a coordinate that was gone by, metres: as given, or as measured, which is too low by
+    what the pose could follow."""
 
     @property
     def rotations(self) -> Tensor:
@@ -117,7 +119,7 @@ def fit_places(
     best = best_poses(prior, chain, seen_places(target, seen, level, turns=turns), first=first,
                       kind=kind, settings=settings, progress=told)  # fmt: skip
     if sigma is not None:
-        level, told_right = _checked(chain, best, target, seen, sigma)
+        level, told_right = _checked(chain, best, target, seen=seen, sigma=sigma, settings=settings)
         if not told_right:
             best = best_poses(prior, chain, seen_places(target, seen, level, turns=turns),
                               first=first, kind=kind, settings=settings)  # fmt: skip
@@ -206,13 +208,15 @@ def best_poses(
     """The likeliest poses, from `first` on, of which `observations` were made."""
     tell = progress or (lambda _: None)
     done, levels = 0, settings.levels
-    told = None if kind == "pose" else look(chain, observations, first, settings=settings)
+    classes = None
+    if kind == "motion":
+        classes = prior.liveliness(*look(chain, observations, first, settings=settings))
 
     def expect(state: Tensor, level: float) -> Tensor:
         nonlocal done
         done += 1
         tell(done / len(levels))
-        return prior.denoise(state, _levels(chain, level), kind=kind, told=told)
+        return prior.denoise(state, _levels(chain, level), kind=kind, classes=classes)
 
     return solve(chain, observations, expect, start=first, levels=levels, settings=settings)
 
@@ -235,15 +239,17 @@ def draw_poses(
     Local Perturbations").
     """
     generator = torch.Generator().manual_seed(seed)
-    lead = (hypotheses, len(best.state))
-    seen = look(chain, observations, best, settings=settings)
-    told = seen[0].expand(*lead, SIZE), seen[1].expand(*lead, TOKENS)
-    shift = prior.draw_shift(told, kind=kind, generator=generator)
+    lead, classes = (hypotheses, len(best.state)), None
+    if kind == "motion":
+        classes = prior.liveliness(*look(chain, observations, best, settings=settings))
+    shift = prior.draw_shift(lead, classes, generator=generator)
+    every = None if classes is None else classes.expand(hypotheses, -1, -1, -1)
 
     def expect(state: Tensor, level: float) -> Tensor:
         levels = _levels(chain, level)
-        clean = prior.denoise(state.reshape(*lead, SIZE), levels, kind=kind, told=told)
-        return (clean + prior.shifted(shift, levels, told, kind=kind)).reshape(-1, SIZE)
+        clean = prior.denoise(state.reshape(*lead, SIZE), levels, kind=kind, classes=every)
+        moved = prior.shifted(shift, levels, kind=kind, classes=every)
+        return (clean + moved).reshape(-1, SIZE)
 
     start = Poses(*(x.repeat(hypotheses, *[1] * (x.ndim - 1)) for x in
                     (best.state, best.root, best.place)))  # fmt: skip
@@ -277,20 +283,33 @@ def uncertainty_of_mean(states: Tensor) -> Tensor:
 
 
 def _checked(
-    chain: Chain, poses: Poses, target: Tensor, seen: Tensor, sigma: Tensor | float
+    chain: Chain,
+    poses: Poses,
+    target: Tensor,
+    *,
+    seen: Tensor,
+    sigma: Tensor | float,
+    settings: Settings,
 ) -> tuple[Tensor | float, bool]:
     """The noise to go on with, and whether it is what was told."""
-    told = float(torch.as_tensor(sigma).expand(seen.shape)[seen].median())
-    share = _measured(chain, poses, target, seen) / told
-    if 3 * int(seen.sum()) < TOLD_NUMBERS or TOLD_RANGE[0] <= share <= TOLD_RANGE[1]:
+    told = torch.as_tensor(sigma).float().expand(seen.shape)
+    counts = seen & told.isfinite()
+    places = Places(target, torch.where(counts, told, torch.inf))
+    # A body follows noise where it has nearly as many joints as there are points.
+    left = 1 - leverage(chain, [places], poses, settings=settings) / (3 * int(counts.sum()))
+    if left < LEAST_LEFT:
         return sigma, True
-    return sigma * share, False
+    points, _ = chain.linearise(poses)
+    away = (points[:, : target.shape[1]] - target).abs() / told[..., None]
+    share = float(away[counts].median()) / NORMAL_MEDIAN
+    if TOLD_RANGE[0] * left**0.5 <= share <= TOLD_RANGE[1]:
+        return sigma, True
+    return (told * share).clamp(min=LEAST_SIGMA), False
 
 
 def _measured(chain: Chain, poses: Poses, target: Tensor, seen: Tensor) -> float:
     """Noise of the points about a fit, from their median residual, metres."""
     points, _ = chain.linearise(poses)
     away = (points[:, : target.shape[1]] - target).abs()[seen]
-    # The median of a normal's absolute value is 0.6745 of its deviation.
-    found = float(away.median()) / 0.6745
+    found = float(away.median()) / NORMAL_MEDIAN
     return min(max(found, SIGMA_RANGE[0]), SIGMA_RANGE[1])

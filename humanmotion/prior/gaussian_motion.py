@@ -45,10 +45,6 @@ CLASSES = 4
 """Of windows, from the stillest to the liveliest; more of them no longer help."""
 
 
-Told = tuple[Tensor, Tensor]
-"""Noisy states `(..., T, 172)` and their levels `(..., T, 55)`, by which windows' classes are told."""
-
-
 def _numbers(*tokens: slice) -> list[int]:
     return [i for t in tokens for i in range(3 * t.start, 3 * t.stop)]
 
@@ -117,19 +113,18 @@ class GaussianMotion(nn.Module):
         for group, numbers in enumerate(GROUPS):
             self.register_buffer(f"group_{group}", torch.tensor(numbers), persistent=False)
 
-    def forward(self, seen: Tensor, rho: Tensor, told: Told | None = None) -> Tensor:
+    def forward(self, seen: Tensor, rho: Tensor, classes: Tensor | None = None) -> Tensor:
         """Expected clean states `(N, T, 172)` of noisy ones at levels `rho` `(N, T, 55)`.
 
         T is at most the window. What `seen` holds where `rho` is infinite must be finite, and does not
-        matter. Exact where a joint has one level over the window, else by repetition. With `told`, the
-        classes are those of other noisy states, and the answer is linear in `seen`.
+        matter. Exact where a joint has one level over the window, else by repetition. With `classes`
+        `(N, 4, classes)` the answer is linear in `seen`; else they follow from it.
         """
         frames, window = seen.shape[1], len(self.waves)
         if frames < window:
             lead = (len(seen), window - frames)
             seen = torch.cat((seen, seen.new_zeros(*lead, SIZE)), 1)
             rho = torch.cat((rho, rho.new_full((*lead, TOKENS), torch.inf)), 1)
-        classes = None if told is None else self.classes(*told)
         parts = [
             self._expected(s, r, None if classes is None else classes[rows])
             for s, r, rows in zip(seen.split(ROWS), rho.split(ROWS),
@@ -148,12 +143,15 @@ class GaussianMotion(nn.Module):
         away, share, _ = self._away(seen, rho)
         filled = share * away + (1 - share) * _bridged(away, share)
         waves = self.waves @ filled
-        found = [self._belongs(waves, share, gains)[0] for gains in self._gains(rho.amin(1))]
-        return torch.stack(found, 1)
+        out = self.shares.mT.expand(len(seen), -1, -1).clone()
+        for gains in self._gains(rho.amin(1)):
+            out[:, gains.group] = self._belongs(waves, share, gains)[0]
+        return out
 
     def draw(self, classes: Tensor, *, generator: torch.Generator) -> Tensor:
         """Windows `(N, frames, 172)` of it, of `classes` `(N, 4, classes)`, the mean taken off."""
-        waves = torch.randn(len(classes), len(self.waves), SIZE, generator=generator)
+        shape, device = (len(classes), len(self.waves), SIZE), generator.device
+        waves = torch.randn(shape, generator=generator, device=device)
         for group, numbers in enumerate(GROUPS):
             mixed = torch.einsum("nm,mbi->nbi", classes[:, group], self.variances[..., numbers])
             waves[..., numbers] *= mixed[:, self.bands].sqrt()
@@ -180,11 +178,11 @@ class GaussianMotion(nn.Module):
                 filled = filled.index_add(0, rows, bridged)
             out = torch.zeros_like(filled)
             waves = self.waves @ filled
-            for group, gains in enumerate(self._gains(rho.amin(1))):
+            for gains in self._gains(rho.amin(1)):
                 part = share[..., gains.numbers]
                 belongs, each = self._belongs(waves, share, gains)
                 if classes is not None:
-                    belongs = classes[:, group]
+                    belongs = classes[:, gains.group]
                 found = _mixed(belongs, each)
                 # Where noise changes, what is less certain moves to what is expected of it: a fixed
                 # point solves the normal equations exactly.
@@ -224,11 +222,13 @@ class GaussianMotion(nn.Module):
         )
 
     def _gains(self, levels: Tensor) -> Iterator[_Gains]:
-        """Of each group at levels `(N, 55)`."""
+        """Of each group of which anything was seen, at levels `(N, 55)`."""
         patterns, which = torch.unique(levels, dim=0, return_inverse=True)
         trust = spread_tokens(torch.where(torch.isinf(patterns), 0.0, 1 / patterns)).double()
         counts = torch.bincount(self.band).double()
         for group, (numbers, covariance) in enumerate(self._covariances()):
+            if not bool(trust[:, numbers].any()):
+                continue
             own = trust[:, None, numbers]  # (P, 1, n)
             inner = own[..., None] * covariance[:, None] * own[..., None, :]
             inner.diagonal(dim1=-2, dim2=-1).add_(1.0)

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from humanmotion.errors import FileFormatError, UsageError
 from humanmotion.prior.denoiser import Denoiser, DenoiserConfig
-from humanmotion.prior.gaussian_motion import Told
 from humanmotion.prior.space import SIZE, TOKENS, PoseSpace
 
 Kind = Literal["pose", "motion"]
@@ -23,7 +22,7 @@ LEVELS = 24
 """Noise levels at which the networks' errors are known."""
 LEAST_LEVEL, MOST_LEVEL = 0.02, 20.0
 WINDOW = 60
-"""Frames at 30 fps that the motion network saw in training."""
+"""Frames at 30 fps of the windows of movement."""
 
 
 def table_levels() -> Tensor:
@@ -42,60 +41,73 @@ class PosePrior:
     """Root mean square error of each number at each of `table_levels` `(24, 172)`, on val poses."""
 
     def denoise(
-        self, state: Tensor, rho: Tensor, *, kind: Kind = "pose", told: Told | None = None
+        self, state: Tensor, rho: Tensor, *, kind: Kind = "pose", classes: Tensor | None = None
     ) -> Tensor:
         """Expected clean states `(..., T, 172)` of noisy ones at levels `rho` `(..., T, 55)`.
 
-        For `motion`, T are frames at 30 fps; longer ones are taken in overlapping windows. With `told`,
-        of the same shapes, how lively each window is follows from those states.
+        For `motion`, T are frames at 30 fps; longer ones are taken in overlapping windows, and
+        `classes` (of `liveliness`) say how lively each is; without them that follows from `state`.
         """
         network = self.networks[kind]
         rho = rho.expand(*state.shape[:-1], TOKENS)
-        frames = state.shape[-2] if state.ndim > 1 else 1
         with torch.no_grad():
             if kind == "pose":
                 return network(state, rho)
-            if frames <= WINDOW:
-                return network(state, rho, told)
+            return _in_windows(network, state, rho, classes=classes)
 
-            def expected(x: Tensor, level: Tensor, *parts: Tensor) -> Tensor:
-                return network(x, level, parts if parts else None)
+    def liveliness(self, seen: Tensor, rho: Tensor) -> Tensor:
+        """How far the windows of a movement are of each class in each group `(..., W, 4, classes)`.
 
-            return _in_windows(expected, state, rho, *(told or ()))
+        It was seen as states `(..., T, 172)` whose noise is of levels `rho` `(..., T, 55)`.
+        """
+        linear, lead = self.networks["motion"].linear, seen.shape[:-2]
+        starts = _starts(seen.shape[-2])
+        parts = [torch.stack([x[..., i : i + WINDOW, :] for i in starts], -3) for x in (seen, rho)]
+        with torch.no_grad():
+            found = linear.classes(*(x.reshape(-1, *x.shape[-2:]) for x in parts))
+        return found.reshape(*lead, len(starts), *found.shape[1:])
 
-    def shifted(self, shift: Tensor, rho: Tensor, told: Told, *, kind: Kind = "pose") -> Tensor:
+    def shifted(
+        self, shift: Tensor, rho: Tensor, *, kind: Kind = "pose", classes: Tensor | None = None
+    ) -> Tensor:
         """What `denoise` gains where the whole prior is moved by `shift` `(..., T, 172)`.
 
-        Exact for a Gaussian of the classes that `told` tells, of the same shapes; what the networks add
-        is taken not to move.
+        Exact for a Gaussian of these `classes`; what the networks add is taken not to move.
         """
         linear = self.networks[kind].linear
         rho = rho.expand(*shift.shape[:-1], TOKENS)
 
-        def expected(state: Tensor, levels: Tensor, *by: Tensor) -> Tensor:
+        def expected(state: Tensor, levels: Tensor, its: Tensor | None) -> Tensor:
             lead = (-1, state.shape[-2] if kind == "motion" else 1)
             flat = (state + linear.mean).reshape(*lead, SIZE)
-            noisy, its = (x.reshape(*lead, x.shape[-1]) for x in by)
-            found = linear(flat, levels.reshape(*lead, TOKENS), (noisy, its))
+            if its is not None:
+                its = its.reshape(-1, *its.shape[-2:])
+            found = linear(flat, levels.reshape(*lead, TOKENS), its)
             return (found - linear.mean).reshape(state.shape)
 
         with torch.no_grad():
-            if kind == "pose" or shift.shape[-2] <= WINDOW:
-                return shift - expected(shift, rho, *told)
-            return shift - _in_windows(expected, shift, rho, *told)
+            if kind == "pose":
+                return shift - expected(shift, rho, None)
+            return shift - _in_windows(expected, shift, rho, classes=classes)
 
-    def draw_shift(self, told: Told, *, kind: Kind, generator: torch.Generator) -> Tensor:
-        """Movements `(K, T, 172)` about the mean, of the classes that `told` `(K, T, ...)` tells."""
-        linear, (count, frames) = self.networks[kind].linear, told[0].shape[:2]
-        if kind == "pose":
-            classes = linear.classes(*(x.flatten(0, 1)[:, None] for x in told))
-            return linear.draw(classes, generator=generator).reshape(told[0].shape)
+    def draw_shift(
+        self, lead: tuple[int, int], classes: Tensor | None, *, generator: torch.Generator
+    ) -> Tensor:
+        """`lead` `(K, T)` states about the mean `(K, T, 172)`, as the Gaussians know them.
+
+        A movement whose windows are of `classes` `(W, 4, classes)`, or poses without any.
+        """
+        count, frames = lead
+        if classes is None:
+            linear = self.networks["pose"].linear
+            alone = torch.ones(count * frames, *linear.shares.mT.shape)
+            return linear.draw(alone, generator=generator).reshape(count, frames, SIZE)
         # Longer ones change over between independent windows; squares of the shares add up to one.
         half = WINDOW // 2
         pieces = -(-frames // half) + 1
-        firsts = [max(min(half * (i - 1), frames - WINDOW), 0) for i in range(pieces)]
-        parts = [torch.stack([x[:, i : i + WINDOW] for i in firsts], 1).flatten(0, 1) for x in told]
-        drawn = linear.draw(linear.classes(*parts), generator=generator)
+        of = [min(max(i - 1, 0), len(classes) - 1) for i in range(pieces)]
+        each = classes[of].expand(count, -1, -1, -1).flatten(0, 1)
+        drawn = self.networks["motion"].linear.draw(each, generator=generator)
         drawn = drawn.unflatten(0, (count, pieces))
         angle = (torch.arange(half) + 0.5) / half * (torch.pi / 2)
         rise, fall = angle.sin()[:, None], angle.cos()[:, None]
@@ -149,16 +161,28 @@ class PosePrior:
         return cls(space, networks, errors)  # type: ignore[arg-type]
 
 
-def _in_windows(expected: Callable[..., Tensor], state: Tensor, *others: Tensor) -> Tensor:
-    """`expected` of overlapping windows of all, blended by a weight that falls to their ends."""
-    frames, step = state.shape[-2], WINDOW // 2
-    starts = [*range(0, frames - WINDOW, step), frames - WINDOW]
-    ramp = 1 - (torch.arange(WINDOW) - (WINDOW - 1) / 2).abs() / (WINDOW / 2)
-    total, weight = torch.zeros_like(state), torch.zeros(frames)
-    for start in starts:
-        part = slice(start, start + WINDOW)
-        windows = [x[..., part, :] for x in (state, *others)]
-        total[..., part, :] += expected(*windows) * ramp[:, None]
+def _starts(frames: int) -> list[int]:
+    """First frames of the windows, half of which overlap."""
+    last = max(frames - WINDOW, 0)
+    return [*range(0, last, WINDOW // 2), last]
+
+
+def _in_windows(
+    expected: Callable[[Tensor, Tensor, Tensor | None], Tensor],
+    state: Tensor,
+    rho: Tensor,
+    *,
+    classes: Tensor | None,
+) -> Tensor:
+    """`expected` of overlapping windows, blended by a weight that falls to their ends."""
+    frames = state.shape[-2]
+    length = min(frames, WINDOW)
+    ramp = 1 - (torch.arange(length, device=state.device) - (length - 1) / 2).abs() / (WINDOW / 2)
+    total, weight = torch.zeros_like(state), torch.zeros(frames, device=state.device)
+    for number, start in enumerate(_starts(frames)):
+        part = slice(start, start + length)
+        its = None if classes is None else classes[..., number, :, :]
+        total[..., part, :] += expected(state[..., part, :], rho[..., part, :], its) * ramp[:, None]
         weight[part] += ramp
     return total / weight[:, None]
 

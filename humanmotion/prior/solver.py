@@ -108,6 +108,23 @@ def look(
     return poses.state, out
 
 
+def leverage(
+    chain: Chain, observations: Sequence[Observation], poses: Poses, *, settings: Settings
+) -> float:
+    """Degrees of freedom that poses of unit variance, each by itself, take up in what was seen."""
+    taken = 0.0
+    for rows in torch.arange(len(poses.state)).split(ROWS):
+        some = Poses(poses.state[rows], poses.root[rows], poses.place[rows])
+        seen = [o.at(rows) for o in observations]
+        unit = torch.ones_like(some.state)
+        linear = chain.linearise(some)
+        prior, _ = _normal(chain, [], some, linear, (some.state, unit), settings)
+        both, _ = _normal(chain, seen, some, linear, (some.state, unit), settings)
+        left = (torch.linalg.inv(both) * prior).sum((-1, -2))  # trace of both^-1 prior
+        taken += float((both.shape[-1] - left).sum())
+    return taken
+
+
 def refine(
     chain: Chain,
     observations: Sequence[Observation],

@@ -146,3 +146,29 @@ def test_draws_spread_as_the_laplace_approximation_says(tiny) -> None:
     found = fit.states[:, 0, :63].std(0)
     ratio = (found / wanted).log().abs()
     assert float(ratio.mean()) < 0.12 and float(ratio.max()) < 0.5
+
+
+@pytest.mark.parametrize(("told", "used"), [(0.03, 0.03), (0.01, 0.03), (0.09, 0.03)])
+def test_noise_told_wrongly_is_found_out_where_enough_is_seen(tiny, told, used) -> None:
+    joints, _ = scene(tiny, 40)
+    noisy = joints + 0.03 * torch.randn(joints.shape, generator=torch.Generator().manual_seed(7))
+    # What little the pose can follow makes found noise too low; right noise stays as told.
+    found = fit_places(tiny, points(), noisy, sigma=told, hypotheses=1).sigma
+    assert found == pytest.approx(used, rel=1e-6 if told == used else 0.5)
+    assert abs(found - 0.03) <= abs(told - 0.03) + 1e-6
+
+
+def test_noise_is_believed_where_little_is_seen_and_of_points_that_differ(tiny) -> None:
+    joints, _ = scene(tiny, 40)
+    generator = torch.Generator().manual_seed(8)
+    few = [0, 10, 11, 15, 20, 21]
+    noisy = joints + 0.02 * torch.randn(joints.shape, generator=generator)
+    fit = fit_places(tiny, points(tuple(few)), noisy[:, few], sigma=0.02, hypotheses=1)
+    assert fit.sigma == pytest.approx(0.02)
+    sigma = torch.full(joints.shape[:2], 0.01)
+    sigma[:, 8:] = 0.1
+    noisy = joints + sigma[..., None] * torch.randn(joints.shape, generator=generator)
+    # Half of the points are not believed at all.
+    sigma[:, ::2] = torch.inf
+    fit = fit_places(tiny, points(), noisy, sigma=sigma, hypotheses=1)
+    assert bool(torch.isfinite(fit.best.state).all())
