@@ -226,9 +226,11 @@ class GaussianMotion(nn.Module):
         patterns, which = torch.unique(levels, dim=0, return_inverse=True)
         trust = spread_tokens(torch.where(torch.isinf(patterns), 0.0, 1 / patterns)).double()
         counts = torch.bincount(self.band).double()
-        for group, (numbers, covariance) in enumerate(self._covariances()):
+        for group in range(len(GROUPS)):
+            numbers = self.get_buffer(f"group_{group}")
             if not bool(trust[:, numbers].any()):
                 continue
+            covariance = self._covariance(numbers)
             own = trust[:, None, numbers]  # (P, 1, n)
             inner = own[..., None] * covariance[:, None] * own[..., None, :]
             inner.diagonal(dim1=-2, dim2=-1).add_(1.0)
@@ -238,13 +240,10 @@ class GaussianMotion(nn.Module):
             yield _Gains(group, numbers, (half.mT * own[..., None, :]).float(), peak.float(),
                          trust[:, numbers].square().float(), which)  # fmt: skip
 
-    def _covariances(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Numbers of each group and their covariances `(classes, bands, n, n)`, doubles."""
-        for group in range(len(GROUPS)):
-            numbers = self.get_buffer(f"group_{group}")
-            axes = self.axes[numbers][:, numbers].double()
-            spectrum = self.variances[:, :, None, numbers].double()
-            yield numbers, (axes * spectrum) @ axes.mT
+    def _covariance(self, numbers: Tensor) -> Tensor:
+        """Of a group `(classes, bands, n, n)`, doubles."""
+        axes = self.axes[numbers][:, numbers].double()
+        return (axes * self.variances[:, :, None, numbers].double()) @ axes.mT
 
 
 def _solved(factor: Tensor, right: Tensor) -> Tensor:
