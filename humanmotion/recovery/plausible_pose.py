@@ -20,6 +20,9 @@ from humanmotion.rotations import interpolation_weights
 
 LEVEL = 1.0
 """Noise the prior is smeared by, in standard deviations of real poses."""
+POSE_ERROR = 0.3
+"""Standard deviations that the pose is off by before the prior has a say: by it windows are told lively
+or still. At the prior's own level a pose without noise would pass for a still one."""
 STEPS = 4
 FPS = 30.0
 """Frame rate that the prior knows."""
@@ -72,9 +75,12 @@ def _expected(prior: PosePrior, pose: Tensor, seen: Observed, *, known: Tensor) 
         times = seen.times[here]
         count = int(float(times[-1] - times[0]) * FPS + 1e-6) + 1
         even = times[0] + torch.arange(count, dtype=times.dtype) / FPS
-        rho = torch.full((count, TOKENS), torch.inf)
-        rho[:, :_JOINTS][_between(known[here].float(), times, even) > 0.5] = LEVEL
-        clean = prior.denoise(_between(pose[here], times, even), rho, kind="motion")
+        there = torch.zeros(count, TOKENS, dtype=torch.bool)
+        there[:, :_JOINTS] = _between(known[here].float(), times, even) > 0.5
+        own = _between(pose[here], times, even)
+        classes = prior.liveliness(own, torch.where(there, POSE_ERROR, torch.inf))
+        rho = torch.where(there, LEVEL, torch.inf)
+        clean = prior.denoise(own, rho, kind="motion", classes=classes)
         expected[here] = _between(clean, even, times)
     return expected
 

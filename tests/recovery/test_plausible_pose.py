@@ -103,9 +103,14 @@ def test_the_prior_sees_thirty_frames_a_second_and_each_shot_alone(body, prior, 
     class Listening:
         space = prior.space
 
-        def denoise(self, pose: Tensor, rho: Tensor, *, kind: str) -> Tensor:
+        def liveliness(self, pose: Tensor, rho: Tensor) -> Tensor:
+            assert rho.shape == (len(pose), 55)
+            return prior.liveliness(pose, rho)
+
+        def denoise(self, pose: Tensor, rho: Tensor, *, kind: str, classes: Tensor) -> Tensor:
             assert kind == "motion" and rho.shape == (len(pose), 55)
             assert torch.isinf(rho[:, 21:]).all()
+            assert classes.shape[0] == max(-(-(len(pose) - 60) // 30), 0) + 1
             asked.append(len(pose))
             return pose
 
