@@ -118,7 +118,7 @@ def fit_places(
         level = _measured(chain, found, target, seen)
     best = best_poses(prior, chain, seen_places(target, seen, level, turns=turns), first=first,
                       kind=kind, settings=settings, progress=told)  # fmt: skip
-    if sigma is not None:
+    if sigma is not None and turns is None:
         level, told_right = _checked(chain, best, target, seen=seen, sigma=sigma, settings=settings)
         if not told_right:
             best = best_poses(prior, chain, seen_places(target, seen, level, turns=turns),
@@ -302,6 +302,8 @@ def _checked(
     points, _ = chain.linearise(poses)
     away = (points[:, : target.shape[1]] - target).abs() / told[..., None]
     share = float(away[counts].median()) / NORMAL_MEDIAN
+    # Where points are to be met this closely, that they are met closer is no mistake.
+    share = max(share, min(1.0, SIGMA_RANGE[0] / float(told[counts].median())))
     if TOLD_RANGE[0] * left**0.5 <= share <= TOLD_RANGE[1]:
         return sigma, True
     return (told * share).clamp(min=LEAST_SIGMA), False

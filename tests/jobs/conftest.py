@@ -127,7 +127,7 @@ def walk(body):
 
 
 @pytest.fixture(scope="session")
-def data(tmp_path_factory) -> Path:
+def swaying(tmp_path_factory) -> Path:
     """Two sets of swaying people: one without fingers whose collars are stiff, one with everything."""
     folder = tmp_path_factory.mktemp("data")
     rng = np.random.default_rng(0)

@@ -65,16 +65,16 @@ def config(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(data, config, tmp_path_factory) -> Path:
+def trained(swaying, config, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("baselines")
-    paths = train_baselines(data, output=folder, config=config)
+    paths = train_baselines(swaying, output=folder, config=config)
     assert [p.stem for p in paths] == STEMS
     return folder
 
 
 @pytest.fixture(scope="module")
-def poses(data) -> PoseSet:
-    return read_poses(data, split="train")
+def poses(swaying) -> PoseSet:
+    return read_poses(swaying, split="train")
 
 
 class TestTraining:
@@ -91,14 +91,14 @@ class TestTraining:
         assert not any(k.startswith("network/parts.") for k in network)
         assert not list(trained.glob("*.checkpoint.safetensors"))
 
-    def test_nothing_is_trained_twice_and_seeds_differ(self, trained, data, config) -> None:
+    def test_nothing_is_trained_twice_and_seeds_differ(self, trained, swaying, config) -> None:
         stamps = {p: p.stat().st_mtime_ns for p in trained.iterdir()}
-        train_baselines(data, output=trained, config=config)
+        train_baselines(swaying, output=trained, config=config)
         assert {p: p.stat().st_mtime_ns for p in trained.iterdir()} == stamps
         one, other = (read_tensors(trained / f"dp_{n}.safetensors") for n in (0, 1))
         assert not torch.equal(one["network/leave.weight"], other["network/leave.weight"])
 
-    def test_an_interrupted_run_ends_with_the_same_bytes(self, data, trained, tmp_path) -> None:
+    def test_an_interrupted_run_ends_with_the_same_bytes(self, swaying, trained, tmp_path) -> None:
         class Stop(Exception):
             pass
 
@@ -109,21 +109,23 @@ class TestTraining:
         # Running statistics are the autoencoder's alone.
         (tmp_path / "c.toml").write_text(settings(["vae"]))
         with pytest.raises(Stop):
-            train_baselines(data, output=tmp_path, config=tmp_path / "c.toml", progress=interrupt)
+            train_baselines(
+                swaying, output=tmp_path, config=tmp_path / "c.toml", progress=interrupt
+            )
         assert (tmp_path / "vae_0.checkpoint.safetensors").exists()
         assert not list(finished(tmp_path))
-        (path,) = train_baselines(data, output=tmp_path, config=tmp_path / "c.toml")
+        (path,) = train_baselines(swaying, output=tmp_path, config=tmp_path / "c.toml")
         assert path.read_bytes() == (trained / "vae_0.safetensors").read_bytes()
 
-    def test_a_whole_body_needs_its_parts(self, data, tmp_path) -> None:
+    def test_a_whole_body_needs_its_parts(self, swaying, tmp_path) -> None:
         (tmp_path / "c.toml").write_text(settings(["dp_fused"]))
         with pytest.raises(InputError, match="train dp first"):
-            train_baselines(data, output=tmp_path, config=tmp_path / "c.toml")
+            train_baselines(swaying, output=tmp_path, config=tmp_path / "c.toml")
 
-    def test_a_config_that_is_none(self, data, tmp_path) -> None:
+    def test_a_config_that_is_none(self, swaying, tmp_path) -> None:
         (tmp_path / "c.toml").write_text("[dp]\nbatch = 3\n")
         with pytest.raises(InputError, match="no config of baselines"):
-            train_baselines(data, output=tmp_path, config=tmp_path / "c.toml")
+            train_baselines(swaying, output=tmp_path, config=tmp_path / "c.toml")
 
     def test_the_shipped_config_names_every_recipe(self) -> None:
         text = CONFIG.read_text(encoding="utf-8")
@@ -210,11 +212,11 @@ class TestData:
         again = parts(poses, seed=0)
         assert torch.equal(found.faces, again.faces) and torch.equal(found.whole, again.whole)
 
-    def test_without_hands_or_with_nothing_else(self, data, poses, trained) -> None:
+    def test_without_hands_or_with_nothing_else(self, swaying, poses, trained) -> None:
         with pytest.raises(InputError, match="both hands"):
             bare = poses.recorded & (torch.arange(poses.recorded.shape[1]) < BODY.stop)
             parts(replace(poses, recorded=bare), seed=0)
-        every = parts(read_poses(data, split="train", sets=("rocketbox",)), seed=0)
+        every = parts(read_poses(swaying, split="train", sets=("rocketbox",)), seed=0)
         networks, normaliser = read_parts(trained)
         with pytest.raises(InputError, match="without fingers"):
             asked_mixed(every, normaliser, networks.config, device=torch.device("cpu"))

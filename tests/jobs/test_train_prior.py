@@ -56,8 +56,8 @@ def few_made_up():
 
 
 class TestData:
-    def test_what_was_not_recorded_is_missing(self, data) -> None:
-        poses = read_poses(data, split="train")
+    def test_what_was_not_recorded_is_missing(self, swaying) -> None:
+        poses = read_poses(swaying, split="train")
         cmu = poses.recorded[0]
         missing = {TOKEN_NAMES[i] for i in (~cmu).nonzero()[:, 0] if i < BODY.stop}
         assert missing == {"left_collar", "right_collar", "left_wrist", "right_wrist"}
@@ -65,19 +65,19 @@ class TestData:
         whole = poses.recorded[-1]
         assert whole[:EXPRESSION_TOKEN].all() and not whole[EXPRESSION_TOKEN]
 
-    def test_bad_frames_split_a_clip(self, data) -> None:
-        poses = read_poses(data, split="train", sets=("cmu",))
+    def test_bad_frames_split_a_clip(self, swaying) -> None:
+        poses = read_poses(swaying, split="train", sets=("cmu",))
         assert len(poses) == 88
         assert torch.unique_consecutive(poses.clip, return_counts=True)[1].tolist() == [80, 8]
         assert windows(poses, frames=60, stride=10)[:, 0].tolist() == [0, 10, 20]
 
-    def test_mirroring_twice_is_nothing(self, data) -> None:
-        poses = read_poses(data, split="val")
+    def test_mirroring_twice_is_nothing(self, swaying) -> None:
+        poses = read_poses(swaying, split="val")
         back = poses.mirrored().mirrored()
         assert torch.equal(back.rotvec, poses.rotvec) and torch.equal(back.recorded, poses.recorded)
 
-    def test_people_who_stand_count_once(self, data) -> None:
-        poses = read_poses(data, split="val")
+    def test_people_who_stand_count_once(self, swaying) -> None:
+        poses = read_poses(swaying, split="val")
         still = poses[torch.zeros(50, dtype=torch.long)]
         assert len(distinct(still)) == 1 and len(distinct(poses)) > 20
 
@@ -94,8 +94,8 @@ def config(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(data, config, tmp_path_factory) -> Path:
-    return train_prior(data, output=tmp_path_factory.mktemp("one"), config=config)
+def trained(swaying, config, tmp_path_factory) -> Path:
+    return train_prior(swaying, output=tmp_path_factory.mktemp("one"), config=config)
 
 
 def test_the_weights_are_a_prior_that_has_learnt(trained) -> None:
@@ -108,7 +108,7 @@ def test_the_weights_are_a_prior_that_has_learnt(trained) -> None:
 
 
 def test_a_run_that_was_interrupted_ends_with_the_same_bytes(
-    data, config, trained, tmp_path
+    swaying, config, trained, tmp_path
 ) -> None:
     class Stop(Exception):
         pass
@@ -118,9 +118,9 @@ def test_a_run_that_was_interrupted_ends_with_the_same_bytes(
             raise Stop
 
     with pytest.raises(Stop):
-        train_prior(data, output=tmp_path, config=config, progress=interrupt)
+        train_prior(swaying, output=tmp_path, config=config, progress=interrupt)
     assert (tmp_path / "pose.checkpoint.safetensors").exists()
-    again = train_prior(data, output=tmp_path, config=config)
+    again = train_prior(swaying, output=tmp_path, config=config)
     assert again.read_bytes() == trained.read_bytes()
 
 
