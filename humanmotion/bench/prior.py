@@ -30,6 +30,7 @@ from humanmotion.bench.report import BenchReport, Row
 from humanmotion.errors import InputError
 from humanmotion.jobs.fit import load_prior
 from humanmotion.jobs.prior_data import read_poses
+from humanmotion.metrics.two_sample import check_classifier
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,11 @@ QUICK = Sizes(clips=3, val_clips=3, hidden=20, pictures=100, samples=40, schedul
 
 
 def run(data: Path | None, *, quick: bool, weights: Path | None = None) -> BenchReport:
-    """Measure the shipped prior on the test splits under `data`; raises InputError without any."""
+    """Measure the shipped prior on the test splits under `data`.
+
+    Raises InputError without any, MissingExtraError without the `bench` extra.
+    """
+    check_classifier()
     if data is None:
         raise InputError("bench prior needs motion: give --data a folder with cmu, rocketbox, ...")
     sizes, prior = QUICK if quick else FULL, load_prior()

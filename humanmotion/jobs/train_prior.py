@@ -71,7 +71,12 @@ def read_config(path: str | Path) -> dict[str, Any]:
     try:
         settings = tomllib.loads(read_text(path))
         for kind in KINDS:
-            _parts(settings[kind], settings["seed"])
+            if _sizes(settings[kind]).blocks:
+                _training(settings[kind], settings["seed"])
+            elif "training" in settings[kind]:
+                raise KeyError(
+                    f"[{kind}.training] without blocks in [{kind}], which are what learns"
+                )
         Stopping(**settings["stopping"])
         settings.setdefault("precision", "32-true")
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
@@ -79,11 +84,14 @@ def read_config(path: str | Path) -> dict[str, Any]:
     return settings
 
 
-def _parts(part: Mapping[str, Any], seed: int) -> tuple[DenoiserConfig, Schedule, int]:
-    sizes = {k: v for k, v in part.items() if k != "training"}
+def _sizes(part: Mapping[str, Any]) -> DenoiserConfig:
+    return DenoiserConfig(**{k: v for k, v in part.items() if k != "training"})
+
+
+def _training(part: Mapping[str, Any], seed: int) -> tuple[Schedule, int]:
     training = dict(part["training"])
     batch = int(training.pop("batch"))
-    return DenoiserConfig(**sizes), Schedule(**training, seed=seed), batch
+    return Schedule(**training, seed=seed), batch
 
 
 def _trained(
@@ -96,12 +104,13 @@ def _trained(
     progress: Progress,
 ) -> Denoiser:
     corpus, val = corpora
-    sizes, schedule, batch = _parts(settings[kind], settings["seed"])
-    torch.manual_seed(schedule.seed)
+    sizes, seed = _sizes(settings[kind]), settings["seed"]
+    torch.manual_seed(seed)
     network = Denoiser(sizes)
-    network.linear = _linear(corpus, kind, schedule.seed)
+    network.linear = _linear(corpus, kind, seed)
     if not sizes.blocks:
         return network.eval().requires_grad_(False)
+    schedule, batch = _training(settings[kind], seed)
     here = fabric.device
     varied = corpus.to(here).batches(kind, varied=True)
     held_out = val.to(here).batches(kind, varied=False)

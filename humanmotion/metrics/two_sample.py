@@ -5,6 +5,8 @@ Lopez-Paz and Oquab 2017, "Revisiting Classifier Two-Sample Tests".
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import torch
 from torch import Tensor
 
@@ -19,11 +21,10 @@ def c2st_auc(a: Tensor, b: Tensor, *, groups: tuple[Tensor, Tensor], folds: int 
     that neighbours in time do not give each other away. Raises UsageError when a fold would hold none
     of a set, MissingExtraError without the `bench` extra.
     """
-    try:
-        from sklearn.ensemble import HistGradientBoostingClassifier
-        from sklearn.metrics import roc_auc_score
-    except ImportError as error:
-        raise MissingExtraError("scikit-learn", "bench") from error
+    check_classifier()
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.metrics import roc_auc_score
+
     fold = torch.cat(grouped_folds(*groups, folds=folds)).numpy()
     x = torch.cat((a, b)).numpy()
     y = torch.cat((torch.zeros(len(a)), torch.ones(len(b)))).numpy()
@@ -34,6 +35,14 @@ def c2st_auc(a: Tensor, b: Tensor, *, groups: tuple[Tensor, Tensor], folds: int 
         model.fit(x[train], y[train])
         found.append(float(roc_auc_score(y[test], model.predict_proba(x[test])[:, 1])))
     return torch.tensor(found)
+
+
+def check_classifier() -> None:
+    """Raise MissingExtraError without the `bench` extra: before a long run rather than in it."""
+    try:
+        import_module("sklearn.ensemble")
+    except ImportError as error:
+        raise MissingExtraError("scikit-learn", "bench") from error
 
 
 def grouped_folds(a: Tensor, b: Tensor, *, folds: int) -> tuple[Tensor, Tensor]:

@@ -294,6 +294,8 @@ def _checked(
     """The noise to go on with, and whether it is what was told."""
     told = torch.as_tensor(sigma).float().expand(seen.shape)
     counts = seen & told.isfinite()
+    if not bool(counts.any()):
+        return sigma, True
     places = Places(target, torch.where(counts, told, torch.inf))
     # A body follows noise where it has nearly as many joints as there are points.
     left = 1 - leverage(chain, [places], poses, settings=settings) / (3 * int(counts.sum()))

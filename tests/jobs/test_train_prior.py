@@ -129,3 +129,13 @@ def test_a_config_that_is_none(text, tmp_path) -> None:
     (tmp_path / "c.toml").write_text(text + "\n")
     with pytest.raises(InputError, match="no training config"):
         read_config(tmp_path / "c.toml")
+
+
+def test_a_network_without_blocks_is_not_trained_and_asked_for_no_training(tmp_path) -> None:
+    bare = CONFIG.replace("width = 16\nhidden = 16\nblocks = 1\n", "blocks = 0\n")
+    path = tmp_path / "bare.toml"
+    path.write_text(bare)
+    with pytest.raises(InputError, match="without blocks"):
+        read_config(path)
+    path.write_text(bare[: bare.index("[motion.training]")])
+    assert read_config(path)["motion"]["blocks"] == 0

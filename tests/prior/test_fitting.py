@@ -172,3 +172,9 @@ def test_noise_is_believed_where_little_is_seen_and_of_points_that_differ(tiny) 
     sigma[:, ::2] = torch.inf
     fit = fit_places(tiny, points(), noisy, sigma=sigma, hypotheses=1)
     assert bool(torch.isfinite(fit.best.state).all())
+
+
+def test_points_of_which_none_is_believed_leave_the_prior_alone(tiny) -> None:
+    joints, _ = scene(tiny)
+    fit = fit_places(tiny, points(), joints, sigma=float("inf"), hypotheses=1)
+    assert bool(torch.isfinite(fit.best.state).all())
