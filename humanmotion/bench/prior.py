@@ -67,8 +67,8 @@ def run(data: Path | None, *, quick: bool, weights: Path | None = None) -> Bench
     splits = {split: read_poses(data, split=split) for split in ("train", "val", "test")}
     test, by = splits["test"], actions(data)
     rivals = {} if weights is None else published(weights)
-    task = Denoising.draw(test, clips=sizes.clips)
-    val = Denoising.draw(splits["val"], clips=sizes.val_clips)
+    task = Denoising.draw(test, clips=sizes.clips, space=prior.space)
+    val = Denoising.draw(splits["val"], clips=sizes.val_clips, space=prior.space)
     compared = methods(prior, train=splits["train"])
     compared += [] if weights is None else trained_methods(weights)
     rows = [] if weights is None else [Row("weights", fingerprint(weights), float(len(rivals)), "")]

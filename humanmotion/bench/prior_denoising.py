@@ -23,6 +23,7 @@ from humanmotion.prior.problem import Chain, Places, Poses
 from humanmotion.prior.published import PublishedPrior
 from humanmotion.prior.published_solver import DENOISING, Fit, denoise_motion
 from humanmotion.prior.solver import Settings, look, solve
+from humanmotion.prior.space import PoseSpace
 from humanmotion.rotations import rotvec_to_matrix
 
 SEED = 0
@@ -55,9 +56,11 @@ class Denoising:
     """`(C, 60, 22, 3)`."""
     groups: tuple[str, ...]
     """`set/clip` that each of the C windows is from."""
+    space: PoseSpace
+    """Its mean pose is where every method begins."""
 
     @classmethod
-    def draw(cls, poses: PoseSet, *, clips: int) -> Denoising:
+    def draw(cls, poses: PoseSet, *, clips: int, space: PoseSpace) -> Denoising:
         """Windows drawn from `poses` without overlap."""
         body = BodyModel.load()
         index = windows(poses, frames=FRAMES, stride=FRAMES)
@@ -67,7 +70,7 @@ class Denoising:
         root = torch.eye(3).expand(len(rotations), 1, 3, 3)
         joints = body.joints(torch.cat((root, rotations), 1))[:, : len(JOINTS)]
         groups = tuple(poses.names[int(i)] for i in poses.clip[chosen[:, 0]])
-        return cls(body, joints.unflatten(0, (-1, FRAMES)), groups)
+        return cls(body, joints.unflatten(0, (-1, FRAMES)), groups, space)
 
     def seen(self, sigma: float) -> Tensor:
         """`(C, 60, 22, 3)` with noise, metres."""
@@ -88,7 +91,7 @@ class Denoising:
         chain = Chain(joint_points(self.body, JOINTS, joints=JOINTS, betas=torch.zeros(10)),
                       method.space)  # fmt: skip
         flat = seen.flatten(0, 1)
-        start = Poses(method.rest(len(flat)), torch.eye(3).expand(len(flat), 3, 3),
+        start = Poses(method.begin(self.space, len(flat)), torch.eye(3).expand(len(flat), 3, 3),
                       self.joints[0, 0, 0].expand(len(flat), 3))  # fmt: skip
         tie = Neighbours(FRAMES, STEP) if neighbours else None
         settings = Settings(root_known=True, place_known=True, neighbours=tie)

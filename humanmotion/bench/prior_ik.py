@@ -51,7 +51,7 @@ def _fitted(task: Denoising, method: Method, truth: Tensor) -> _Found:
     chain = Chain(joint_points(task.body, POINTS, joints=JOINTS, betas=torch.zeros(10)),
                   method.space)  # fmt: skip
     count = len(truth)
-    start = Poses(method.rest(count), torch.eye(3).expand(count, 3, 3), truth[:, 0])
+    start = Poses(method.begin(task.space, count), torch.eye(3).expand(count, 3, 3), truth[:, 0])
     settings = Settings(root_known=True, place_known=True)
     seen = Places(truth[:, list(POINTS)], torch.full((count, len(POINTS)), SIGMA))
     expect = method.expects(FRAMES // EVERY, lambda: look(chain, [seen], start, settings=settings))

@@ -71,9 +71,9 @@ class Method:
     """From the frames of a clip and a look at what was seen of them to what the solver calls, on clips
     one after another."""
 
-    def rest(self, count: int) -> Tensor:
-        """The rest pose, where every method begins, in its own numbers `(count, 172)`."""
-        return self.space.to_state(torch.eye(3).expand(count, TOKENS, 3, 3))
+    def begin(self, space: PoseSpace, count: int) -> Tensor:
+        """The mean pose of `space`, where every method begins, in its own numbers `(count, 172)`."""
+        return self.space.to_state(space.to_rotations(torch.zeros(count, SIZE)))
 
 
 def methods(prior: PosePrior, *, train: PoseSet) -> list[Method]:

@@ -31,7 +31,7 @@ THIN = 8
 """One frame in so many decides what the means and spreads are."""
 MIX_SHARE = 0.25
 """Samples in which a part of the body is somebody else's."""
-SIZE_RANGE = (0.8, 1.2)
+SIZE_RANGE = (0.9, 1.1)
 """Factors on how far a pose is from the mean one."""
 STRIDE = 5
 """Frames between the starts of training windows."""

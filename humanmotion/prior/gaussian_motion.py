@@ -31,7 +31,6 @@ from humanmotion.prior.space import (
     LEFT_HAND,
     RIGHT_HAND,
     SIZE,
-    TOKENS,
     spread_tokens,
 )
 
@@ -91,8 +90,6 @@ class GaussianMotion(nn.Module):
     """Principal directions `(172, 172)`, one a column; zero between the groups."""
     variances: Tensor
     """Along the axes, of each class and band `(classes, bands, 172)`."""
-    shares: Tensor
-    """Of each class in each of `GROUPS` `(classes, 4)`."""
     waves: Tensor
     """The cosine transform `(frames, frames)`."""
 
@@ -102,11 +99,10 @@ class GaussianMotion(nn.Module):
     def __init__(self, frames: int = 1) -> None:
         super().__init__()
         self.bands = bands(frames)
-        classes = CLASSES if frames > 1 else 1
+        self.count = CLASSES if frames > 1 else 1
         self.register_buffer("mean", torch.zeros(SIZE))
         self.register_buffer("axes", torch.eye(SIZE))
-        self.register_buffer("variances", torch.ones(classes, self.bands[-1] + 1, SIZE))
-        self.register_buffer("shares", torch.full((classes, len(GROUPS)), 1 / classes))
+        self.register_buffer("variances", torch.ones(self.count, self.bands[-1] + 1, SIZE))
         table = torch.from_numpy(dct(np.eye(frames), axis=0, norm="ortho")).float()
         self.register_buffer("waves", table, persistent=False)
         self.register_buffer("band", torch.tensor(self.bands), persistent=False)
@@ -120,31 +116,27 @@ class GaussianMotion(nn.Module):
         matter. Exact where a joint has one level over the window, else by repetition. With `classes`
         `(N, 4, classes)` the answer is linear in `seen`; else they follow from it.
         """
-        frames, window = seen.shape[1], len(self.waves)
-        if frames < window:
-            lead = (len(seen), window - frames)
-            seen = torch.cat((seen, seen.new_zeros(*lead, SIZE)), 1)
-            rho = torch.cat((rho, rho.new_full((*lead, TOKENS), torch.inf)), 1)
+        frames = seen.shape[1]
+        seen, level = self._whole(seen, spread_tokens(rho))
         parts = [
             self._expected(s, r, None if classes is None else classes[rows])
-            for s, r, rows in zip(seen.split(ROWS), rho.split(ROWS),
+            for s, r, rows in zip(seen.split(ROWS), level.split(ROWS),
                                   torch.arange(len(seen)).split(ROWS), strict=True)
         ]  # fmt: skip
         return torch.cat(parts)[:, :frames]
 
-    def classes(self, seen: Tensor, rho: Tensor) -> Tensor:
-        """How far noisy states `(N, T, 172)` at levels `(N, T, 55)` are of each class in each group
-        `(N, 4, classes)`."""
-        if len(self.shares) == 1:
+    def classes(self, seen: Tensor, level: Tensor) -> Tensor:
+        """How far noisy states `(N, T, 172)`, each number at a level of its own `(N, T, 172)`, are of
+        each class in each group `(N, 4, classes)`."""
+        if self.count == 1:
             return seen.new_ones(len(seen), len(GROUPS), 1)
-        lead = (len(seen), len(self.waves) - seen.shape[1])
-        seen = torch.cat((seen, seen.new_zeros(*lead, SIZE)), 1)
-        rho = torch.cat((rho, rho.new_full((*lead, TOKENS), torch.inf)), 1).clamp(min=LEAST)
-        away, share, _ = self._away(seen, rho)
+        seen, level = self._whole(seen, level)
+        level = level.clamp(min=LEAST)
+        away, share, _ = self._away(seen, level)
         filled = share * away + (1 - share) * _bridged(away, share)
         waves = self.waves @ filled
-        out = self.shares.mT.expand(len(seen), -1, -1).clone()
-        for gains in self._gains(rho.amin(1)):
+        out = waves.new_full((len(seen), len(GROUPS), self.count), 1 / self.count)
+        for gains in self._gains(level.amin(1)):
             out[:, gains.group] = self._belongs(waves, share, gains)[0]
         return out
 
@@ -157,20 +149,26 @@ class GaussianMotion(nn.Module):
             waves[..., numbers] *= mixed[:, self.bands].sqrt()
         return self.waves.mT @ (waves @ self.axes.mT)
 
-    def _away(self, seen: Tensor, rho: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _whole(self, seen: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+        """Both `(N, T, 172)` with frames that nothing is known of, up to a window."""
+        lead = (len(seen), len(self.waves) - seen.shape[1], SIZE)
+        unknown = level.new_full(lead, torch.inf)
+        return torch.cat((seen, seen.new_zeros(lead)), 1), torch.cat((level, unknown), 1)
+
+    def _away(self, seen: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What differs from the mean; the least noise variance over a frame's own, 0 where nothing was
         seen `(N, T, 172)`; and the windows whose noise changes."""
-        least = rho.amin(1)
-        share = spread_tokens((least[:, None] / rho) ** 2)
-        share = torch.where(torch.isinf(spread_tokens(rho)), torch.zeros_like(share), share)
-        changing = (rho != least[:, None]).flatten(1).any(-1)
+        least = level.amin(1)
+        share = (least[:, None] / level) ** 2
+        share = torch.where(torch.isinf(level), torch.zeros_like(share), share)
+        changing = (level != least[:, None]).flatten(1).any(-1)
         away = seen.float() - self.mean
         return torch.where(share > 0, away, torch.zeros_like(away)), share, changing
 
-    def _expected(self, seen: Tensor, rho: Tensor, classes: Tensor | None) -> Tensor:
+    def _expected(self, seen: Tensor, level: Tensor, classes: Tensor | None) -> Tensor:
         with torch.autocast(seen.device.type, enabled=False):
-            rho = rho.float().clamp(min=LEAST)
-            away, share, changing = self._away(seen, rho)
+            level = level.float().clamp(min=LEAST)
+            away, share, changing = self._away(seen, level)
             rows = changing.nonzero()[:, 0]
             filled = share * away
             if len(rows):
@@ -178,7 +176,7 @@ class GaussianMotion(nn.Module):
                 filled = filled.index_add(0, rows, bridged)
             out = torch.zeros_like(filled)
             waves = self.waves @ filled
-            for gains in self._gains(rho.amin(1)):
+            for gains in self._gains(level.amin(1)):
                 part = share[..., gains.numbers]
                 belongs, each = self._belongs(waves, share, gains)
                 if classes is not None:
@@ -209,8 +207,7 @@ class GaussianMotion(nn.Module):
         # A window that was seen in part says as much less of its class.
         there = (trust[:, None] > 0) & torch.ones_like(own, dtype=torch.bool)
         seen = (share[..., gains.numbers] * there).sum((1, 2)) / there.sum((1, 2)).clamp(min=1)
-        prior = self.shares[:, gains.group].clamp(min=1e-12).log()[:, None]
-        return (seen * told + prior).softmax(0).mT, each
+        return (seen * told).softmax(0).mT, each
 
     def _each(self, waves: Tensor, gains: _Gains, which: Tensor) -> Tensor:
         """What each class expects `(classes, N, T, n)` of waves `(N, T, n)`."""
@@ -222,9 +219,9 @@ class GaussianMotion(nn.Module):
         )
 
     def _gains(self, levels: Tensor) -> Iterator[_Gains]:
-        """Of each group of which anything was seen, at levels `(N, 55)`."""
+        """Of each group of which anything was seen, at levels `(N, 172)`."""
         patterns, which = torch.unique(levels, dim=0, return_inverse=True)
-        trust = spread_tokens(torch.where(torch.isinf(patterns), 0.0, 1 / patterns)).double()
+        trust = torch.where(torch.isinf(patterns), 0.0, 1 / patterns).double()
         counts = torch.bincount(self.band).double()
         for group in range(len(GROUPS)):
             numbers = self.get_buffer(f"group_{group}")
@@ -293,9 +290,9 @@ def fit_gaussian_motion(state: Tensor, recorded: Tensor) -> GaussianMotion:
         axes = torch.linalg.eigh((each / size[:, None, None]).sum(0))[1]
         out.axes[group[:, None], group] = axes
         some = seen.any(-1).nonzero()[:, 0]
-        of = _liveliness(own[some], seen[some], each).argsort().argsort() * len(out.shares)
+        of = _liveliness(own[some], seen[some], each).argsort().argsort() * out.count
         of = of // max(len(some), 1)
-        for number in range(len(out.shares)):
+        for number in range(out.count):
             rows = some[of == number]
             moments = second_moments(own[rows], seen[rows])
             out.variances[number][:, group] = _banded(moments, axes, out.bands)
@@ -304,9 +301,10 @@ def fit_gaussian_motion(state: Tensor, recorded: Tensor) -> GaussianMotion:
 
 
 def _liveliness(waves: Tensor, there: Tensor, moments: Tensor) -> Tensor:
-    """Energy of each window's slow movement `(W)` over what is usual of the numbers it has."""
-    usual = moments.diagonal(dim1=-2, dim2=-1)[1:SINGLE_WAVES].sum(0)
-    return waves[:, 1:SINGLE_WAVES].square().sum((1, 2)) / (there @ usual).clamp(min=LEAST_VARIANCE)
+    """Energy of each window's waves `(W)` over what is usual of the numbers it has, on average."""
+    usual = (there @ moments.diagonal(dim1=-2, dim2=-1).mT).clamp(min=LEAST_VARIANCE)
+    # The first wave is where the window is; with one frame there is no other.
+    return (waves.square().sum(-1) / usual)[:, min(1, waves.shape[1] - 1) :].mean(-1)
 
 
 def _banded(moments: Tensor, axes: Tensor, bands: list[int]) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from humanmotion.errors import FileFormatError, UsageError
 from humanmotion.prior.denoiser import Denoiser, DenoiserConfig
+from humanmotion.prior.gaussian_motion import GROUPS
 from humanmotion.prior.space import SIZE, TOKENS, PoseSpace
 
 Kind = Literal["pose", "motion"]
@@ -55,14 +56,16 @@ class PosePrior:
                 return network(state, rho)
             return _in_windows(network, state, rho, classes=classes)
 
-    def liveliness(self, seen: Tensor, rho: Tensor) -> Tensor:
+    def liveliness(self, seen: Tensor, level: Tensor) -> Tensor:
         """How far the windows of a movement are of each class in each group `(..., W, 4, classes)`.
 
-        It was seen as states `(..., T, 172)` whose noise is of levels `rho` `(..., T, 55)`.
+        It was seen as states `(..., T, 172)` each of whose numbers has noise of a level of its own.
         """
         linear, lead = self.networks["motion"].linear, seen.shape[:-2]
         starts = _starts(seen.shape[-2])
-        parts = [torch.stack([x[..., i : i + WINDOW, :] for i in starts], -3) for x in (seen, rho)]
+        parts = [
+            torch.stack([x[..., i : i + WINDOW, :] for i in starts], -3) for x in (seen, level)
+        ]
         with torch.no_grad():
             found = linear.classes(*(x.reshape(-1, *x.shape[-2:]) for x in parts))
         return found.reshape(*lead, len(starts), *found.shape[1:])
@@ -100,7 +103,7 @@ class PosePrior:
         count, frames = lead
         if classes is None:
             linear = self.networks["pose"].linear
-            alone = torch.ones(count * frames, *linear.shares.mT.shape)
+            alone = torch.ones(count * frames, len(GROUPS), 1)
             return linear.draw(alone, generator=generator).reshape(count, frames, SIZE)
         # Longer ones change over between independent windows; squares of the shares add up to one.
         half = WINDOW // 2

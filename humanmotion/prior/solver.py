@@ -17,7 +17,7 @@ from torch import Tensor
 
 from humanmotion.prior.neighbours import Neighbours
 from humanmotion.prior.problem import Chain, Observation, Poses
-from humanmotion.prior.space import TOKENS
+from humanmotion.prior.space import SIZE
 
 Expect = Callable[[Tensor, float], Tensor]
 """From states `(N, 172)` taken for noisy at a level to expected clean ones."""
@@ -34,9 +34,6 @@ ROWS = 512
 REFINING_STEPS = 6
 LOOK_SIGMA, LOOK_STEPS = 2.0, 4
 """Poses are held near the mean by so many standard deviations while they are only looked at."""
-LOOK_SHARE = 0.85
-"""Of the noise in such a look that counts: to take a lively window for a still one costs more than the
-other way round (chosen on val)."""
 
 
 def falling(first: float, last: float, count: int) -> tuple[float, ...]:
@@ -48,8 +45,8 @@ def falling(first: float, last: float, count: int) -> tuple[float, ...]:
 class Settings:
     """How a posterior is looked for; one set of numbers serves every task."""
 
-    levels: tuple[float, ...] = falling(4.0, 0.03, 16)
-    """Noise levels, falling; one step is made at each."""
+    levels: tuple[float, ...] = falling(4.0, 0.01, 16)
+    """Noise levels, falling; one step is made at each. Ending higher, movements go on shaking."""
     draw_levels: tuple[float, ...] = falling(4.0, 0.03, 8)
     """The same for draws, which begin at the likeliest poses."""
     outlier: float = 4.0
@@ -83,7 +80,7 @@ def solve(
 def look(
     chain: Chain, observations: Sequence[Observation], start: Poses, *, settings: Settings
 ) -> tuple[Tensor, Tensor]:
-    """States `(N, 172)` as they were observed, each pose by itself, and how well `(N, 55)`.
+    """States `(N, 172)` as they were observed, each pose by itself, and each number's level `(N, 172)`.
 
     A noisy look at the truth: the levels are infinite where an observation says nothing.
     """
@@ -101,10 +98,10 @@ def look(
         variance = torch.linalg.inv(normal).diagonal(dim1=-2, dim2=-1)[:, 3:-3]
         # What of it is due to what was seen, not to where the poses were held.
         trust = (1 / variance - LOOK_SIGMA**-2).clamp(min=0)
-        levels.append(LOOK_SHARE * trust.unflatten(-1, (-1, 3)).mean(-1).rsqrt())
-    out = torch.full((len(sigma), TOKENS), torch.inf)
-    out[:, [n // 3 for n in free[::3]]] = torch.cat(levels)
-    out[out > LOOK_SHARE * LOOK_SIGMA] = torch.inf
+        levels.append(trust.rsqrt())
+    out = torch.full((len(sigma), SIZE), torch.inf)
+    out[:, free] = torch.cat(levels)
+    out[out > LOOK_SIGMA] = torch.inf
     return poses.state, out
 
 

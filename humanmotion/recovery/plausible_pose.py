@@ -13,7 +13,7 @@ from torch import Tensor
 
 from humanmotion.prior.model import PosePrior
 from humanmotion.prior.problem import left_jacobian
-from humanmotion.prior.space import TOKENS, PoseSpace
+from humanmotion.prior.space import TOKENS, PoseSpace, spread_tokens
 from humanmotion.recovery.banded import solve_clip
 from humanmotion.recovery.landmark_terms import Observed, State, advance, data_rows, smoothness
 from humanmotion.rotations import interpolation_weights
@@ -78,7 +78,7 @@ def _expected(prior: PosePrior, pose: Tensor, seen: Observed, *, known: Tensor) 
         there = torch.zeros(count, TOKENS, dtype=torch.bool)
         there[:, :_JOINTS] = _between(known[here].float(), times, even) > 0.5
         own = _between(pose[here], times, even)
-        classes = prior.liveliness(own, torch.where(there, POSE_ERROR, torch.inf))
+        classes = prior.liveliness(own, spread_tokens(torch.where(there, POSE_ERROR, torch.inf)))
         rho = torch.where(there, LEVEL, torch.inf)
         clean = prior.denoise(own, rho, kind="motion", classes=classes)
         expected[here] = _between(clean, even, times)

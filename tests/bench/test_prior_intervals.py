@@ -10,7 +10,7 @@ import torch
 from humanmotion.bench.prior_denoising import FRAMES, JOINTS, Denoising
 from humanmotion.bench.prior_intervals import actions, difference, grouped, ratio
 from humanmotion.jobs.prior_data import PoseSet
-from humanmotion.prior.space import TOKENS
+from humanmotion.prior.space import SIZE, TOKENS, PoseSpace
 
 GROUPS = [f"action {i // 3}" for i in range(60)]
 
@@ -68,7 +68,8 @@ def test_every_window_names_its_clip() -> None:
     poses = PoseSet(held[clip], torch.zeros(len(clip), 10),
                     torch.ones(len(clip), TOKENS, dtype=torch.bool), clip,
                     ("a/0", "a/1", "a/2", "a/3"))  # fmt: skip
-    task = Denoising.draw(poses, clips=5)
+    space = PoseSpace(torch.eye(3).expand(54, 3, 3), torch.ones(SIZE))
+    task = Denoising.draw(poses, clips=5, space=space)
     root = torch.eye(3).expand(1, 1, 3, 3)
     assert len(task.groups) == len(task.joints) == 5 and len(set(task.groups)) > 1
     for joints, name in zip(task.joints, task.groups, strict=True):

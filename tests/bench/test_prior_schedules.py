@@ -16,7 +16,7 @@ from humanmotion.diffusion.paths import SUB_VP
 from humanmotion.jobs.prior_data import PoseSet
 from humanmotion.prior.published import Normaliser, PublishedPrior
 from humanmotion.prior.published_solver import COMPLETION, DENOISING, schedule_times
-from humanmotion.prior.space import TOKENS
+from humanmotion.prior.space import SIZE, TOKENS, PoseSpace
 
 SPREAD = 0.2
 FRAMES = 60
@@ -52,7 +52,9 @@ def still() -> PoseSet:
 
 @pytest.fixture(scope="module")
 def task(still) -> Denoising:
-    return Denoising.draw(still, clips=2)
+    return Denoising.draw(
+        still, clips=2, space=PoseSpace(torch.eye(3).expand(54, 3, 3), torch.ones(SIZE))
+    )
 
 
 @pytest.fixture(scope="module")

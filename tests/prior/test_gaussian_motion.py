@@ -31,7 +31,6 @@ def made() -> GaussianMotion:
     out.variances *= 3.0 ** -torch.arange(WINDOW)[:, None] * torch.rand(CLASSES, WINDOW, SIZE)
     # Classes so near to each other that a noisy window is of several.
     out.variances *= torch.tensor((0.95, 1.0, 1.05, 1.1))[:, None, None]
-    out.shares.copy_(torch.rand(CLASSES, len(GROUPS)) + 0.5)
     out.mean.copy_(0.1 * torch.randn(SIZE))
     return out
 
@@ -41,18 +40,19 @@ def conditional_mean(made: GaussianMotion, seen: torch.Tensor, rho: torch.Tensor
     equations and its density."""
     out = made.mean.expand(WINDOW, SIZE).clone().double()
     level = spread_tokens(rho).double()
-    for group, numbers in enumerate(GROUPS):
+    for numbers in GROUPS:
         there = torch.isfinite(level[:, numbers]).flatten()
         away = (seen[:, numbers] - made.mean[numbers]).double().flatten()[there]
         each, told = [], []
-        for variances, share in zip(made.variances, made.shares[:, group], strict=True):
+        for variances in made.variances:
             whole = covariance(made, variances, numbers)
             noisy = whole[there][:, there] + torch.diag(level[:, numbers].flatten()[there] ** 2)
             each.append((whole[:, there] @ torch.linalg.solve(noisy, away)).reshape(WINDOW, -1))
             if len(away):
                 normal = torch.distributions.MultivariateNormal(torch.zeros_like(away), noisy)
-                told.append(normal.log_prob(away) + share.log())
-        belongs = torch.stack(told).softmax(0) if told else made.shares[:, group].double()
+                told.append(normal.log_prob(away))
+        alike = torch.full((CLASSES,), 1 / CLASSES, dtype=torch.float64)
+        belongs = torch.stack(told).softmax(0) if told else alike
         out[:, numbers] += torch.einsum("m,mti->ti", belongs, torch.stack(each))
     return out.float()
 
@@ -92,7 +92,7 @@ def test_repetition_comes_to_it_where_noise_changes(made, monkeypatch) -> None:
     """Of one class: how far a window is of each is no longer exact where noise changes."""
     monkeypatch.setattr("humanmotion.prior.gaussian_motion.ROUNDS", 400)
     one = copy.deepcopy(made)
-    one.shares[1:], one.shares[0] = 0, 1
+    one.variances[:] = one.variances[:1].clone()
     generator = torch.Generator().manual_seed(2)
     seen = torch.randn(1, WINDOW, SIZE, generator=generator)
     rho = torch.full((1, WINDOW, TOKENS), 0.5)
@@ -109,7 +109,7 @@ def test_windows_of_far_apart_classes_are_told_apart_and_answers_are_linear(made
     state = apart.draw(classes, generator=generator) + apart.mean
     rho = torch.full((*state.shape[:2], TOKENS), 0.05)
     noisy = state + 0.05 * torch.randn(state.shape, generator=generator)
-    assert torch.allclose(apart.classes(noisy, rho), classes, atol=1e-3)
+    assert torch.allclose(apart.classes(noisy, spread_tokens(rho)), classes, atol=1e-3)
     rho = torch.full((*state.shape[:2], TOKENS), 0.3)
     a, b = (torch.randn(state.shape, generator=generator) for _ in range(2))
     both = apart((a + b) / 2, rho, classes)
@@ -145,7 +145,7 @@ def test_a_fit_finds_what_the_data_were_drawn_from(made) -> None:
 
 def test_frames_short_of_a_window_are_those_of_one_whose_rest_is_missing(made) -> None:
     one = copy.deepcopy(made)
-    one.shares[1:], one.shares[0] = 0, 1
+    one.variances[:] = one.variances[:1].clone()
     seen = torch.randn(1, WINDOW, SIZE, generator=torch.Generator().manual_seed(5))
     rho = torch.full((1, WINDOW, TOKENS), 0.5)
     rho[:, 9:] = torch.inf

@@ -11,7 +11,7 @@ from torch import Tensor
 from humanmotion.body import BodyModel
 from humanmotion.body.carried_points import joint_points
 from humanmotion.prior.problem import Chain, Pixels, Places, Poses, left_jacobian
-from humanmotion.prior.solver import LOOK_SHARE, Settings, look, solve
+from humanmotion.prior.solver import Settings, look, solve
 from humanmotion.prior.space import SIZE, PoseSpace
 from humanmotion.rotations import matrix_to_rotvec, rotvec_to_matrix
 
@@ -158,7 +158,7 @@ def test_far_off_points_are_not_followed() -> None:
 
 
 def test_a_look_is_as_far_off_as_its_levels_say() -> None:
-    """Over many draws of the noise, tokens that are well seen deviate by their level (its share)."""
+    """Over many draws of the noise, numbers that are well seen deviate by their level at most."""
     c, count, sigma = chain(), 200, 0.005
     truth = poses(1)
     truth = Poses(0.5 * truth.state, truth.root, truth.place)
@@ -169,10 +169,10 @@ def test_a_look_is_as_far_off_as_its_levels_say() -> None:
     seen = Places(exact + sigma * noise, torch.full((count, exact.shape[1]), sigma))
     known = Settings(root_known=True, place_known=True)
     state, level = look(c, [seen], every, settings=known)
-    away = (state - truth.state)[:, :63].unflatten(-1, (21, 3)).square().mean((0, -1)).sqrt()
-    sure = level[0, :21] < 0.5
-    assert int(sure.sum()) > 5
-    # A knee turns about its own axis unseen, so the average over axes is what holds.
-    ratio = away[sure] / (level[0, :21][sure] / LOOK_SHARE)
-    assert 0.6 < float(ratio.mean()) < 1.7
-    assert bool(torch.isinf(level[:, 21:]).all())
+    away = (state - truth.state)[:, :63].square().mean(0).sqrt()
+    sure = level[0, :63] < 0.5
+    assert int(sure.sum()) > 15
+    # What the start holds along with unseen turns errs by less.
+    ratio = away[sure] / level[0, :63][sure]
+    assert float(ratio.median()) > 0.6 and float(ratio.max()) < 1.2
+    assert bool(torch.isinf(level[:, 63:]).all())

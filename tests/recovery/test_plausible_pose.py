@@ -103,9 +103,9 @@ def test_the_prior_sees_thirty_frames_a_second_and_each_shot_alone(body, prior, 
     class Listening:
         space = prior.space
 
-        def liveliness(self, pose: Tensor, rho: Tensor) -> Tensor:
-            assert rho.shape == (len(pose), 55)
-            return prior.liveliness(pose, rho)
+        def liveliness(self, pose: Tensor, level: Tensor) -> Tensor:
+            assert level.shape == (len(pose), 172)
+            return prior.liveliness(pose, level)
 
         def denoise(self, pose: Tensor, rho: Tensor, *, kind: str, classes: Tensor) -> Tensor:
             assert kind == "motion" and rho.shape == (len(pose), 55)
