@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +16,6 @@ from humanmotion.body import BodyModel
 from humanmotion.body.carried_points import joint_points
 from humanmotion.jobs.prior_data import PoseSet, windows
 from humanmotion.metrics.smoothness import acceleration_error
-from humanmotion.prior.filters import rts_smoother
 from humanmotion.prior.neighbours import Neighbours
 from humanmotion.prior.problem import Chain, Places, Poses
 from humanmotion.prior.published import PublishedPrior
@@ -29,8 +27,6 @@ from humanmotion.rotations import rotvec_to_matrix
 SEED = 0
 FRAMES, FPS = 60, 30.0
 JOINTS = tuple(range(22))
-JERKS = (3.0, 6.0, 12.0, 25.0, 50.0)
-"""Process noises among which the smoother's is chosen on val, metres per second^2.5."""
 STEP = 0.03
 """Metres a frame: scale of the term on neighbouring frames, for every prior and noise; of 7.5, 15 and
 30 mm that with which the published prior does best on val."""
@@ -113,12 +109,6 @@ class Denoising:
         )  # fmt: skip
         return self.errors(self._points(found.flatten(0, 1))[0])
 
-    def smoothed(self, seen: Tensor, *, sigma: float, jerk: float) -> Tensor:
-        """Joints after the Rauch-Tung-Striebel smoother."""
-        each = [rts_smoother(x.numpy(), fps=FPS, process_sigma=jerk, measurement_sigma=sigma)
-                for x in seen]  # fmt: skip
-        return torch.stack([torch.from_numpy(x).float() for x in each])
-
     def errors(self, joints: Tensor) -> Errors:
         """Of `joints` `(C * 60, J, 3)`."""
         found = joints[:, : len(JOINTS)].unflatten(0, (-1, FRAMES))
@@ -134,26 +124,3 @@ class Denoising:
         rest = torch.eye(3).expand(len(pose), 33, 3, 3)
         joints = self.body.joints(torch.cat((eye, turned, rest), 1))[:, : len(JOINTS)]
         return joints, joints
-
-
-def chosen_jerk(val: Denoising, *, sigma: float) -> float:
-    """The smoother's process noise that does best on val joints, before any body is fitted."""
-    seen = val.seen(sigma)
-
-    def error(jerk: float) -> float:
-        smooth = val.smoothed(seen, sigma=sigma, jerk=jerk)
-        return float((smooth - val.joints).norm(dim=-1).mean())
-
-    return min(JERKS, key=error)
-
-
-def filtered(
-    task: Denoising, method: Method, *, sigma: float, jerk: float, shares: Sequence[float]
-) -> Errors:
-    """Filter, then inverse kinematics: joints are smoothed and a body is fitted to them.
-
-    What noise is left is not known; the best of `shares` of `sigma` is taken, in the filter's favour.
-    """
-    smooth = task.smoothed(task.seen(sigma), sigma=sigma, jerk=jerk)
-    found = [task.solved(method, smooth, sigma=share * sigma) for share in shares]
-    return min(found, key=lambda e: float(e.mpjpe.mean()))

@@ -27,7 +27,7 @@ from humanmotion.jobs.baseline_weights import (
 from humanmotion.jobs.prior_data import PoseSet
 from humanmotion.prior.baseline_mixture import GaussianMixture
 from humanmotion.prior.baselines import BaselinePrior, Gaussian, MeanPose, NoPrior
-from humanmotion.prior.model import Kind, PosePrior
+from humanmotion.prior.model import FIT_TRUST, Kind, PosePrior
 from humanmotion.prior.published import Normaliser, PublishedPrior
 from humanmotion.prior.solver import Expect
 from humanmotion.prior.space import BODY, EXPRESSION_TOKEN, SIZE, TOKENS, PoseSpace, spread_tokens
@@ -108,7 +108,8 @@ def ours(name: str, prior: PosePrior, kind: Kind) -> Method:
         def expect(state: Tensor, level: float) -> Tensor:
             rho = torch.where(body, torch.tensor(level), torch.inf)
             windows = state.reshape(-1, frames, SIZE)
-            return prior.denoise(windows, rho, kind=kind, classes=classes).reshape(-1, SIZE)
+            clean = prior.denoise(windows, rho, kind=kind, classes=classes, trust=FIT_TRUST)
+            return clean.reshape(-1, SIZE)
 
         return expect
 

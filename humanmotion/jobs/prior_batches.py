@@ -10,10 +10,13 @@ import torch
 from torch import Tensor
 
 from humanmotion.jobs.prior_data import PoseSet, distinct, read_poses, windows
+from humanmotion.prior.baselines import Gaussian
 from humanmotion.prior.model import WINDOW, Kind
 from humanmotion.prior.noise_plan import draw_parts
 from humanmotion.prior.space import (
+    BODY,
     EXPRESSION_TOKEN,
+    EYES,
     JAW,
     LEFT_HAND,
     RIGHT_HAND,
@@ -25,8 +28,10 @@ from humanmotion.rotations import rotvec_to_matrix
 
 SYNTHETIC = 40_000
 """Made-up hands and faces that are drawn from."""
-FILL_SHARE = 0.5
-"""Of the poses without fingers or a face, so many are given made-up ones, by chance."""
+ASKED_SHARE = 0.5
+"""Of the fingers and faces that are made up, so many count as recorded, by chance."""
+SHOWN_SHARE = 0.5
+"""Chance of eyes, a hand, a face and a body's gaps to be shown, whatever the source recorded."""
 THIN = 8
 """One frame in so many decides what the means and spreads are."""
 MIX_SHARE = 0.25
@@ -35,14 +40,18 @@ SIZE_RANGE = (0.9, 1.1)
 """Factors on how far a pose is from the mean one."""
 STRIDE = 5
 """Frames between the starts of training windows."""
+FACE = [JAW.start, EXPRESSION_TOKEN]
+FILLED = [i for part in (BODY, EYES) for i in range(3 * part.start, 3 * part.stop)]
+"""Numbers whose gaps are drawn from a Gaussian in training."""
 _FLIP = torch.tensor((1.0, -1.0, -1.0))
 
 
 class Batches(Protocol):
     """What a network is trained on."""
 
-    def draw(self, count: int, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """States `(count, ..., 172)` and recorded tokens `(count, ..., 55)`.
+    def draw(self, count: int, *, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """States `(count, ..., 172)`, and which of their tokens are shown and which were recorded, both
+        `(count, ..., 55)`.
 
         The generator lives where the corpus lies.
         """
@@ -62,26 +71,25 @@ class MadeUp:
     def fill(self, state: Tensor, recorded: Tensor, *, generator: torch.Generator) -> None:
         """Put made-up hands and faces where there are none, in place; windows hold one each.
 
-        `state` `(B, T, 172)`, `recorded` `(B, T, 55)`.
+        `state` `(B, T, 172)`, `recorded` `(B, T, 55)`, where only a share of them counts.
         """
-        jaw = slice(3 * JAW.start, 3 * JAW.stop)
         for values, token in ((self.left, LEFT_HAND), (self.right, RIGHT_HAND)):
-            chosen = _lacking(recorded[:, :, token], generator)
-            rows = _rows(values, int(chosen.sum()), generator)
-            state[chosen, :, 3 * token.start : 3 * token.stop] = values[rows][:, None]
-            recorded[chosen, :, token] = True
-        chosen = _lacking(recorded[:, :, JAW], generator)
-        rows = _rows(self.face, int(chosen.sum()), generator)
-        state[chosen, :, jaw] = self.face[rows][:, None, :3]
-        state[chosen, :, 3 * EXPRESSION_TOKEN :] = self.face[rows][:, None, 3:]
-        recorded[chosen, :, JAW] = True
-        recorded[chosen, :, EXPRESSION_TOKEN] = True
+            lacking = ~recorded[:, :, token].any(-1).any(-1)
+            rows = _rows(values, int(lacking.sum()), generator)
+            state[lacking, :, 3 * token.start : 3 * token.stop] = values[rows][:, None]
+            recorded[:, :, token] |= (lacking & _some(lacking, ASKED_SHARE, generator))[
+                :, None, None
+            ]
+        lacking = ~recorded[:, :, JAW].any(-1).any(-1)
+        rows = _rows(self.face, int(lacking.sum()), generator)
+        state[lacking, :, 3 * JAW.start : 3 * JAW.stop] = self.face[rows][:, None, :3]
+        state[lacking, :, 3 * EXPRESSION_TOKEN :] = self.face[rows][:, None, 3:]
+        recorded[:, :, FACE] |= (lacking & _some(lacking, ASKED_SHARE, generator))[:, None, None]
 
 
-def _lacking(recorded: Tensor, generator: torch.Generator) -> Tensor:
-    """Samples `(B)` in which nothing of this part is recorded, a share of them by chance."""
-    some = torch.rand(len(recorded), generator=generator, device=generator.device) < FILL_SHARE
-    return ~recorded.any(-1).any(-1) & some
+def _some(like: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Samples `(B)` bool, so many of them by chance."""
+    return torch.rand(len(like), generator=generator, device=generator.device) < share
 
 
 def _rows(values: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -94,7 +102,7 @@ class Corpus:
 
     space: PoseSpace
     state: Tensor
-    """`(2 N, 172)`."""
+    """`(2 N, 172)`; in training, gaps in bodies and eyes are drawn as a Gaussian has them."""
     recorded: Tensor
     """`(2 N, 55)` bool."""
     rows: Tensor
@@ -123,7 +131,7 @@ class _Draw:
     kind: Kind
     varied: bool
 
-    def draw(self, count: int, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw(self, count: int, *, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """As `Batches`."""
         at = generator.device
         rows = self.index[_rows(self.index, count, generator)]
@@ -135,8 +143,27 @@ class _Draw:
         state, recorded = self.corpus.state[rows], self.corpus.recorded[rows]
         if self.varied:
             state, recorded = _varied(state, recorded, generator=generator)
+        pattern = recorded[torch.randperm(count, generator=generator, device=at)]
         self.corpus.made_up.fill(state, recorded, generator=generator)
-        return (state, recorded) if self.kind == "motion" else (state[:, 0], recorded[:, 0])
+        if self.kind == "motion":
+            return state, recorded, recorded
+        state, recorded, pattern = state[:, 0], recorded[:, 0], pattern[:, 0]
+        shown = _shown(recorded, pattern, generator=generator) if self.varied else recorded
+        return state, shown, recorded
+
+
+def _shown(recorded: Tensor, pattern: Tensor, *, generator: torch.Generator) -> Tensor:
+    """Which tokens `(B, 55)` of poses are shown: as if another data set had recorded them.
+
+    Sets differ in what they record and in how people move; a network must not learn to tell from the
+    gaps how a body moves. `pattern` `(B, 55)` are the gaps of other poses.
+    """
+    shown = recorded.clone()
+    whole = _some(recorded, SHOWN_SHARE, generator)[:, None]
+    shown[:, BODY] = pattern[:, BODY] | whole
+    for part in (EYES, LEFT_HAND, RIGHT_HAND, FACE):
+        shown[:, part] = _some(recorded, SHOWN_SHARE, generator)[:, None]
+    return shown
 
 
 def _varied(
@@ -160,20 +187,25 @@ def _varied(
 def read_corpus(
     data: str | Path, *, split: str, seed: int, space: PoseSpace | None = None
 ) -> Corpus:
-    """The corpus of one split; without a `space` one is fitted to it."""
+    """The corpus of one split; without a `space` one is fitted to it, and gaps are filled."""
     poses = read_poses(data, split=split)
     generator = torch.Generator().manual_seed(seed)
     hands = sample_hands(SYNTHETIC, generator=generator)
     expression, jaw = sample_faces(SYNTHETIC, generator=generator)
     both = (poses, poses.mirrored())
+    training = space is None
     if space is None:
         thinned = poses[torch.arange(0, len(poses), THIN)]
         space = _fitted((thinned, thinned.mirrored()), hands, expression, jaw)
-    states = [space.to_state(_with_root(p.rotations), p.expression) for p in both]
+    state = torch.cat([space.to_state(_with_root(p.rotations), p.expression) for p in both])
+    recorded = torch.cat([p.recorded for p in both])
+    if training:
+        own, there = (x[:, FILLED] for x in (state, spread_tokens(recorded).float()))
+        state[:, FILLED] = Gaussian.fit(own, there).filled(own, there, generator=generator)
     return Corpus(
         space=space,
-        state=torch.cat(states),
-        recorded=torch.cat([p.recorded for p in both]),
+        state=state,
+        recorded=recorded,
         rows=distinct(poses),
         starts=windows(poses, frames=WINDOW, stride=STRIDE),
         made_up=_made_up(space, hands, expression, jaw),

@@ -116,8 +116,8 @@ def _trained(
     held_out = val.to(here).batches(kind, varied=False)
 
     def loss(module: nn.Module, generator: torch.Generator) -> Tensor:
-        state, recorded = varied.draw(batch, generator=generator)
-        return denoising_loss(module, state, recorded=recorded, generator=generator)
+        state, shown, recorded = varied.draw(batch, generator=generator)
+        return denoising_loss(module, state, shown=shown, recorded=recorded, generator=generator)
 
     best = train_network(
         folder, kind, network, schedule=schedule, stopping=Stopping(**settings["stopping"]),
@@ -134,8 +134,8 @@ def _linear(corpus: Corpus, kind: Kind, seed: int) -> GaussianMotion:
     generator = torch.Generator().manual_seed(seed)
     plain = corpus.batches(kind, varied=False)
     drawn = [plain.draw(LINEAR_BATCH, generator=generator) for _ in range(LINEAR_DRAWS[kind])]
-    state = torch.cat([s for s, _ in drawn])
-    recorded = torch.cat([r for _, r in drawn])
+    state = torch.cat([s for s, _, _ in drawn])
+    recorded = torch.cat([r for _, _, r in drawn])
     if kind == "pose":
         return fit_gaussian_motion(state[:, None], recorded)
     return fit_gaussian_motion(state, recorded[:, 0])
@@ -147,8 +147,10 @@ def _val_loss(network: nn.Module, val: Batches, batch: int, *, device: torch.dev
     generator = torch.Generator(device).manual_seed(0)
     found = []
     for _ in range(VAL_BATCHES):
-        state, recorded = val.draw(batch, generator=generator)
-        found.append(denoising_loss(network, state, recorded=recorded, generator=generator))
+        state, shown, recorded = val.draw(batch, generator=generator)
+        found.append(
+            denoising_loss(network, state, shown=shown, recorded=recorded, generator=generator)
+        )
     return float(torch.stack(found).double().mean())
 
 
@@ -157,7 +159,7 @@ def error_table(network: Denoiser, val: Corpus, *, kind: Kind) -> Tensor:
     """Root mean square error of each number `(24, 172)` when all recorded tokens are at one level."""
     generator = torch.Generator().manual_seed(0)
     count = VAL_DRAWS if kind == "pose" else VAL_DRAWS // 16
-    state, recorded = val.batches(kind, varied=False).draw(count, generator=generator)
+    state, _, recorded = val.batches(kind, varied=False).draw(count, generator=generator)
     rows = []
     for level in table_levels().tolist():
         rho = torch.where(recorded, level, torch.inf)

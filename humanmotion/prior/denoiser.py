@@ -57,28 +57,31 @@ class Denoiser(nn.Module):
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
-    def forward(self, state: Tensor, rho: Tensor, classes: Tensor | None = None) -> Tensor:
+    def forward(
+        self, state: Tensor, rho: Tensor, classes: Tensor | None = None, *, trust: float = 1.0
+    ) -> Tensor:
         """Clean states `(..., T, 172)` of noisy ones at levels `rho` `(..., T, 55)`.
 
         `classes` `(..., 4, classes)` say how lively windows are, if that is known. The last but one
         dimension is time, at most a window of it, where the network has windows, any batch where not.
+        `trust` is the share of what the network adds to its Gaussians that counts.
         What `state` holds where `rho` is infinite does not matter.
         """
         frames = state.shape[-2] if self.config.frames > 1 else 1
         if classes is not None:
             classes = classes.reshape(-1, *classes.shape[-2:])
         flat = state.reshape(-1, frames, SIZE), rho.reshape(-1, frames, TOKENS)
-        clean = self._clean(*flat, classes)
+        clean = self._clean(*flat, classes, trust)
         return clean.reshape(state.shape)
 
-    def _clean(self, state: Tensor, rho: Tensor, classes: Tensor | None) -> Tensor:
+    def _clean(self, state: Tensor, rho: Tensor, classes: Tensor | None, trust: float) -> Tensor:
         # Nothing times whatever stands there: NaN must not leak out of a missing joint.
         seen = torch.where(spread_tokens(torch.isinf(rho)), torch.zeros_like(state), state)
         clean = self.linear(seen, rho, classes)
         if self.config.blocks:
             scale = scalings(rho)
             shown = torch.cat((clean, spread_tokens(scale.input) * seen, scale.clock), -1)
-            clean = clean + spread_tokens(scale.out) * self._beyond(shown)
+            clean = clean + trust * spread_tokens(scale.out) * self._beyond(shown)
         return torch.where(spread_tokens(rho == 0), seen, clean)
 
     def _beyond(self, shown: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from humanmotion.body import BodyModel
 from humanmotion.body.carried_points import CarriedPoints
 from humanmotion.errors import UsageError
 from humanmotion.metrics.pose import procrustes
-from humanmotion.prior.model import Kind, PosePrior
+from humanmotion.prior.model import FIT_TRUST, Kind, PosePrior
 from humanmotion.prior.orientations import Turns
 from humanmotion.prior.problem import Chain, Observation, Places, Poses, Shaken
 from humanmotion.prior.solver import Settings, leverage, look, solve
@@ -207,7 +207,7 @@ def best_poses(
 ) -> Poses:
     """The likeliest poses, from `first` on, of which `observations` were made."""
     tell = progress or (lambda _: None)
-    done, levels = 0, settings.levels
+    done = 0
     classes = None
     if kind == "motion":
         classes = prior.liveliness(*look(chain, observations, first, settings=settings))
@@ -215,10 +215,13 @@ def best_poses(
     def expect(state: Tensor, level: float) -> Tensor:
         nonlocal done
         done += 1
-        tell(done / len(levels))
-        return prior.denoise(state, _levels(chain, level), kind=kind, classes=classes)
+        tell(done / len(settings.levels))
+        levels = _levels(chain, level)
+        return prior.denoise(state, levels, kind=kind, classes=classes, trust=FIT_TRUST)
 
-    return solve(chain, observations, expect, start=first, levels=levels, settings=settings)
+    return solve(
+        chain, observations, expect, start=first, levels=settings.levels, settings=settings
+    )
 
 
 def draw_poses(
@@ -247,7 +250,8 @@ def draw_poses(
 
     def expect(state: Tensor, level: float) -> Tensor:
         levels = _levels(chain, level)
-        clean = prior.denoise(state.reshape(*lead, SIZE), levels, kind=kind, classes=every)
+        clean = prior.denoise(state.reshape(*lead, SIZE), levels, kind=kind, classes=every,
+                              trust=FIT_TRUST)  # fmt: skip
         moved = prior.shifted(shift, levels, kind=kind, classes=every)
         return (clean + moved).reshape(-1, SIZE)
 

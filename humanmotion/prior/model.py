@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -22,6 +23,9 @@ KINDS: tuple[Kind, ...] = ("pose", "motion")
 LEVELS = 24
 """Noise levels at which the networks' errors are known."""
 LEAST_LEVEL, MOST_LEVEL = 0.02, 20.0
+FIT_TRUST = 0.3
+"""Share of what the networks add to their Gaussians that counts in fits (chosen on val). Fits ask about
+states with less noise than they tell of, which no network has seen; the Gaussians are exact there."""
 WINDOW = 60
 """Frames at 30 fps of the windows of movement."""
 
@@ -42,19 +46,26 @@ class PosePrior:
     """Root mean square error of each number at each of `table_levels` `(24, 172)`, on val poses."""
 
     def denoise(
-        self, state: Tensor, rho: Tensor, *, kind: Kind = "pose", classes: Tensor | None = None
+        self,
+        state: Tensor,
+        rho: Tensor,
+        *,
+        kind: Kind = "pose",
+        classes: Tensor | None = None,
+        trust: float = 1.0,
     ) -> Tensor:
         """Expected clean states `(..., T, 172)` of noisy ones at levels `rho` `(..., T, 55)`.
 
         For `motion`, T are frames at 30 fps; longer ones are taken in overlapping windows, and
         `classes` (of `liveliness`) say how lively each is; without them that follows from `state`.
+        `trust` is the share of what the network adds to its Gaussians that counts: fits give FIT_TRUST.
         """
         network = self.networks[kind]
         rho = rho.expand(*state.shape[:-1], TOKENS)
         with torch.no_grad():
             if kind == "pose":
-                return network(state, rho)
-            return _in_windows(network, state, rho, classes=classes)
+                return network(state, rho, trust=trust)
+            return _in_windows(partial(network, trust=trust), state, rho, classes=classes)
 
     def liveliness(self, seen: Tensor, level: Tensor) -> Tensor:
         """How far the windows of a movement are of each class in each group `(..., W, 4, classes)`.

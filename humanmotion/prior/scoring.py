@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from humanmotion.errors import UsageError
-from humanmotion.prior.model import Kind, PosePrior
+from humanmotion.prior.model import FIT_TRUST, Kind, PosePrior
 from humanmotion.prior.space import EXPRESSION, EXPRESSION_TOKEN, TOKENS
 
 SCORED_AT = (0.1, 0.2, 0.4, 0.8)
@@ -49,7 +49,7 @@ def regulariser(prior: PosePrior, rho: float, *, kind: Kind = "pose") -> Callabl
     levels = torch.full((TOKENS,), rho)
 
     def loss(state: Tensor) -> Tensor:
-        wanted = prior.denoise(state.detach(), levels.to(state.device), kind=kind)
+        wanted = prior.denoise(state.detach(), levels.to(state.device), kind=kind, trust=FIT_TRUST)
         # The gradient of the square is twice the difference, hence the half.
         return ((state - wanted) ** 2).sum() / (2 * rho**2)
 

@@ -15,18 +15,23 @@ GAP_SHARE = 0.25
 
 
 def denoising_loss(
-    network: nn.Module, state: Tensor, *, recorded: Tensor, generator: torch.Generator
+    network: nn.Module,
+    state: Tensor,
+    *,
+    shown: Tensor,
+    recorded: Tensor,
+    generator: torch.Generator,
 ) -> Tensor:
     """Mean squared error in the network's own scale; `state` `(B, 172)` or windows `(B, T, 172)`.
 
-    `recorded` `(B, 55)` or `(B, T, 55)` bool. A token that was not recorded is shown as missing and
-    asked for nothing. Everything lies where the generator lives.
+    `shown` and `recorded` `(B, 55)` or `(B, T, 55)` bool. A token that is not shown is missing, one
+    that was not recorded is asked for nothing. Everything lies where the generator lives.
     """
     rho = draw_levels(-(-len(state) // SHARED), generator=generator)
     rho = rho.repeat_interleave(SHARED, 0)[: len(state)]
     if state.ndim == 3:
         rho = _with_gaps(rho, state.shape[1], generator)
-    rho = torch.where(recorded, rho, torch.full_like(rho, torch.inf))
+    rho = torch.where(shown, rho, torch.full_like(rho, torch.inf))
     level = spread_tokens(rho)
     noise = torch.randn(state.shape, generator=generator, device=state.device)
     noisy = torch.where(torch.isinf(level), noise, state + level * noise)

@@ -11,10 +11,11 @@ from humanmotion.errors import InputError
 from humanmotion.files import read_json, read_tensors
 from humanmotion.jobs import prior_batches
 from humanmotion.jobs import train_prior as train_prior_job
+from humanmotion.jobs.prior_batches import read_corpus
 from humanmotion.jobs.prior_data import distinct, read_poses, windows
 from humanmotion.jobs.train_prior import read_config, train_prior
-from humanmotion.prior.model import PosePrior
-from humanmotion.prior.space import BODY, EXPRESSION_TOKEN, LEFT_HAND, TOKEN_NAMES
+from humanmotion.prior.model import KINDS, PosePrior
+from humanmotion.prior.space import BODY, EXPRESSION_TOKEN, EYES, LEFT_HAND, TOKEN_NAMES
 
 pytest.importorskip("lightning")
 pytestmark = pytest.mark.filterwarnings("default")
@@ -84,6 +85,30 @@ class TestData:
     def test_nothing_there(self, tmp_path) -> None:
         with pytest.raises(InputError, match="holds none of cmu"):
             read_poses(tmp_path, split="train")
+
+
+def test_what_is_shown_does_not_tell_who_recorded_a_pose(swaying) -> None:
+    """Nor are the joints asked for that were never recorded; gaps have values all the same."""
+    batches = read_corpus(swaying, split="train", seed=0).batches("pose", varied=True)
+    generator = torch.Generator().manual_seed(0)
+    state, shown, recorded = batches.draw(6000, generator=generator)
+    wrist = TOKEN_NAMES.index("left_wrist")
+    gone, whole = ~recorded[:, wrist], recorded[:, wrist]
+    assert 1000 < int(gone.sum()) < 5000
+    for token in (wrist, LEFT_HAND.start, EYES.start, EXPRESSION_TOKEN):
+        shares = [float(shown[rows, token].float().mean()) for rows in (gone, whole)]
+        assert shares[0] == pytest.approx(shares[1], abs=0.05) and 0.2 < shares[0] < 0.9
+    numbers = state[:, 3 * wrist : 3 * wrist + 3]
+    assert float(numbers[gone].std()) == pytest.approx(float(numbers[whole].std()), rel=0.5)
+
+
+def test_unvaried_poses_show_what_was_recorded(swaying) -> None:
+    corpus = read_corpus(swaying, split="train", seed=0)
+    for kind in KINDS:
+        _, shown, recorded = corpus.batches(kind, varied=False).draw(
+            50, generator=torch.Generator().manual_seed(0)
+        )
+        assert torch.equal(shown, recorded)
 
 
 @pytest.fixture(scope="module")

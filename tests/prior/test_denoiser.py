@@ -118,7 +118,9 @@ class TestTraining:
         def loss(x: torch.Tensor) -> float:
             generator = torch.Generator().manual_seed(3)
             with torch.no_grad():
-                return float(denoising_loss(made, x, recorded=recorded, generator=generator))
+                return float(
+                    denoising_loss(made, x, shown=recorded, recorded=recorded, generator=generator)
+                )
 
         assert loss(state) == loss(spoilt)
 
@@ -130,5 +132,7 @@ class TestTraining:
         recorded = torch.ones(3000, TOKENS, dtype=torch.bool)
         generator = torch.Generator().manual_seed(3)
         with torch.no_grad():
-            loss = denoising_loss(made, state, recorded=recorded, generator=generator)
+            loss = denoising_loss(
+                made, state, shown=recorded, recorded=recorded, generator=generator
+            )
         assert float(loss) == pytest.approx(1, abs=0.02)
