@@ -1,4 +1,4 @@
-"""Denoising of windows of test motion: every prior in one solver, the published loop, filters.
+"""Denoising of windows of test motion: every prior in one solver, and the published loop.
 
 22 joints of the default body, root at rest, with independent noise on every coordinate, as published
 (DPoser, motion denoising). Errors are millimetres, and millimetres per frame^2 for accelerations.

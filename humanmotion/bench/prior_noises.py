@@ -40,8 +40,8 @@ class Noise:
     def rows(
         self, compared: list[Method], rivals: Mapping[str, PublishedPrior], mine: PublishedPrior
     ) -> list[Row]:
-        """Of all methods in one solver, single poses also with neighbours tied, and of the published
-        loop with `rivals` and with ours in their place, `mine`."""
+        """Of all methods in one solver, single poses also with neighbours tied, of filters, and of the
+        published loop with `rivals` and with ours in their place, `mine`."""
         seen = self.task.seen(self.sigma)
         found = {m.name: self.task.solved(m, seen, sigma=self.sigma) for m in compared}
         for method in compared:

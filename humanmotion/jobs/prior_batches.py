@@ -20,6 +20,7 @@ from humanmotion.prior.space import (
     JAW,
     LEFT_HAND,
     RIGHT_HAND,
+    SIZE,
     PoseSpace,
     spread_tokens,
 )
@@ -40,7 +41,7 @@ SIZE_RANGE = (0.9, 1.1)
 """Factors on how far a pose is from the mean one."""
 STRIDE = 5
 """Frames between the starts of training windows."""
-FACE = [JAW.start, EXPRESSION_TOKEN]
+EXPRESSION = slice(EXPRESSION_TOKEN, EXPRESSION_TOKEN + 1)
 FILLED = [i for part in (BODY, EYES) for i in range(3 * part.start, 3 * part.stop)]
 """Numbers whose gaps are drawn from a Gaussian in training."""
 _FLIP = torch.tensor((1.0, -1.0, -1.0))
@@ -71,25 +72,42 @@ class MadeUp:
     def fill(self, state: Tensor, recorded: Tensor, *, generator: torch.Generator) -> None:
         """Put made-up hands and faces where there are none, in place; windows hold one each.
 
-        `state` `(B, T, 172)`, `recorded` `(B, T, 55)`, where only a share of them counts.
+        `state` `(B, T, 172)`, `recorded` `(B, T, 55)`; a hand or face of which nothing was recorded
+        is marked as recorded in ASKED_SHARE of the samples.
         """
-        for values, token in ((self.left, LEFT_HAND), (self.right, RIGHT_HAND)):
-            lacking = ~recorded[:, :, token].any(-1).any(-1)
-            rows = _rows(values, int(lacking.sum()), generator)
-            state[lacking, :, 3 * token.start : 3 * token.stop] = values[rows][:, None]
-            recorded[:, :, token] |= (lacking & _some(lacking, ASKED_SHARE, generator))[
-                :, None, None
-            ]
-        lacking = ~recorded[:, :, JAW].any(-1).any(-1)
-        rows = _rows(self.face, int(lacking.sum()), generator)
-        state[lacking, :, 3 * JAW.start : 3 * JAW.stop] = self.face[rows][:, None, :3]
-        state[lacking, :, 3 * EXPRESSION_TOKEN :] = self.face[rows][:, None, 3:]
-        recorded[:, :, FACE] |= (lacking & _some(lacking, ASKED_SHARE, generator))[:, None, None]
+        count = len(state)
+        for values, tokens in (
+            (self.left, (LEFT_HAND,)),
+            (self.right, (RIGHT_HAND,)),
+            (self.face, (JAW, EXPRESSION)),
+        ):
+            drawn = values[_rows(values, count, generator)]
+            asked = _some(count, ASKED_SHARE, generator)
+            for token in tokens:
+                numbers = _numbers(token)
+                own, drawn = drawn.tensor_split([numbers.stop - numbers.start], -1)
+                _put(state[..., numbers], recorded[..., token], own, asked)
 
 
-def _some(like: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Samples `(B)` bool, so many of them by chance."""
-    return torch.rand(len(like), generator=generator, device=generator.device) < share
+def _put(state: Tensor, recorded: Tensor, values: Tensor, asked: Tensor) -> None:
+    """Put `values` `(B, n)` where `state` `(B, T, n)` was not `recorded` `(B, T, k)`, in place.
+
+    Where nothing was, they are marked as recorded if `asked` `(B)`.
+    """
+    gone = ~recorded
+    there = gone.repeat_interleave(state.shape[-1] // recorded.shape[-1], -1)
+    state.copy_(torch.where(there, values[:, None], state))
+    recorded |= (gone.all(-1).all(-1) & asked)[:, None, None]
+
+
+def _numbers(token: slice) -> slice:
+    """Numbers of a run of tokens."""
+    return slice(3 * token.start, SIZE if token is EXPRESSION else 3 * token.stop)
+
+
+def _some(count: int, share: float, generator: torch.Generator) -> Tensor:
+    """Samples `(count)` bool, so many of them by chance."""
+    return torch.rand(count, generator=generator, device=generator.device) < share
 
 
 def _rows(values: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -143,26 +161,28 @@ class _Draw:
         state, recorded = self.corpus.state[rows], self.corpus.recorded[rows]
         if self.varied:
             state, recorded = _varied(state, recorded, generator=generator)
-        pattern = recorded[torch.randperm(count, generator=generator, device=at)]
+        gaps = recorded.clone()
         self.corpus.made_up.fill(state, recorded, generator=generator)
         if self.kind == "motion":
             return state, recorded, recorded
-        state, recorded, pattern = state[:, 0], recorded[:, 0], pattern[:, 0]
-        shown = _shown(recorded, pattern, generator=generator) if self.varied else recorded
+        state, recorded, gaps = state[:, 0], recorded[:, 0], gaps[:, 0]
+        shown = _shown(gaps, generator=generator) if self.varied else recorded
         return state, shown, recorded
 
 
-def _shown(recorded: Tensor, pattern: Tensor, *, generator: torch.Generator) -> Tensor:
+def _shown(recorded: Tensor, *, generator: torch.Generator) -> Tensor:
     """Which tokens `(B, 55)` of poses are shown: as if another data set had recorded them.
 
     Sets differ in what they record and in how people move; a network must not learn to tell from the
-    gaps how a body moves. `pattern` `(B, 55)` are the gaps of other poses.
+    gaps how a body moves. A body has the gaps of another of the poses `recorded` `(B, 55)`, or none.
     """
-    shown = recorded.clone()
-    whole = _some(recorded, SHOWN_SHARE, generator)[:, None]
-    shown[:, BODY] = pattern[:, BODY] | whole
-    for part in (EYES, LEFT_HAND, RIGHT_HAND, FACE):
-        shown[:, part] = _some(recorded, SHOWN_SHARE, generator)[:, None]
+    count = len(recorded)
+    shown = recorded[torch.randperm(count, generator=generator, device=recorded.device)]
+    shown[:, BODY] |= _some(count, SHOWN_SHARE, generator)[:, None]
+    for part in (EYES, LEFT_HAND, RIGHT_HAND):
+        shown[:, part] = _some(count, SHOWN_SHARE, generator)[:, None]
+    face = _some(count, SHOWN_SHARE, generator)[:, None]
+    shown[:, JAW] = shown[:, EXPRESSION] = face
     return shown
 
 

@@ -1,9 +1,9 @@
 """Simple pose priors to measure ours against: none, the mean pose, a Gaussian; more in `baseline_*`.
 
-They look at the 63 body numbers of a whitened state (`space`). One method serves every solver: at noise
-level `rho`, `anchor` says which pose the prior pulls `x` to, and the penalty is
-`|x - anchor|^2 / (2 rho^2)`. Where a prior has a density the anchor is the expected clean pose
-(Tweedie), so the penalty's slope is that of the smoothed density itself, with no weight to tune.
+They look at the 63 body numbers of a whitened state (`space`); any D numbers would do. One method
+serves every solver: at noise level `rho`, `anchor` says which pose the prior pulls `x` to, and the
+penalty is `|x - anchor|^2 / (2 rho^2)`. Where a prior has a density the anchor is the expected clean
+pose (Tweedie), so the penalty's slope is that of the smoothed density itself, with no weight to tune.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class BaselinePrior(Protocol):
     """What a solver needs of a prior, and a file."""
 
     def anchor(self, x: Tensor, rho: float) -> Tensor:
-        """Where poses `(..., 63)` at noise level `rho` are pulled to `(..., 63)`."""
+        """Where poses `(..., D)` at noise level `rho` are pulled to `(..., D)`."""
         ...
 
     def tensors(self) -> dict[str, Tensor]:
@@ -39,7 +39,7 @@ class NoPrior:
     """Any pose is as good as any other."""
 
     def anchor(self, x: Tensor, rho: float) -> Tensor:
-        """The poses `(..., 63)` themselves, whatever `rho`."""
+        """The poses `(..., D)` themselves, whatever `rho`."""
         return x
 
     def tensors(self) -> dict[str, Tensor]:
@@ -52,13 +52,13 @@ class MeanPose:
     """A squared distance to the mean pose: a Gaussian that is as wide in every direction."""
 
     mean: Tensor
-    """`(63)`."""
+    """`(D)`."""
     scale: Tensor
     """Standard deviation `()`; 0 anchors at the mean itself at every level."""
 
     @classmethod
     def fit(cls, poses: Tensor, weights: Tensor, *, scale: float | None = None) -> MeanPose:
-        """From poses `(N, 63)` and weights `(N, 63)` or `(N,)`; their own spread unless given."""
+        """From poses `(N, D)` and weights `(N, D)` or `(N,)`; their own spread unless given."""
         values, trust = weighted(poses, weights)
         mean = _mean(values, trust)
         spread = ((trust * (values - mean) ** 2).sum() / trust.sum()).sqrt()
@@ -66,7 +66,7 @@ class MeanPose:
         return cls(mean.to(poses.dtype), size.to(poses))
 
     def anchor(self, x: Tensor, rho: float) -> Tensor:
-        """Expected clean poses of `x` `(..., 63)`."""
+        """Expected clean poses of `x` `(..., D)`."""
         # Written so that level 0 is itself for any scale but 0, and scale 0 the mean at any level.
         keep = self.scale**2 / (self.scale**2 + rho**2).clamp(min=torch.finfo(x.dtype).tiny)
         return self.mean + keep * (x - self.mean)
@@ -86,15 +86,15 @@ class Gaussian:
     """Mean and full covariance."""
 
     mean: Tensor
-    """`(63)`."""
+    """`(D)`."""
     axes: Tensor
-    """Principal directions `(63, 63)`, one a column."""
+    """Principal directions `(D, D)`, one a column."""
     variances: Tensor
-    """Along the axes `(63)`, rising."""
+    """Along the axes `(D)`, rising."""
 
     @classmethod
     def fit(cls, poses: Tensor, weights: Tensor) -> Gaussian:
-        """From poses `(N, 63)` and weights `(N, 63)` or `(N,)`, 0 where a number is missing.
+        """From poses `(N, D)` and weights `(N, D)` or `(N,)`, 0 where a number is missing.
 
         The likeliest covariance given what was recorded (`missing.second_moments`).
         """
@@ -108,11 +108,11 @@ class Gaussian:
 
     @property
     def covariance(self) -> Tensor:
-        """`(63, 63)`."""
+        """`(D, D)`."""
         return (self.axes * self.variances) @ self.axes.mT
 
     def filled(self, poses: Tensor, seen: Tensor, *, generator: torch.Generator) -> Tensor:
-        """Poses `(N, 63)` whose numbers that were not `seen` `(N, 63)` are drawn given the others."""
+        """Poses `(N, D)` whose numbers that were not `seen` `(N, D)` are drawn given the others."""
         out = poses.clone()
         patterns, which = torch.unique(seen > 0, dim=0, return_inverse=True)
         for number, here in enumerate(patterns):
@@ -136,7 +136,7 @@ class Gaussian:
         return out
 
     def anchor(self, x: Tensor, rho: float) -> Tensor:
-        """Expected clean poses `mean + S (S + rho^2 I)^-1 (x - mean)` of `x` `(..., 63)`."""
+        """Expected clean poses `mean + S (S + rho^2 I)^-1 (x - mean)` of `x` `(..., D)`."""
         keep = self.variances / (self.variances + rho**2)
         return self.mean + (keep * ((x - self.mean) @ self.axes)) @ self.axes.mT
 
@@ -151,7 +151,7 @@ class Gaussian:
 
 
 def weighted(poses: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Poses and weights as `(N, 63)` doubles; a pose is 0 where its weight is.
+    """Poses and weights as `(N, D)` doubles; a pose is 0 where its weight is.
 
     Raises UsageError for shapes that do not fit, negative weights, and values that are not finite.
     """
@@ -159,7 +159,7 @@ def weighted(poses: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     if poses.ndim != 2 or rows.ndim != 2 or rows.shape not in (poses.shape, (len(poses), 1)):
         raise UsageError(
             f"poses {tuple(poses.shape)} with weights {tuple(weights.shape)} given; "
-            "give (N, 63) with (N, 63) or (N,)"
+            "give (N, D) with (N, D) or (N,)"
         )
     trust = rows.double().expand(poses.shape)
     values = torch.where(trust > 0, poses.double(), torch.zeros_like(trust))
@@ -169,7 +169,7 @@ def weighted(poses: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def complete(poses: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Poses without missing numbers `(M, 63)` and their weights `(M,)`, one on average; doubles.
+    """Poses without missing numbers `(M, D)` and their weights `(M,)`, one on average; doubles.
 
     Raises UsageError where there are none.
     """
@@ -190,7 +190,7 @@ def pick(tensors: Mapping[str, Tensor], *names: str) -> list[Tensor]:
 
 
 def principal(covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """Variances `(..., 63)` and axes `(..., 63, 63)` of covariances, in no direction certain."""
+    """Variances `(..., D)` and axes `(..., D, D)` of covariances, in no direction certain."""
     variances, axes = torch.linalg.eigh(covariance)
     return variances.clamp(min=LEAST_VARIANCE), axes
 

@@ -99,10 +99,10 @@ class GaussianMotion(nn.Module):
     def __init__(self, frames: int = 1) -> None:
         super().__init__()
         self.bands = bands(frames)
-        self.count = CLASSES if frames > 1 else 1
+        self.class_count = CLASSES if frames > 1 else 1
         self.register_buffer("mean", torch.zeros(SIZE))
         self.register_buffer("axes", torch.eye(SIZE))
-        self.register_buffer("variances", torch.ones(self.count, self.bands[-1] + 1, SIZE))
+        self.register_buffer("variances", torch.ones(self.class_count, self.bands[-1] + 1, SIZE))
         table = torch.from_numpy(dct(np.eye(frames), axis=0, norm="ortho")).float()
         self.register_buffer("waves", table, persistent=False)
         self.register_buffer("band", torch.tensor(self.bands), persistent=False)
@@ -128,14 +128,18 @@ class GaussianMotion(nn.Module):
     def classes(self, seen: Tensor, level: Tensor) -> Tensor:
         """How far noisy states `(N, T, 172)`, each number at a level of its own `(N, T, 172)`, are of
         each class in each group `(N, 4, classes)`."""
-        if self.count == 1:
+        if self.class_count == 1:
             return seen.new_ones(len(seen), len(GROUPS), 1)
-        seen, level = self._whole(seen, level)
-        level = level.clamp(min=LEAST)
+        seen, level = self._whole(seen, level.clamp(min=LEAST))
+        return torch.cat([self._told(s, v) for s, v in zip(seen.split(ROWS), level.split(ROWS),
+                                                           strict=True)])  # fmt: skip
+
+    def _told(self, seen: Tensor, level: Tensor) -> Tensor:
+        """`classes` of a few whole windows."""
         away, share, _ = self._away(seen, level)
         filled = share * away + (1 - share) * _bridged(away, share)
         waves = self.waves @ filled
-        out = waves.new_full((len(seen), len(GROUPS), self.count), 1 / self.count)
+        out = waves.new_full((len(seen), len(GROUPS), self.class_count), 1 / self.class_count)
         for gains in self._gains(level.amin(1)):
             out[:, gains.group] = self._belongs(waves, share, gains)[0]
         return out
@@ -290,9 +294,9 @@ def fit_gaussian_motion(state: Tensor, recorded: Tensor) -> GaussianMotion:
         axes = torch.linalg.eigh((each / size[:, None, None]).sum(0))[1]
         out.axes[group[:, None], group] = axes
         some = seen.any(-1).nonzero()[:, 0]
-        of = _liveliness(own[some], seen[some], each).argsort().argsort() * out.count
+        of = _liveliness(own[some], seen[some], each).argsort().argsort() * out.class_count
         of = of // max(len(some), 1)
-        for number in range(out.count):
+        for number in range(out.class_count):
             rows = some[of == number]
             moments = second_moments(own[rows], seen[rows])
             out.variances[number][:, group] = _banded(moments, axes, out.bands)
@@ -301,7 +305,10 @@ def fit_gaussian_motion(state: Tensor, recorded: Tensor) -> GaussianMotion:
 
 
 def _liveliness(waves: Tensor, there: Tensor, moments: Tensor) -> Tensor:
-    """Energy of each window's waves `(W)` over what is usual of the numbers it has, on average."""
+    """Energy of each window's waves `(W)` over what is usual of the numbers it has, on average.
+
+    Waves `(W, T, n)`, of which `there` `(W, n)` counts; what is usual are second moments `(T, n, n)`.
+    """
     usual = (there @ moments.diagonal(dim1=-2, dim2=-1).mT).clamp(min=LEAST_VARIANCE)
     # The first wave is where the window is; with one frame there is no other.
     return (waves.square().sum(-1) / usual)[:, min(1, waves.shape[1] - 1) :].mean(-1)

@@ -1,6 +1,6 @@
 """PosePrior: the shipped prior of body, hands and face, of single poses and of movement.
 
-`expect` is what the solvers use; `regulariser` is the same as a loss for other people's fitters.
+`denoise` is what solvers, samplers and scores ask; `scoring.regulariser` is the same as a loss.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class PosePrior:
     def liveliness(self, seen: Tensor, level: Tensor) -> Tensor:
         """How far the windows of a movement are of each class in each group `(..., W, 4, classes)`.
 
-        It was seen as states `(..., T, 172)` each of whose numbers has noise of a level of its own.
+        It was seen as states `(..., T, 172)` with noise of levels `(..., T, 172)`, number by number.
         """
         linear, lead = self.networks["motion"].linear, seen.shape[:-2]
         starts = _starts(seen.shape[-2])

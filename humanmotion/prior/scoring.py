@@ -40,9 +40,9 @@ def regulariser(prior: PosePrior, rho: float, *, kind: Kind = "pose") -> Callabl
     """A loss on states `(..., T, 172)` whose gradient is that of minus their log-density at `rho`.
 
     `|x - D(x)|^2 / (2 rho^2)` with no gradient through D: at a Gaussian prior its gradient is
-    `(S + rho^2)^-1 (x - m)` exactly. Add it to a data term in units of its own noise; no weight is
-    needed. Raises UsageError unless `rho` is above 0. Poole et al. 2022 (DreamFusion), equation 3;
-    Mardani et al. 2023 (RED-diff), equation 9.
+    `(S + rho^2)^-1 (x - m)` exactly; of what a network adds, FIT_TRUST counts. Add it to a data term in
+    units of its own noise; no weight is needed. Raises UsageError unless `rho` is above 0. Poole et al.
+    2022 (DreamFusion), equation 3; Mardani et al. 2023 (RED-diff), equation 9.
     """
     if not rho > 0:
         raise UsageError(f"noise level {rho} given; give one above 0")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from humanmotion.prior.model import PosePrior
+from humanmotion.prior.model import FIT_TRUST, PosePrior
 from humanmotion.prior.problem import left_jacobian
 from humanmotion.prior.space import TOKENS, PoseSpace, spread_tokens
 from humanmotion.recovery.banded import solve_clip
@@ -80,7 +80,7 @@ def _expected(prior: PosePrior, pose: Tensor, seen: Observed, *, known: Tensor) 
         own = _between(pose[here], times, even)
         classes = prior.liveliness(own, spread_tokens(torch.where(there, POSE_ERROR, torch.inf)))
         rho = torch.where(there, LEVEL, torch.inf)
-        clean = prior.denoise(own, rho, kind="motion", classes=classes)
+        clean = prior.denoise(own, rho, kind="motion", classes=classes, trust=FIT_TRUST)
         expected[here] = _between(clean, even, times)
     return expected
 

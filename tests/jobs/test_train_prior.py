@@ -11,11 +11,20 @@ from humanmotion.errors import InputError
 from humanmotion.files import read_json, read_tensors
 from humanmotion.jobs import prior_batches
 from humanmotion.jobs import train_prior as train_prior_job
+from humanmotion.jobs.fit import load_prior
 from humanmotion.jobs.prior_batches import read_corpus
 from humanmotion.jobs.prior_data import distinct, read_poses, windows
+from humanmotion.jobs.train_prior import CONFIG as CONFIG_FILE
 from humanmotion.jobs.train_prior import read_config, train_prior
 from humanmotion.prior.model import KINDS, PosePrior
-from humanmotion.prior.space import BODY, EXPRESSION_TOKEN, EYES, LEFT_HAND, TOKEN_NAMES
+from humanmotion.prior.space import (
+    BODY,
+    EXPRESSION_TOKEN,
+    EYES,
+    LEFT_HAND,
+    TOKEN_NAMES,
+    spread_tokens,
+)
 
 pytest.importorskip("lightning")
 pytestmark = pytest.mark.filterwarnings("default")
@@ -98,6 +107,11 @@ def test_what_is_shown_does_not_tell_who_recorded_a_pose(swaying) -> None:
     for token in (wrist, LEFT_HAND.start, EYES.start, EXPRESSION_TOKEN):
         shares = [float(shown[rows, token].float().mean()) for rows in (gone, whole)]
         assert shares[0] == pytest.approx(shares[1], abs=0.05) and 0.2 < shares[0] < 0.9
+    # Nor do the values of what is shown: none is that of a joint that never moves.
+    for part in (slice(0, 3 * EXPRESSION_TOKEN), slice(3 * EXPRESSION_TOKEN, None)):
+        own, level = state[:, part], spread_tokens(shown)[:, part]
+        common = own.mode(0).values
+        assert float(((own == common) & level).float().mean(0).max()) < 0.02
     numbers = state[:, 3 * wrist : 3 * wrist + 3]
     assert float(numbers[gone].std()) == pytest.approx(float(numbers[whole].std()), rel=0.5)
 
@@ -164,3 +178,10 @@ def test_a_network_without_blocks_is_not_trained_and_asked_for_no_training(tmp_p
         read_config(path)
     path.write_text(bare[: bare.index("[motion.training]")])
     assert read_config(path)["motion"]["blocks"] == 0
+
+
+def test_the_shipped_config_is_that_of_the_shipped_weights() -> None:
+    settings, kept = read_config(CONFIG_FILE), load_prior().config()
+    for kind in KINDS:
+        sizes = {k: v for k, v in settings[kind].items() if k != "training"}
+        assert {k: kept[kind][k] for k in sizes} == sizes

@@ -124,6 +124,38 @@ class TestTraining:
 
         assert loss(state) == loss(spoilt)
 
+    def test_what_is_shown_is_seen_and_what_was_recorded_is_asked_for(self) -> None:
+        made = network(SMALL)
+        state = torch.randn(64, SIZE)
+        hand = torch.zeros(64, TOKENS, dtype=torch.bool)
+        hand[:, LEFT_HAND] = True
+        other = torch.where(spread_tokens(hand), state + 1.0, state)
+        every = torch.ones_like(hand)
+
+        def loss(x: torch.Tensor, shown: torch.Tensor, recorded: torch.Tensor) -> float:
+            generator = torch.Generator().manual_seed(3)
+            with torch.no_grad():
+                found = denoising_loss(made, x, shown=shown, recorded=recorded, generator=generator)
+            return float(found)
+
+        # Seen though not asked for; asked for though not seen; neither.
+        assert loss(state, every, ~hand) != loss(other, every, ~hand)
+        assert loss(state, ~hand, every) != loss(other, ~hand, every)
+        assert loss(state, ~hand, ~hand) == loss(other, ~hand, ~hand)
+
+    @pytest.mark.parametrize("config", [SMALL, WINDOWS])
+    def test_trust_is_the_share_of_what_the_network_adds(self, config) -> None:
+        made = network(config)
+        state, rho = torch.randn(2, 6, SIZE), torch.full((2, 6, TOKENS), 0.5)
+        with torch.no_grad():
+            none, half, full = (made(state, rho, trust=t) for t in (0.0, 0.5, 1.0))
+            frames = 6 if config.frames > 1 else 1
+            alone = made.linear(
+                state.reshape(-1, frames, SIZE), rho.reshape(-1, frames, TOKENS)
+            ).reshape(state.shape)
+        assert torch.allclose(none, alone, atol=1e-6) and not torch.allclose(none, full, atol=1e-3)
+        assert torch.allclose(half, (none + full) / 2, atol=1e-6)
+
     def test_an_untrained_network_errs_by_one(self) -> None:
         # It says zero in its own scale, whose targets have unit variance.
         torch.manual_seed(0)

@@ -8,6 +8,7 @@ from humanmotion.body import BodyModel
 from humanmotion.body.carried_points import joint_points
 from humanmotion.errors import UsageError
 from humanmotion.prior.fitting import best_poses, draw_poses, fit_places
+from humanmotion.prior.model import FIT_TRUST, PosePrior
 from humanmotion.prior.problem import Chain, Places, Poses
 from humanmotion.prior.solver import Settings
 from humanmotion.prior.space import SIZE
@@ -178,3 +179,19 @@ def test_points_of_which_none_is_believed_leave_the_prior_alone(tiny) -> None:
     joints, _ = scene(tiny)
     fit = fit_places(tiny, points(), joints, sigma=float("inf"), hypotheses=1)
     assert bool(torch.isfinite(fit.best.state).all())
+
+
+def test_fits_and_draws_trust_the_network_in_part(tiny, monkeypatch) -> None:
+    joints, _ = scene(tiny)
+    asked: list[float] = []
+    denoise = PosePrior.denoise
+
+    def listening(self, *args, trust: float = 1.0, **kwargs):
+        asked.append(trust)
+        return denoise(self, *args, trust=trust, **kwargs)
+
+    monkeypatch.setattr(PosePrior, "denoise", listening)
+    fit_places(tiny, points(), joints, sigma=0.01, kind="pose", hypotheses=2)
+    levels = Settings()
+    assert set(asked) == {FIT_TRUST}
+    assert len(asked) >= len(levels.levels) + len(levels.draw_levels)

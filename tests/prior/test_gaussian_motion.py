@@ -116,6 +116,21 @@ def test_windows_of_far_apart_classes_are_told_apart_and_answers_are_linear(made
     assert torch.allclose(both, (apart(a, rho, classes) + apart(b, rho, classes)) / 2, atol=1e-4)
 
 
+def test_classes_are_those_of_numbers_each_at_its_own_level(made) -> None:
+    generator = torch.Generator().manual_seed(6)
+    seen = made.mean + 0.5 * torch.randn(1, WINDOW, SIZE, generator=generator)
+    level = (0.2 + torch.rand(1, 1, SIZE, generator=generator)).expand(1, WINDOW, SIZE)
+    found = made.classes(seen, level)[0]
+    for group, numbers in enumerate(GROUPS):
+        away = (seen[0, :, numbers] - made.mean[numbers]).double().flatten()
+        noise = torch.diag(level[0, :, numbers].double().flatten() ** 2)
+        told = [torch.distributions.MultivariateNormal(
+                    torch.zeros_like(away), covariance(made, v, numbers) + noise).log_prob(away)
+                for v in made.variances]  # fmt: skip
+        exact = torch.stack(told).softmax(0).float()
+        assert torch.allclose(found[group], exact, atol=1e-3)
+
+
 def test_what_is_missing_is_not_looked_at_and_short_windows_keep_their_length(made) -> None:
     seen = torch.randn(3, 7, SIZE)
     rho = torch.full((3, 7, TOKENS), 0.5)

@@ -12,7 +12,7 @@ from humanmotion.body.carried_points import landmark_points
 from humanmotion.camera import intrinsics, project
 from humanmotion.jobs.fit import load_prior
 from humanmotion.keypoints import Keypoints
-from humanmotion.prior.model import PosePrior
+from humanmotion.prior.model import FIT_TRUST, PosePrior
 from humanmotion.prior.space import SIZE
 from humanmotion.recovery import plausible_pose
 from humanmotion.recovery.landmark_terms import SET, Observed, State, observe
@@ -107,8 +107,10 @@ def test_the_prior_sees_thirty_frames_a_second_and_each_shot_alone(body, prior, 
             assert level.shape == (len(pose), 172)
             return prior.liveliness(pose, level)
 
-        def denoise(self, pose: Tensor, rho: Tensor, *, kind: str, classes: Tensor) -> Tensor:
-            assert kind == "motion" and rho.shape == (len(pose), 55)
+        def denoise(
+            self, pose: Tensor, rho: Tensor, *, kind: str, classes: Tensor, trust: float
+        ) -> Tensor:
+            assert kind == "motion" and trust == FIT_TRUST and rho.shape == (len(pose), 55)
             assert torch.isinf(rho[:, 21:]).all()
             assert classes.shape[0] == max(-(-(len(pose) - 60) // 30), 0) + 1
             asked.append(len(pose))
