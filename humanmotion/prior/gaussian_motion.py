@@ -36,8 +36,8 @@ from humanmotion.prior.space import (
 
 ROUNDS = 4
 """Repetitions where noise changes over a window; each also passes on what a gap's ends know."""
-ROWS = 64
-"""Windows that are looked at together, which bounds memory."""
+WINDOWS_AT_ONCE, POSES_AT_ONCE = 64, 1024
+"""Looked at together, which bounds memory."""
 SINGLE_WAVES = 16
 """Waves with variances of their own; quicker ones share theirs within a band."""
 CLASSES = 4
@@ -100,6 +100,7 @@ class GaussianMotion(nn.Module):
         super().__init__()
         self.bands = bands(frames)
         self.class_count = CLASSES if frames > 1 else 1
+        self.at_once = WINDOWS_AT_ONCE if frames > 1 else POSES_AT_ONCE
         self.register_buffer("mean", torch.zeros(SIZE))
         self.register_buffer("axes", torch.eye(SIZE))
         self.register_buffer("variances", torch.ones(self.class_count, self.bands[-1] + 1, SIZE))
@@ -118,10 +119,11 @@ class GaussianMotion(nn.Module):
         """
         frames = seen.shape[1]
         seen, level = self._whole(seen, spread_tokens(rho))
+        rows = torch.arange(len(seen)).split(self.at_once)
         parts = [
-            self._expected(s, r, None if classes is None else classes[rows])
-            for s, r, rows in zip(seen.split(ROWS), level.split(ROWS),
-                                  torch.arange(len(seen)).split(ROWS), strict=True)
+            self._expected(s, r, None if classes is None else classes[at])
+            for s, r, at in zip(seen.split(self.at_once), level.split(self.at_once), rows,
+                                strict=True)
         ]  # fmt: skip
         return torch.cat(parts)[:, :frames]
 
@@ -131,8 +133,8 @@ class GaussianMotion(nn.Module):
         if self.class_count == 1:
             return seen.new_ones(len(seen), len(GROUPS), 1)
         seen, level = self._whole(seen, level.clamp(min=LEAST))
-        return torch.cat([self._told(s, v) for s, v in zip(seen.split(ROWS), level.split(ROWS),
-                                                           strict=True)])  # fmt: skip
+        parts = zip(seen.split(self.at_once), level.split(self.at_once), strict=True)
+        return torch.cat([self._told(s, v) for s, v in parts])
 
     def _told(self, seen: Tensor, level: Tensor) -> Tensor:
         """`classes` of a few whole windows."""

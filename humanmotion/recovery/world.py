@@ -74,10 +74,12 @@ def to_world(
     shots: Sequence[Shot],
     cameras: Sequence[CameraMotion],
     body: BodyModel,
+    turns: Sequence[Turn] | None = None,
 ) -> WorldResult:
     """One world from `tracks`, one per person over the whole video, and one camera per shot.
 
-    Shots follow each other without a gap. Raises MotionError when numbers of frames do not fit.
+    Shots follow each other without a gap. `turns`, one per cut, join the shots where they are known;
+    without them they are found. Raises MotionError when numbers of frames do not fit.
     """
     _check(tracks, shots=shots, cameras=cameras)
     fps = _rate(tracks[0].times)
@@ -88,8 +90,10 @@ def to_world(
         for shot, camera in zip(shots, cameras, strict=True)
     ]
     views = [_views(people, frame, body=body, fps=fps) for frame in frames]
-    turns = [_turn(before, after, guides=guides) for before, after in pairwise(views)]
-    R_c2w, placed = _placed(people, frames, views=views, turns=turns)
+    found = [_turn(before, after, guides=guides) for before, after in pairwise(views)]
+    if turns is not None:
+        found = [(turn, common) for turn, (_, common) in zip(turns, found, strict=True)]
+    R_c2w, placed = _placed(people, frames, views=views, turns=found)
     shot_id = np.repeat(np.arange(len(shots)), [s.stop - s.start for s in shots])
     still = np.repeat([f.still for f in frames], [s.stop - s.start for s in shots])
     placed = [blend_seams(p, starts=[s.start for s in shots[1:]], fps=fps) for p in placed]
@@ -99,7 +103,7 @@ def to_world(
         people=world,
         R_w2c=R_c2w.mT.contiguous(),
         t_w2c=-(R_c2w.mT @ centre[..., None])[..., 0],
-        cuts=_cuts(turns, choices, centre=centre, shots=shots),
+        cuts=_cuts(found, choices, centre=centre, shots=shots),
         flipped=tuple(c.flipped for c in choices),
         gravity_sigma_rad=tuple(f.gravity.pitch_sigma_rad for f in frames),
     )
