@@ -86,9 +86,7 @@ def yaw_only(cut: Cut) -> Tensor | None:
     rows = _common(cut)
     if cut.keypoints.xyz is None or len(rows) < 3:
         return None
-    before, after = (
-        _relative(cut, cut.frame - 1 + i)[rows] @ cut.up[i].double().T for i in (0, 1)
-    )
+    before, after = (_relative(cut, cut.frame - 1 + i)[rows] @ cut.up[i].double().T for i in (0, 1))
     dot = (before[:, :2] * after[:, :2]).sum()
     cross = (after[:, 0] * before[:, 1] - after[:, 1] * before[:, 0]).sum()
     yaw = torch.atan2(cross, dot)
@@ -108,7 +106,13 @@ def pnp(cut: Cut) -> Tensor | None:
     K = cut.K[cut.frame].double().numpy()
     cv2.setRNGSeed(0)
     found, turn, _, _ = cv2.solvePnPRansac(
-        body, pixels, K, None, reprojectionError=PNP_PX, iterationsCount=200, flags=cv2.SOLVEPNP_SQPNP
+        body,
+        pixels,
+        K,
+        None,
+        reprojectionError=PNP_PX,
+        iterationsCount=200,
+        flags=cv2.SOLVEPNP_SQPNP,
     )
     if not found:
         return None

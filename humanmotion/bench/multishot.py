@@ -27,7 +27,6 @@ from humanmotion.metrics import (
 from humanmotion.prior.model import PosePrior
 from humanmotion.recovery.alignment import Turn
 from humanmotion.recovery.lifting import lift
-from humanmotion.recovery.odometry import CameraMotion
 from humanmotion.recovery.pose_statistics import PoseStatistics
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.world import WorldResult, to_world
@@ -117,9 +116,9 @@ def errors(
 ) -> Errors:
     """What differs between a reconstruction and the truth."""
     person = world.people[0]
-    joints = body.joints(
-        person.rotations.float(), betas=track.betas, transl=person.transl.float()
-    )[:, :BODY]
+    joints = body.joints(person.rotations.float(), betas=track.betas, transl=person.transl.float())[
+        :, :BODY
+    ]
     truth = seq.joints[:, :BODY]
     root, true_root = person.rotations[:, 0].float(), seq.motion.rotations[:, 0]
     first = seq.spans[0].stop

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from humanmotion.diffusion.preconditioning import scalings
+from humanmotion.diffusion.time_mixing import TimeMixing
 from humanmotion.prior.gaussian_motion import GaussianMotion
 from humanmotion.prior.space import SIZE, TOKENS, spread_tokens
 
@@ -102,7 +103,7 @@ class _Block(nn.Module):
 
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
-        self.mix = _TimeMixing(config) if config.frames > 1 else None
+        self.mix = TimeMixing(config.width, config.heads) if config.frames > 1 else None
         self.norm = nn.LayerNorm(config.width)
         self.grow = nn.Linear(config.width, config.hidden)
         self.shrink = nn.Linear(config.hidden, config.width)
@@ -113,34 +114,3 @@ class _Block(nn.Module):
             x = x + self.mix(x)
         inner = functional.silu(self.grow(self.norm(x)))
         return x + self.shrink(functional.dropout(inner, self.dropout, self.training))
-
-
-class _TimeMixing(nn.Module):
-    """Self-attention over patches with rotary positions (Su et al. 2021, RoFormer, section 3.2)."""
-
-    def __init__(self, config: DenoiserConfig) -> None:
-        super().__init__()
-        self.heads = config.heads
-        self.norm = nn.LayerNorm(config.width)
-        self.ask = nn.Linear(config.width, 3 * config.width)
-        self.answer = nn.Linear(config.width, config.width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        q, k, v = self.ask(self.norm(x)).unflatten(-1, (3, self.heads, -1)).unbind(-3)
-        turn = _turns(x.shape[-2], q.shape[-1], x)
-        q, k, v = (part.transpose(-2, -3) for part in (_turned(q, turn), _turned(k, turn), v))
-        mixed = functional.scaled_dot_product_attention(q, k, v)
-        return self.answer(mixed.transpose(-2, -3).flatten(-2))
-
-
-def _turns(frames: int, size: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine and sine `(T, 1, size / 2)` of each patch's place."""
-    speed = 100.0 ** -(torch.arange(size // 2, device=like.device) / (size // 2))
-    angle = torch.arange(frames, device=like.device)[:, None, None] * speed
-    return angle.cos().to(like.dtype), angle.sin().to(like.dtype)
-
-
-def _turned(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
-    cos, sin = turn
-    a, b = x.chunk(2, -1)
-    return torch.cat((a * cos - b * sin, a * sin + b * cos), -1)

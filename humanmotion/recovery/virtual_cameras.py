@@ -2,8 +2,8 @@
 
 Every shot gets a camera of its own: how far it has gone round the person since the last one, its
 height, lens and how much of the picture the person fills are drawn, then it stands, turns after the
-person, or travels as a hand would carry it. A standing camera that would lose the person is drawn
-anew. Ranges follow the cameras of edited footage, wider than those WHAM is trained on.
+person, or travels as a hand would carry it. A standing camera that would lose the person turns after
+them instead. Ranges follow the cameras of edited footage, wider than those WHAM is trained on.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from humanmotion.errors import UsageError
 from humanmotion.rotations import rotvec_to_matrix
 
 Kind = Literal["static", "pan", "moving"]
-KIND_SHARES: tuple[tuple[Kind, float], ...] = (("static", 0.60), ("pan", 0.25), ("moving", 0.15))
-STRATA = ((0, 45), (45, 90), (90, 135), (135, 180))
-"""Degrees the view changes by at a cut; one range is drawn, then an angle in it."""
+KINDS: tuple[Kind, ...] = ("static", "pan", "moving")
+KIND_SHARES = (0.60, 0.25, 0.15)
+STRATUM = 45.0
+"""Degrees; the view changes at a cut by an angle in one of four ranges so wide, equally often."""
 HEIGHT = (0.4, 3.0)
 """Of the camera over the floor, metres."""
 SHARE = (0.25, 0.85)
@@ -39,9 +40,10 @@ NEAREST = 1.0
 """Metres between a camera and the pelvis, at least."""
 LOST_SHARE = 0.05
 """Frames of a shot in which the pelvis may be outside the picture."""
-TRIES = 20
-DOLLY_METRES = 0.6
-"""Standard deviation of the way a moving camera goes in a second."""
+DOLLY_SPEED = 0.6
+"""Standard deviation of a moving camera's own speed, m/s."""
+SWEEP = 0.7
+"""Share of the person's way that a moving camera goes along."""
 SHAKE_PX = 0.3
 """Root mean square turn of a camera held by hand, in pixels of a picture of 640."""
 SHAKE_SECONDS = 0.15
@@ -76,116 +78,139 @@ def film(
     """
     edges = [0, *cuts, len(pelvis)]
     if any(b <= a for a, b in pairwise(edges)):
-        raise UsageError(f"cuts {tuple(cuts)} given for {len(pelvis)} frames; they must rise within")
-    azimuth, shots = 2 * math.pi * _uniform(generator), []
+        raise UsageError(
+            f"cuts {tuple(cuts)} given for {len(pelvis)} frames; they must rise within"
+        )
+    azimuth, shots = 2 * math.pi * torch.rand(1, generator=generator), []
     for start, stop in pairwise(edges):
-        turn = 0.0
+        turn = torch.zeros(1)
         if shots:
-            low, high = STRATA[int(len(STRATA) * _uniform(generator))]
-            turn = math.radians(low + (high - low) * _uniform(generator))
-            azimuth += turn if _uniform(generator) < 0.5 else -turn
-        kind, camera = _shot(pelvis[start:stop], azimuth, fps=fps, size=size, generator=generator)
-        shots.append(VirtualShot(start, stop, kind, turn, camera))
+            range_, inside, side = torch.rand(3, generator=generator)
+            turn = torch.deg2rad(STRATUM * ((4 * range_).floor() + inside))[None]
+            azimuth = azimuth + turn * torch.where(side < 0.5, 1.0, -1.0)
+        kind, camera = draw_cameras(
+            pelvis[None, start:stop], azimuth, fps=fps, size=size, generator=generator
+        )
+        shots.append(VirtualShot(start, stop, KINDS[int(kind)], float(turn), camera))
     return tuple(shots)
 
 
-def _shot(
-    path: Tensor, azimuth: float, *, fps: float, size: tuple[int, int], generator: torch.Generator
-) -> tuple[Kind, Camera]:
-    for attempt in range(TRIES):
-        kind = _kind(generator) if attempt < TRIES - 1 else "pan"
-        camera = _camera(path, azimuth, kind=kind, fps=fps, size=size, generator=generator)
-        depth = camera.to_camera(path)[:, 2]
-        inside = camera.project(path)
-        inside = ((inside > 0) & (inside < torch.tensor(size))).all(-1) & (depth > NEAREST / 2)
-        if float((~inside).float().mean()) <= LOST_SHARE:
-            break
-    return kind, camera
-
-
-def _camera(
+def draw_cameras(
     path: Tensor,
-    azimuth: float,
+    azimuth: Tensor,
     *,
-    kind: Kind,
     fps: float,
     size: tuple[int, int],
     generator: torch.Generator,
-) -> Camera:
-    width, height = size
-    focal = default_focal(width, height) * math.exp(_between(*map(math.log, LENS), generator))
-    share = _between(*SHARE, generator)
-    distance = max(focal * BODY_METRES / (share * height), NEAREST)
-    rise = min(_between(*HEIGHT, generator), distance)
-    middle = path.mean(0) if kind == "static" else path[0]
-    away = torch.tensor((math.cos(azimuth), math.sin(azimuth))) * distance
-    centre = torch.stack((middle[0] + away[0], middle[1] + away[1], torch.tensor(rise)))
-    centre = centre.expand(len(path), 3)
-    target = middle.expand(len(path), 3) if kind == "static" else _followed(path, fps)
-    if kind == "moving":
-        seconds = torch.arange(len(path))[:, None] / fps
-        way = torch.randn(3, generator=generator) * torch.tensor((1.0, 1.0, 0.3)) * DOLLY_METRES
-        centre = centre + seconds * way + _swept(path, fps)
-    R = _looking(centre, target)
-    bias = torch.tensor((OFF_CENTRE * height, OFF_CENTRE * height)) / focal
-    bias = torch.randn(2, generator=generator) * bias
-    roll = ROLL_SIGMA * float(torch.randn((), generator=generator))
-    turn = torch.tensor((float(bias[0]), float(bias[1]), roll)).expand(len(path), 3)
-    if kind == "moving":
+) -> tuple[Tensor, Camera]:
+    """Cameras of `B` shots: their kinds `(B)`, numbers in KINDS, and one Camera of `B * T` frames.
+
+    `path` `(B, T, 3)` is the pelvis, `azimuth` `(B)` where the camera is from it at first. Everything
+    lies where the generator lives.
+    """
+    at, count = generator.device, len(path)
+    edges = torch.tensor(KIND_SHARES, device=at).cumsum(0)[:-1]
+    kind = torch.bucketize(torch.rand(count, generator=generator, device=at), edges)
+    drawn = _Drawn.draw(path, azimuth, size=size, generator=generator, fps=fps)
+    camera = drawn.camera(kind, path)
+    lost = (kind == 0) & (_lost(camera, path) > LOST_SHARE)
+    kind = torch.where(lost, torch.ones_like(kind), kind)
+    return kind, drawn.camera(kind, path)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What was drawn of `B` cameras before it is known which kinds they are."""
+
+    focal: Tensor  # (B)
+    away: Tensor  # (B, 2), of the centre from the pelvis
+    height: Tensor  # (B)
+    turn: Tensor  # (B, 3), by which each looks beside the person
+    shake: Tensor  # (B, T, 3)
+    way: Tensor  # (B, T, 3)
+    followed: Tensor  # (B, T, 3), the pelvis as a cameraman follows it
+    size: tuple[int, int]
+
+    @classmethod
+    def draw(
+        cls,
+        path: Tensor,
+        azimuth: Tensor,
+        *,
+        size: tuple[int, int],
+        generator: torch.Generator,
+        fps: float,
+    ) -> _Drawn:
+        at, (count, frames) = generator.device, path.shape[:2]
+        u = torch.rand(3, count, generator=generator, device=at)
+        focal = default_focal(*size) * (LENS[0] * (LENS[1] / LENS[0]) ** u[0])
+        share = SHARE[0] + (SHARE[1] - SHARE[0]) * u[1]
+        distance = (focal * BODY_METRES / (share * size[1])).clamp(min=NEAREST)
+        height = torch.minimum(HEIGHT[0] + (HEIGHT[1] - HEIGHT[0]) * u[2], distance)
+        side = torch.randn(3, count, generator=generator, device=at)
+        beside = OFF_CENTRE * size[1] / focal
+        speed = torch.tensor((DOLLY_SPEED, DOLLY_SPEED, 0.3 * DOLLY_SPEED), device=at)
+        way = torch.randn(count, 1, 3, generator=generator, device=at) * speed
         angle = SHAKE_PX * max(size) / 640 / focal
-        turn = turn + angle * _shake(len(path), fps=fps, generator=generator)
-    R = rotvec_to_matrix(turn) @ R
-    K = intrinsics(torch.full((len(path),), focal), width=width, height=height)
-    return Camera(K=K, R_w2c=R, t_w2c=-(R @ centre[..., None])[..., 0], width=width, height=height)
+        return cls(
+            focal=focal,
+            away=torch.stack((azimuth.cos(), azimuth.sin()), -1) * distance[:, None],
+            height=height,
+            turn=torch.stack((side[0] * beside, side[1] * beside, side[2] * ROLL_SIGMA), -1),
+            shake=angle[:, None, None] * faded(
+                (count, frames, 3), keep=math.exp(-1 / (fps * SHAKE_SECONDS)), generator=generator
+            ),
+            way=way * torch.arange(frames, device=at)[:, None] / fps,
+            followed=_followed(path, fps),
+            size=size,
+        )  # fmt: skip
+
+    def camera(self, kind: Tensor, path: Tensor) -> Camera:
+        """The cameras if they are of these kinds `(B)`, `B * T` frames."""
+        still, moving = (kind == 0)[:, None, None], (kind == 2)[:, None, None]
+        middle = torch.where(still, path.mean(1, keepdim=True), path[:, :1])
+        first = torch.cat((middle[:, 0, :2] + self.away, self.height[:, None]), -1)[:, None]
+        flat = self.way.new_tensor((SWEEP, SWEEP, 0.0))
+        centre = first + moving * (self.way + flat * (self.followed - self.followed[:, :1]))
+        target = torch.where(still, middle, self.followed)
+        turn = self.turn[:, None] + moving * self.shake
+        R = rotvec_to_matrix(turn) @ _looking(centre.expand_as(target), target)
+        t = -(R @ centre.expand_as(target)[..., None])[..., 0]
+        width, height = self.size
+        K = intrinsics(self.focal[:, None].expand(path.shape[:2]), width=width, height=height)
+        return Camera(K.flatten(0, 1), R.flatten(0, 1), t.flatten(0, 1), width, height)
 
 
-def _kind(generator: torch.Generator) -> Kind:
-    draw, total = _uniform(generator), 0.0
-    for kind, share in KIND_SHARES:
-        total += share
-        if draw < total:
-            return kind
-    return KIND_SHARES[-1][0]
+def _lost(camera: Camera, path: Tensor) -> Tensor:
+    """Share of frames `(B)` in which the pelvis is not in the picture."""
+    points = path.flatten(0, 1)
+    place, depth = camera.project(points), camera.to_camera(points)[:, 2]
+    edge = place.new_tensor((camera.width, camera.height))
+    inside = ((place > 0) & (place < edge)).all(-1) & (depth > NEAREST / 2)
+    return (~inside).float().reshape(path.shape[:2]).mean(-1)
 
 
 def _looking(centre: Tensor, target: Tensor) -> Tensor:
-    """World-to-camera rotations `(T, 3, 3)` of level cameras that look at `target` `(T, 3)`."""
+    """World-to-camera rotations `(..., 3, 3)` of level cameras that look at `target` `(..., 3)`."""
     ahead = torch.nn.functional.normalize(target - centre, dim=-1)
-    down = torch.tensor((0.0, 0.0, -1.0)).expand_as(ahead)
+    down = ahead.new_tensor((0.0, 0.0, -1.0)).expand_as(ahead)
     right = torch.nn.functional.normalize(torch.linalg.cross(down, ahead), dim=-1)
     return torch.stack((right, torch.linalg.cross(ahead, right), ahead), -2)
 
 
 def _followed(path: Tensor, fps: float) -> Tensor:
-    """The pelvis as a cameraman follows it: later, and without its bouncing."""
+    """A pelvis `(B, T, 3)` as a cameraman follows it: later, and without its bouncing."""
     share = 1 - math.exp(-1 / (fps * FOLLOW_SECONDS))
-    out, now = [], path[0]
-    for place in path:
-        now = now + share * (place - now)
-        out.append(now)
-    return torch.stack(out)
+    out = [path[:, 0]]
+    for place in path.unbind(1)[1:]:
+        out.append(out[-1] + share * (place - out[-1]))
+    return torch.stack(out, 1)
 
 
-def _swept(path: Tensor, fps: float) -> Tensor:
-    """What a moving camera goes along with the person, over the ground."""
-    way = _followed(path, fps) - path[0]
-    return way * torch.tensor((0.7, 0.7, 0.0))
-
-
-def _shake(frames: int, *, fps: float, generator: torch.Generator) -> Tensor:
-    """Unit-variance smooth noise `(T, 3)`."""
-    keep = math.exp(-1 / (fps * SHAKE_SECONDS))
-    noise = torch.randn(frames, 3, generator=generator)
-    out, now = [], noise[0]
-    for fresh in noise:
-        now = keep * now + math.sqrt(1 - keep**2) * fresh
-        out.append(now)
-    return torch.stack(out)
-
-
-def _uniform(generator: torch.Generator) -> float:
-    return float(torch.rand((), generator=generator))
-
-
-def _between(low: float, high: float, generator: torch.Generator) -> float:
-    return low + (high - low) * _uniform(generator)
+def faded(shape: tuple[int, ...], *, keep: float, generator: torch.Generator) -> Tensor:
+    """Noise `(B, T, ...)` of unit variance that remembers `keep` of the last frame's."""
+    fresh = torch.randn(shape, generator=generator, device=generator.device)
+    out = [fresh[:, 0]]
+    for new in fresh.unbind(1)[1:]:
+        out.append(keep * out[-1] + math.sqrt(1 - keep**2) * new)
+    return torch.stack(out, 1)

@@ -1,0 +1,39 @@
+"""Self-attention over time with rotary positions (Su et al. 2021, RoFormer, section 3.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class TimeMixing(nn.Module):
+    """From `(B, T, width)` to the same, after a norm of its own."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width)
+        self.ask = nn.Linear(width, 3 * width)
+        self.answer = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What every place learns from the others."""
+        q, k, v = self.ask(self.norm(x)).unflatten(-1, (3, self.heads, -1)).unbind(-3)
+        turn = _turns(x.shape[-2], q.shape[-1], x)
+        q, k, v = (part.transpose(-2, -3) for part in (_turned(q, turn), _turned(k, turn), v))
+        mixed = functional.scaled_dot_product_attention(q, k, v)
+        return self.answer(mixed.transpose(-2, -3).flatten(-2))
+
+
+def _turns(frames: int, size: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine and sine `(T, 1, size / 2)` of each patch's place."""
+    speed = 100.0 ** -(torch.arange(size // 2, device=like.device) / (size // 2))
+    angle = torch.arange(frames, device=like.device)[:, None, None] * speed
+    return angle.cos().to(like.dtype), angle.sin().to(like.dtype)
+
+
+def _turned(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+    cos, sin = turn
+    a, b = x.chunk(2, -1)
+    return torch.cat((a * cos - b * sin, a * sin + b * cos), -1)
