@@ -104,8 +104,7 @@ def listing(
 ) -> tuple[Listed, ...]:
     """Clips of `split` without bad frames that hold so many shots; raises InputError without any."""
     found = []
-    for name in () if data is None else sets:
-        folder = data / name
+    for folder in [] if data is None else [data / name for name in sets]:
         if not (folder / "index.jsonl").exists():
             continue
         for clip in list_clips(folder, split=split):

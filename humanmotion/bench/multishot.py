@@ -26,7 +26,9 @@ from humanmotion.metrics import (
 )
 from humanmotion.prior.model import PosePrior
 from humanmotion.recovery.alignment import Turn
+from humanmotion.recovery.lifter import Lifter
 from humanmotion.recovery.lifting import lift
+from humanmotion.recovery.pose_guess import guess_poses
 from humanmotion.recovery.pose_statistics import PoseStatistics
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.world import WorldResult, to_world
@@ -55,6 +57,8 @@ class Errors:
     """Metres."""
     sliding: float
     """Millimetres a frame in true contact."""
+    true_sliding: float
+    """The same of the truth."""
 
 
 def reconstructed(
@@ -62,6 +66,7 @@ def reconstructed(
     body: BodyModel,
     *,
     prior: PosePrior | None,
+    lifter: Lifter | None,
     ways: Sequence[str],
     focal_known: bool = False,
 ) -> dict[str, Errors]:
@@ -70,9 +75,14 @@ def reconstructed(
     lengths = torch.tensor([s.stop - s.start for s in seq.spans])
     focal = torch.tensor([c.focal.focal_px for c in cameras]).repeat_interleave(lengths)
     K = intrinsics(focal, width=seq.keypoints.width, height=seq.keypoints.height)
+    shot_id = torch.arange(len(cameras)).repeat_interleave(lengths)
+    turn = torch.cat([c.R_c2c0 for c in cameras])
+    guess = None
+    if lifter is not None:
+        guess = guess_poses(lifter, seq.keypoints, K=K, R_c2c0=turn, shot_id=shot_id)
     track = lift(
-        seq.keypoints, body, K=K, shot_id=torch.arange(len(cameras)).repeat_interleave(lengths),
-        statistics=PoseStatistics.load("body_pose"), prior=prior,
+        seq.keypoints, body, K=K, shot_id=shot_id, prior=prior, guess=guess,
+        statistics=PoseStatistics.load("body_pose"),
     )  # fmt: skip
 
     def world(turns: list[Turn] | None) -> WorldResult:
@@ -133,4 +143,5 @@ def errors(
         pa=1000 * float(pa_mpjpe(joints, truth).mean()),
         rte=float(rte(joints[:, 0], truth[:, 0]).mean()),
         sliding=1000 * float(foot_sliding(joints, contact)),
+        true_sliding=1000 * float(foot_sliding(truth, contact)),
     )

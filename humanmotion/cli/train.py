@@ -1,4 +1,4 @@
-"""`humanmotion train prior|baselines`."""
+"""`humanmotion train prior|lifter|baselines`."""
 
 from __future__ import annotations
 
@@ -33,6 +33,25 @@ def prior(
 
     with StageProgress(quiet=quiet) as progress:
         path = train_prior(
+            data, output=output, config=config or CONFIG, device=device, progress=progress
+        )
+    emit(str(path))
+
+
+@train.command()
+def lifter(
+    *,
+    data: Data,
+    output: Output,
+    config: Config = None,
+    device: Device = "cpu",
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+) -> None:
+    """Train the lifter of 2D keypoints; run again, it goes on where it was."""
+    from humanmotion.jobs.train_lifter import CONFIG, train_lifter
+
+    with StageProgress(quiet=quiet) as progress:
+        path = train_lifter(
             data, output=output, config=config or CONFIG, device=device, progress=progress
         )
     emit(str(path))

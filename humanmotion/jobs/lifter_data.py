@@ -100,8 +100,8 @@ class MotionCorpus:
 
     def to(self, device: torch.device | str) -> MotionCorpus:
         """The same on `device`."""
-        moved = (x.to(device) for x in (self.turns, self.pelvis, self.recorded, self.starts))
-        return MotionCorpus(self.body.to(device), *moved, self.noise)
+        return MotionCorpus(self.body.to(device), self.turns.to(device), self.pelvis.to(device),
+                            self.recorded.to(device), self.starts.to(device), self.noise)  # fmt: skip
 
     def draw(self, count: int, *, generator: torch.Generator) -> tuple[Shown, Truth]:
         """`count` windows as a detector sees them, and what they are."""

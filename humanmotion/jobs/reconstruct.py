@@ -6,7 +6,6 @@ people -> shots -> camera -> pose -> world -> export. Each stage's result is a v
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,6 +25,8 @@ from humanmotion.files import sha256, writable_folder
 from humanmotion.io.video import VideoInfo, probe, read_frames
 from humanmotion.jobs.exports import ReconstructionFiles, check_targets, export
 from humanmotion.jobs.fit import load_prior
+from humanmotion.jobs.fit_person import Learnt, View, digest, fit_person
+from humanmotion.jobs.lifter_weights import load_lifter
 from humanmotion.jobs.stages import Progress, StageRunner, silent
 from humanmotion.keypoints import Keypoints
 from humanmotion.motion import Motion
@@ -33,14 +34,11 @@ from humanmotion.prior.model import PosePrior
 from humanmotion.recovery.alignment import CutAlignment
 from humanmotion.recovery.content import Content
 from humanmotion.recovery.detection import Detector, Image, MediaPipeDetector
-from humanmotion.recovery.face import fit_face
 from humanmotion.recovery.focal import FocalEstimate
-from humanmotion.recovery.hands import fit_hand
 from humanmotion.recovery.integrator import WorldPerson
-from humanmotion.recovery.lifting import lift
+from humanmotion.recovery.lifter import Lifter
 from humanmotion.recovery.odometry import KINDS, CameraMotion, estimate_motions
 from humanmotion.recovery.people import People, find_people, viewing_warnings
-from humanmotion.recovery.pose_statistics import PoseStatistics
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.reprojection import reprojection_share
 from humanmotion.recovery.resection import resect
@@ -76,6 +74,7 @@ def reconstruct(
     from_stage: str | None = None,
     detector: Callable[[], Detector] = MediaPipeDetector,
     prior: Callable[[], PosePrior] | None = load_prior,
+    lifter: Callable[[], Lifter] | None = load_lifter,
     seed: int = 0,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -84,8 +83,8 @@ def reconstruct(
 
     `person` counts from 0 in order of prominence (default: the most prominent); `focal` is in
     pixels of the upright image; `from_stage` redoes that stage and those after it; `detector` opens
-    another model than the embedded one, `prior` another prior than the shipped one, and None leaves
-    the fit to the pose statistics alone; `seed` is of the samples the camera's kind is decided by.
+    another model than the embedded one; `prior` another prior than the shipped one and `lifter`
+    another lifter, and None fits without it; `seed` is of the samples the camera's kind is decided by.
     Raises InputError for a bad video or body, NothingFoundError without a person, UsageError for a
     person or stage that does not exist, a camera kind or focal length that cannot be meant,
     OutputError when results are there already (without `overwrite`) or cannot be written.
@@ -98,8 +97,8 @@ def reconstruct(
     runner = StageRunner(
         folder / "stages", f"{humanmotion.__version__}-{sha256(video)}", from_stage, progress
     )
-    given = None if prior is None else prior()
-    recovery = _Recovery(Path(video), info, runner, body=model, prior=given)
+    learnt = Learnt(None if prior is None else prior(), None if lifter is None else lifter())
+    recovery = _Recovery(Path(video), info, runner, body=model, learnt=learnt)
     result = recovery.run(detector=detector, person=person, camera=camera, focal=focal, seed=seed)
     return export(result, model, video=Path(video), folder=folder, runner=runner)
 
@@ -122,10 +121,10 @@ class _Recovery:
         runner: StageRunner,
         *,
         body: BodyModel,
-        prior: PosePrior | None,
+        learnt: Learnt,
     ) -> None:
         self._video, self._info, self._runner = video, info, runner
-        self._body, self._prior = body, prior
+        self._body, self._learnt = body, learnt
 
     def run(
         self,
@@ -233,19 +232,21 @@ class _Recovery:
     ) -> tuple[PoseTrack, ...]:
         shot_id = _shot_id(shots)
         K = self._intrinsics(cameras, shots)
+        view = View(K, torch.cat([c.R_c2c0 for c in cameras]).to(K.dtype), shot_id)
 
         def compute() -> tuple[PoseTrack, ...]:
             fitted = []
             with _one_thread():
                 for number, track in enumerate(tracks):
                     self._runner.progress("pose", number / len(tracks))
-                    fitted.append(_fit_person(track, self._body, self._prior, K=K, shot_id=shot_id))
+                    fitted.append(fit_person(track, self._body, self._learnt, view=view))
             return tuple(fitted)
 
         settings = {
             "chosen": list(chosen),
             "body": self._body.sha256,
-            "prior": None if self._prior is None else _prior_digest(self._prior),
+            "prior": self._learnt.prior and digest(self._learnt.prior.tensors()),
+            "lifter": self._learnt.lifter and digest(self._learnt.lifter.state_dict()),
         }
         return self._runner.run("pose", compute, settings=settings, classes=_KEPT)
 
@@ -317,25 +318,6 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _fit_person(
-    track: Keypoints, body: BodyModel, prior: PosePrior | None, *, K: Tensor, shot_id: Tensor
-) -> PoseTrack:
-    """Body, then both hands, then the face of one person."""
-    statistics = PoseStatistics.load("body_pose")
-    fitted = lift(track, body, K=K, shot_id=shot_id, statistics=statistics, prior=prior)
-    fitted = fit_hand(fitted, track, body, side="left", shot_id=shot_id)
-    fitted = fit_hand(fitted, track, body, side="right", shot_id=shot_id)
-    return fit_face(fitted, track, body)
-
-
-def _prior_digest(prior: PosePrior) -> str:
-    """Hex SHA-256 of a prior's numbers, so that poses fitted with other weights are fitted anew."""
-    digest = hashlib.sha256()
-    for name, value in sorted(prior.tensors().items()):
-        digest.update(name.encode() + value.view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _chosen(people: People, person: int | None) -> list[int]:

@@ -247,7 +247,9 @@ def _confidence(error: Tensor, hidden: Tensor, *, generator: torch.Generator) ->
     """In (0, 1), falling with the error, but not told by it alone."""
     luck = torch.randn(tuple(hidden.shape), generator=generator, device=generator.device)
     away = error.norm(dim=-1)
-    return torch.sigmoid(torch.where(hidden, -1.0 - 10 * away + 2 * luck, 5.0 - 40 * away + 1.8 * luck))
+    return torch.sigmoid(
+        torch.where(hidden, -1.0 - 10 * away + 2 * luck, 5.0 - 40 * away + 1.8 * luck)
+    )
 
 
 def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

@@ -3,8 +3,9 @@
 Unknowns per frame: root rotation, pelvis place and 21 joint rotations, in camera space; one shape
 for the whole video. Terms: 2D reprojection and the detector's root-relative 3D (both robust, Geman-
 McClure), pose statistics with joint limits, and the second difference over time, never across a cut.
-Where a prior of movement is given, it takes the statistics' place in the last steps. Gauss-Newton
-with exact Jacobians; the normal equations are banded, so time is linear in the frames.
+Where a lifter's guess is given, the fit begins there and is pulled to it instead of the statistics;
+where a prior of movement is given, it takes their place in the last steps. Gauss-Newton with exact
+Jacobians; the normal equations are banded, so time is linear in the frames.
 """
 
 from __future__ import annotations
@@ -34,14 +35,19 @@ from humanmotion.recovery.landmark_terms import (
     smoothness,
 )
 from humanmotion.recovery.plausible_pose import STEPS, make_plausible
+from humanmotion.recovery.pose_guess import PoseGuess
 from humanmotion.recovery.pose_statistics import PoseStatistics
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.rotations import matrix_to_rotvec
 
 BODY_JOINTS = tuple(range(22))
-ITERATIONS = 14
+ITERATIONS, ITERATIONS_FROM_GUESS = 14, 6
 """Gauss-Newton steps; the last few are the prior's where there is one."""
-SHAPE_AT = (5, 9)
+SHAPE_AT, SHAPE_AT_FROM_GUESS = (5, 9), (1, 3)
+GUESS_SIGMA = 0.1
+"""Radians that a joint of a guess is taken to be off (chosen on val)."""
+UNSURE = 0.3
+"""A person seen with less confidence than this is fitted without the guess, which is one there."""
 WINDOW = 600
 """Frames solved at once; memory and cache misses grow with it, joins between windows shrink."""
 OVERLAP = 15
@@ -56,11 +62,12 @@ def lift(
     shot_id: Tensor,
     statistics: PoseStatistics,
     prior: PosePrior | None = None,
+    guess: PoseGuess | None = None,
 ) -> PoseTrack:
     """Fit one person seen in `keypoints` (set `mediapipe_543` or `mediapipe_33`).
 
     `statistics` lead the first steps and give the shape; `prior` leads the last ones. Without it the
-    statistics are all there is.
+    statistics are all there is. A `guess` takes the statistics' place wherever the person is seen well.
     `K` `(T, 3, 3)`, `shot_id` `(T)`. Frames in which the person is absent are interpolated and keep
     confidence 0. A long clip is fitted in overlapping windows of one shape, that of the clearest.
     """
@@ -73,8 +80,8 @@ def lift(
         low, high = max(window[0] - OVERLAP, 0), min(window[1] + OVERLAP, len(points))
         cut = slice(low, high)
         seen = observe(points[cut], K[cut], shot_id[cut])
-        steps = ITERATIONS if prior is None else ITERATIONS - STEPS
-        state = _fit(seen, body, statistics, betas=betas, steps=steps)
+        given = None if guess is None else guess[cut]
+        state = _fit(seen, body, statistics, betas=betas, guess=given, last=prior is None)
         if prior is not None:
             state = make_plausible(state, seen, prior)
         betas = state.betas
@@ -95,13 +102,17 @@ def _fit(
     statistics: PoseStatistics,
     *,
     betas: Tensor | None,
-    steps: int,
+    guess: PoseGuess | None,
+    last: bool,
 ) -> State:
-    state = _start(seen, body, torch.zeros(10) if betas is None else betas)
-    for step in range(steps):
-        if betas is None and step in SHAPE_AT:
+    """The body after the statistics' or the guess's steps, `last` if no prior's follow."""
+    state = _start(seen, body, torch.zeros(10) if betas is None else betas, guess)
+    steps = ITERATIONS if guess is None else ITERATIONS_FROM_GUESS
+    shape_at = SHAPE_AT if guess is None else SHAPE_AT_FROM_GUESS
+    for step in range(steps if last or guess is not None else steps - STEPS):
+        if betas is None and step in shape_at:
             state = _refit_shape(state, seen)
-        state = _gauss_newton(state, seen, statistics)
+        state = _gauss_newton(state, seen, statistics, guess)
     return state
 
 
@@ -110,13 +121,16 @@ def _joined(parts: list[PoseTrack]) -> PoseTrack:
     return replace(parts[0], **{n: torch.cat([getattr(t, n) for t in parts]) for n in names})
 
 
-def _start(seen: Observed, body: BodyModel, betas: Tensor) -> State:
+def _start(seen: Observed, body: BodyModel, betas: Tensor, guess: PoseGuess | None) -> State:
     marks = landmark_points(body, SET, joints=BODY_JOINTS, betas=betas)
-    xyz = _fill_absent(seen.xyz, seen.weight2d.sum(-1) > 0)
-    rotations = initial_rotations(xyz, body)
-    relative = positions(marks, rotations, torch.zeros(len(xyz), 3))
+    there = seen.weight2d.sum(-1) > 0
+    if guess is not None:
+        rotations = guess.rotations
+    else:
+        rotations = initial_rotations(_fill_absent(seen.xyz, there), body)
+    relative = positions(marks, rotations, torch.zeros(len(rotations), 3))
     pelvis = _place(relative, seen)
-    pelvis = _fill_absent(pelvis[:, None], seen.weight2d.sum(-1) > 0)[:, 0]
+    pelvis = _fill_absent(pelvis[:, None], there)[:, 0]
     return State(rotations, pelvis, betas, marks)
 
 
@@ -154,12 +168,25 @@ def _place(relative: Tensor, seen: Observed) -> Tensor:
     return torch.cat((place[:, :2], place[:, 2:].clamp(min=0.3)), -1)
 
 
-def _gauss_newton(state: State, seen: Observed, statistics: PoseStatistics) -> State:
+def _gauss_newton(
+    state: State, seen: Observed, statistics: PoseStatistics, guess: PoseGuess | None
+) -> State:
     rows, residual = data_rows(state, seen)
     blocks = rows.transpose(-1, -2) @ rows
     right = -(rows.transpose(-1, -2) @ residual[..., None])[..., 0]
-    pose = matrix_to_rotvec(state.rotations[:, 1:22]).flatten(1)
-    statistics.add_to(blocks, right, pose=pose, columns=slice(3, 66))
+    guessed = torch.zeros(len(blocks), dtype=torch.bool)
+    if guess is not None:
+        guessed = seen.confidence.mean(-1) > UNSURE
+        turn = matrix_to_rotvec(guess.rotations[:, :22] @ state.rotations[:, :22].mT).flatten(1)
+        trust = (guessed / GUESS_SIGMA**2)[:, None]
+        right[:, :66] += trust * turn
+        blocks.diagonal(dim1=-2, dim2=-1)[:, :66].add_(trust)
+    if not bool(guessed.all()):
+        alone = (~guessed).nonzero()[:, 0]
+        pose = matrix_to_rotvec(state.rotations[alone, 1:22]).flatten(1)
+        own, pulled = blocks[alone], right[alone]
+        statistics.add_to(own, pulled, pose=pose, columns=slice(3, 66))
+        blocks[alone], right[alone] = own, pulled
     blocks.diagonal(dim1=-2, dim2=-1).add_(1e-2)
     smooth, pull = smoothness(state, seen)
     step = solve_clip(blocks.numpy(), right.numpy() + pull, smooth=smooth, joined=seen.joined)

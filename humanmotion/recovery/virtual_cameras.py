@@ -81,7 +81,8 @@ def film(
         raise UsageError(
             f"cuts {tuple(cuts)} given for {len(pelvis)} frames; they must rise within"
         )
-    azimuth, shots = 2 * math.pi * torch.rand(1, generator=generator), []
+    azimuth = 2 * math.pi * torch.rand(1, generator=generator)
+    shots: list[VirtualShot] = []
     for start, stop in pairwise(edges):
         turn = torch.zeros(1)
         if shots:

@@ -1,0 +1,210 @@
+"""Rows of ms-mocap for `bench recovery`: every way to join shots, growth with their number, oracles."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from humanmotion.bench.ms_alignment import METHODS
+from humanmotion.bench.ms_mocap import Listed, fingerprint, listing, sequences
+from humanmotion.bench.multishot import NAIVE, OURS, TRUE_YAW, Errors, reconstructed
+from humanmotion.bench.report import Baseline, Row
+from humanmotion.body import BodyModel
+from humanmotion.jobs.fit import load_prior
+from humanmotion.jobs.lifter_weights import load_lifter
+from humanmotion.metrics import group_bootstrap
+from humanmotion.recovery.detector_noise import NONE, DetectorNoise
+
+SHOTS, SEEDS = (2, 3, 4, 6), (0, 1, 2)
+QUICK_SHOTS, QUICK_CLIPS = (2, 4), 6
+SPLIT = "test"
+WAYS = (NAIVE, *METHODS, OURS, TRUE_YAW)
+Run = dict[tuple[str, int, str, int], Errors]
+"""By way, number of shots, clip and seed."""
+
+
+def multishot_rows(data: Path | None, *, quick: bool) -> list[Row]:
+    """All rows; raises InputError when `data` holds no motion capture."""
+    body = BodyModel.load()
+    chosen = listing(data, split=SPLIT, shots=QUICK_SHOTS if quick else SHOTS)
+    if quick:
+        chosen = _few(chosen)
+    seeds = SEEDS[:1] if quick else SEEDS
+    run = _run(chosen, body, seeds)
+    few = _few(chosen)
+    extra = _variants(few, body, run, seeds=seeds[:1])
+    what = f"ms-mocap: {len(chosen)} sequences of {SPLIT} clips, {len(seeds)} seeds, list"
+    rows = [Row("multishot/list", f"{what} {fingerprint(chosen)}", float(len(chosen)), "")]
+    return rows + _way_rows(run) + _bars(run) + _growth(run) + extra
+
+
+def _few(chosen: Sequence[Listed]) -> tuple[Listed, ...]:
+    """The same few clips, drawn once, in every number of shots that they hold."""
+    names = sorted({c.clip.id for c in chosen if c.shots == max(x.shots for x in chosen)})
+    keep = set(random.Random(0).sample(names, min(QUICK_CLIPS, len(names))))
+    return tuple(c for c in chosen if c.clip.id in keep)
+
+
+def _run(
+    chosen: Sequence[Listed],
+    body: BodyModel,
+    seeds: Sequence[int],
+    *,
+    ways: Sequence[str] = WAYS,
+    noise: DetectorNoise | None = None,
+    with_prior: bool = True,
+    with_lifter: bool = True,
+    focal_known: bool = False,
+) -> Run:
+    prior, lifter = load_prior() if with_prior else None, load_lifter() if with_lifter else None
+    noise, found = noise or DetectorNoise(), {}
+    for seed in seeds:
+        for seq in sequences(chosen, body, noise=noise, seed=seed):
+            errors = reconstructed(
+                seq, body, prior=prior, lifter=lifter, ways=ways, focal_known=focal_known
+            )
+            for way, error in errors.items():
+                found[way, len(seq.shots), seq.name, seed] = error
+    return found
+
+
+def _of(run: Run, way: str, shots: int | None = None) -> list[Errors]:
+    return [e for (w, n, _, _), e in run.items() if w == way and shots in (None, n)]
+
+
+def _mean(errors: Sequence[Errors], part: Callable[[Errors], float]) -> float:
+    return sum(part(e) for e in errors) / max(len(errors), 1)
+
+
+def _yaw(errors: Sequence[Errors]) -> Tensor:
+    return torch.cat([e.yaw for e in errors])
+
+
+_COLUMNS: tuple[tuple[str, str, str, Callable[[Errors], float]], ...] = (
+    ("roe_first", "root orientation, aligned on the first shot", "deg", lambda e: e.roe_first),
+    (
+        "w_all",
+        "W-MPJPE of the whole video, aligned on its first 10 frames",
+        "mm",
+        lambda e: e.w_all,
+    ),
+    ("wa_all", "WA-MPJPE of the whole video", "mm", lambda e: e.wa_all),
+    ("pa", "PA-MPJPE", "mm", lambda e: e.pa),
+    ("rte", "root path, aligned rigidly", "m", lambda e: e.rte),
+    ("sliding", "sliding in true contact", "mm/frame", lambda e: e.sliding),
+)
+
+
+def _way_rows(run: Run) -> list[Row]:
+    rows = []
+    for way in WAYS:
+        errors = _of(run, way)
+        yaw = _yaw(errors)
+        rows += [
+            Row(f"multishot/{way}/yaw", f"{way}: yaw at the cuts, median", float(yaw.median()), "deg"),
+            Row(f"multishot/{way}/yaw_p90", f"{way}: nine of ten are below",
+                float(yaw.quantile(0.9)), "deg"),
+        ]  # fmt: skip
+        rows += [
+            Row(f"multishot/{way}/{name}", f"{way}: {what}", _mean(errors, part), unit)
+            for name, what, unit, part in _COLUMNS
+        ]
+    return rows
+
+
+def _bars(run: Run) -> list[Row]:
+    """What issue 4 asks of ours, and whether it knows how sure it is."""
+    ours, naive = _of(run, OURS), _of(run, NAIVE)
+    yaw, sigma = _yaw(ours), torch.cat([e.sigma for e in ours])
+    worlds = [_mean(e, lambda x: x.w_all) for e in (ours, naive)]
+    true = _mean(ours, lambda e: e.true_sliding)
+    return [
+        Row("multishot/yaw", "yaw at the cuts, median", float(yaw.median()), "deg", 10.0, "<="),
+        Row("multishot/yaw_p90", "nine of ten are below", float(yaw.quantile(0.9)), "deg", 30.0, "<="),
+        Row("multishot/within_sigma", "errors within the sigma that is said (68 % would)",
+            100 * float((yaw <= sigma).float().mean()), "%"),
+        Row("multishot/w_over_naive", "W-MPJPE of the whole video over naive concatenation",
+            worlds[0] / worlds[1], "", 0.4, "<=", Baseline(NAIVE, worlds[1])),
+        Row("multishot/sliding", f"sliding in true contact (the truth slides {true:.1f})",
+            _mean(ours, lambda e: e.sliding), "mm/frame", max(3.0, 1.2 * true), "<="),
+        *_against(run, "essential matrix (HumanMM)"),
+    ]  # fmt: skip
+
+
+def _against(run: Run, way: str) -> list[Row]:
+    """Paired gains over the published way to join shots; clips are drawn anew."""
+    keys = [k for k in run if k[0] == OURS]
+    rows = []
+    for part in ("yaw", "roe_first", "w_all"):
+        pairs = [(_value(run[k], part), _value(run[way, *k[1:]], part)) for k in keys]
+        gains = torch.tensor([b - a for a, b in pairs])[:, None]
+        low, high = group_bootstrap(gains, [k[2] for k in keys], statistic=lambda m: m[:, 0])
+        unit = "mm" if part == "w_all" else "deg"
+        what = f"gain over {way} in {part}, 95 % from this (to {high:.1f})"
+        rows.append(Row(f"multishot/gain/{part}", what, low, unit, 0.0, ">="))
+    return rows
+
+
+def _value(errors: Errors, part: str) -> float:
+    value = getattr(errors, part)
+    return float(value.mean()) if isinstance(value, Tensor) else value
+
+
+def _growth(run: Run) -> list[Row]:
+    """The same clips in more shots; only clips that hold the most of them count."""
+    counts = sorted({n for _, n, _, _ in run})
+    most = {name for _, n, name, _ in run if n == counts[-1]}
+    kept = {k: e for k, e in run.items() if k[2] in most}
+    rows = []
+    for n in counts:
+        for name, what, unit, part in _COLUMNS:
+            bar: Sequence[Any] = (20.0, "<=") if name == "roe_first" and n <= 4 else ()
+            value = _mean(_of(kept, OURS, n), part)
+            rows.append(Row(f"multishot/{n}_shots/{name}", f"{n} shots: {what}", value, unit, *bar))
+
+    def at(n: int, part: Callable[[Errors], float]) -> float:
+        return _mean(_of(kept, OURS, n), part)
+
+    if 6 in counts:
+        grown = at(6, lambda e: e.roe_first) - at(2, lambda e: e.roe_first)
+        rows.append(Row("multishot/growth/roe_first", "root orientation, from 2 shots to 6", grown,
+                        "deg", 10.0, "<="))  # fmt: skip
+    if 4 in counts:
+        for name, bar, part in (("wa_all", 10.0, lambda e: e.wa_all), ("pa", 5.0, lambda e: e.pa)):
+            grown = 100 * (at(4, part) / at(2, part) - 1)
+            rows.append(Row(f"multishot/growth/{name}", f"{name}, from 2 shots to 4", grown, "%",
+                            bar, "<="))  # fmt: skip
+    return rows
+
+
+def _variants(
+    few: Sequence[Listed], body: BodyModel, run: Run, *, seeds: Sequence[int]
+) -> list[Row]:
+    """A part left out or a thing known, on a few clips and one seed; ours beside it on the same."""
+    names = {f"{c.clip.folder.name}/{c.clip.id}" for c in few}
+    peers = [e for (w, _, n, s), e in run.items() if w == OURS and n in names and s in seeds]
+    variants = {
+        "without the lifter": _run(few, body, seeds, ways=[OURS], with_lifter=False),
+        "without the prior": _run(few, body, seeds, ways=[OURS], with_prior=False),
+        "without either": _run(
+            few, body, seeds, ways=[OURS], with_lifter=False, with_prior=False
+        ),
+        "oracle: true lens": _run(few, body, seeds, ways=[OURS], focal_known=True),
+        "oracle: 2D and 3D without noise": _run(few, body, seeds, ways=[OURS], noise=NONE),
+        "noise halved": _run(few, body, seeds, ways=[OURS], noise=replace(DetectorNoise(), scale=0.5)),
+        "noise doubled": _run(few, body, seeds, ways=[OURS], noise=replace(DetectorNoise(), scale=2.0)),
+    }  # fmt: skip
+    rows = []
+    for label, found in variants.items():
+        errors = _of(found, OURS)
+        for name, what, unit, part in _COLUMNS[:4]:
+            peer = Baseline("ours on the same", _mean(peers, part))
+            rows.append(Row(f"multishot/{label}/{name}", f"{label}: {what}", _mean(errors, part), unit,
+                            baseline=peer))  # fmt: skip
+    return rows

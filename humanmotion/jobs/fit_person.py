@@ -1,0 +1,60 @@
+"""One person's body, hands and face in camera space: what a video's pose stage does for each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from humanmotion.body import BodyModel
+from humanmotion.keypoints import Keypoints
+from humanmotion.prior.model import PosePrior
+from humanmotion.recovery.face import fit_face
+from humanmotion.recovery.hands import fit_hand
+from humanmotion.recovery.lifter import Lifter
+from humanmotion.recovery.lifting import lift
+from humanmotion.recovery.pose_guess import guess_poses
+from humanmotion.recovery.pose_statistics import PoseStatistics
+from humanmotion.recovery.pose_track import PoseTrack
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What a fit is helped by."""
+
+    prior: PosePrior | None
+    lifter: Lifter | None
+
+
+@dataclass(frozen=True)
+class View:
+    """How every frame was seen."""
+
+    K: Tensor  # (T, 3, 3)
+    R_c2c0: Tensor  # (T, 3, 3), the camera's turn since the start of its shot
+    shot_id: Tensor  # (T)
+
+
+def fit_person(track: Keypoints, body: BodyModel, learnt: Learnt, *, view: View) -> PoseTrack:
+    """Body, then both hands, then the face of one person."""
+    guess, shot_id = None, view.shot_id
+    if learnt.lifter is not None:
+        guess = guess_poses(learnt.lifter, track, K=view.K, R_c2c0=view.R_c2c0, shot_id=shot_id)
+    fitted = lift(
+        track, body, K=view.K, shot_id=shot_id, statistics=PoseStatistics.load("body_pose"),
+        prior=learnt.prior, guess=guess,
+    )  # fmt: skip
+    fitted = fit_hand(fitted, track, body, side="left", shot_id=shot_id)
+    fitted = fit_hand(fitted, track, body, side="right", shot_id=shot_id)
+    return fit_face(fitted, track, body)
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """Hex SHA-256 of weights, so that poses fitted with other ones are fitted anew."""
+    found = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        found.update(name.encode() + value.contiguous().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()

@@ -1,0 +1,90 @@
+"""What the lifter says of one person over a video: windows blended, shots apart, any frame rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from humanmotion.body.skeleton import JOINTS as ALL_JOINTS
+from humanmotion.keypoints import Keypoints
+from humanmotion.recovery.detector_noise import SET
+from humanmotion.recovery.lifter import JOINTS, Lifter, Shown, bodies, show
+from humanmotion.rotations import interpolation_weights, matrix_to_sixd, sixd_to_matrix
+
+FPS = 30.0
+"""Frame rate the lifter is trained at."""
+WINDOW = 64
+"""Frames it is trained on at once."""
+
+
+@dataclass(frozen=True)
+class PoseGuess:
+    """A body in every frame, in camera space."""
+
+    rotations: Tensor
+    """Local `(T, 55, 3, 3)`, the root's in camera axes; fingers and face at rest."""
+    pelvis: Tensor
+    """`(T, 3)` metres."""
+
+    def __getitem__(self, frames: slice) -> PoseGuess:
+        return PoseGuess(self.rotations[frames], self.pelvis[frames])
+
+
+@torch.no_grad()
+def guess_poses(
+    lifter: Lifter, keypoints: Keypoints, *, K: Tensor, R_c2c0: Tensor, shot_id: Tensor
+) -> PoseGuess:
+    """Poses of the person in `keypoints`, of any joint set that shares names with MediaPipe's.
+
+    `K` and `R_c2c0`, the camera's turn since the start of its shot, `(T, 3, 3)`; `shot_id` `(T)`.
+    """
+    points = keypoints.to_set(SET)
+    parts = []
+    for shot in shot_id.unique_consecutive():
+        rows = (shot_id == shot).nonzero()[:, 0]
+        here = slice(int(rows[0]), int(rows[-1]) + 1)
+        parts.append(_shot(lifter, points[here], K[here], R_c2c0[here]))
+    return PoseGuess(torch.cat([p.rotations for p in parts]), torch.cat([p.pelvis for p in parts]))
+
+
+def _shot(lifter: Lifter, points: Keypoints, K: Tensor, R_c2c0: Tensor) -> PoseGuess:
+    times = points.times
+    count = int(float(times[-1] - times[0]) * FPS + 1e-6) + 1
+    even = times[0] + torch.arange(count, dtype=times.dtype) / FPS
+    nearest = (times[None] - even[:, None]).abs().argmin(-1)
+    some = points[nearest]
+    xyz = some.xyz if some.xyz is not None else torch.zeros(count, some.xy.shape[1], 3)
+    shown = show(some.xy[None], some.confidence[None], xyz[None], K=K[None, nearest],
+                 R_c2c0=R_c2c0[None, nearest], fps=FPS)  # fmt: skip
+    lifted = bodies(_in_windows(lifter, shown), shown)
+    turns = _between(matrix_to_sixd(lifted.rotations[0]), even, times)
+    rotations = torch.eye(3).repeat(len(times), ALL_JOINTS, 1, 1)
+    rotations[:, :JOINTS] = sixd_to_matrix(turns)
+    return PoseGuess(rotations, _between(lifted.pelvis[0], even, times))
+
+
+def _in_windows(lifter: Lifter, shown: Shown) -> Tensor:
+    """What is said of overlapping windows, blended by a weight that falls to their ends."""
+    frames = shown.values.shape[1]
+    last = max(frames - WINDOW, 0)
+    total: Tensor | None = None
+    weight = torch.zeros(frames, 1)
+    for start in (*range(0, last, WINDOW // 2), last):
+        part = slice(start, start + WINDOW)
+        said = lifter(shown.values[:, part])
+        length = said.shape[1]
+        ramp = 1 - (torch.arange(length) - (length - 1) / 2).abs()[:, None] / (WINDOW / 2 + 1)
+        total = said.new_zeros(1, frames, said.shape[-1]) if total is None else total
+        total[:, part] += said * ramp
+        weight[part] += ramp
+    assert total is not None
+    return total / weight
+
+
+def _between(values: Tensor, times: Tensor, new_times: Tensor) -> Tensor:
+    low, share = interpolation_weights(times, new_times)
+    high = (low + 1).clamp(max=len(values) - 1)
+    share = share.to(values.dtype).reshape(-1, *[1] * (values.ndim - 1))
+    return torch.lerp(values[low], values[high], share)

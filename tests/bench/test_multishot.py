@@ -1,0 +1,96 @@
+"""ms-mocap: fixed by its seed, nested cuts, exact ways on exact input, rows that can fail."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from humanmotion.bench.ms_alignment import METHODS, Cut, turn_by
+from humanmotion.bench.ms_mocap import filmed, fingerprint, listing, sequences
+from humanmotion.bench.multishot import NAIVE, OURS, TRUE_YAW, reconstructed
+from humanmotion.body import BodyModel
+from humanmotion.errors import InputError
+from humanmotion.jobs.demo_motion import walking_motion
+from humanmotion.jobs.lifter_weights import load_lifter
+from humanmotion.metrics import heading
+from humanmotion.recovery.detector_noise import NONE, DetectorNoise
+from humanmotion.recovery.gravity import gravity_view
+from humanmotion.rotations import wrap_angle
+
+BODY = BodyModel.load()
+
+
+@pytest.fixture(scope="module")
+def motion():
+    from dataclasses import replace
+
+    walk = walking_motion(BODY, seconds=10.0)
+    return replace(walk, meta={"source": "demo/walk"})
+
+
+def _filmed(motion, shots: int, *, noise=NONE, seed: int = 0):
+    return filmed(motion, BODY, shots=shots, most=6, noise=noise, seed=seed)
+
+
+def test_cuts_into_few_shots_are_among_those_into_many(motion) -> None:
+    few, some, many = (set(_filmed(motion, n).cuts) for n in (2, 3, 6))
+    assert few < some < many
+    edges = [0, *sorted(many), len(motion)]
+    assert min(b - a for a, b in pairwise(edges)) >= 45
+
+
+def test_the_same_seed_is_the_same_sequence_and_another_is_not(motion) -> None:
+    noise = DetectorNoise()
+    a, b, c = (_filmed(motion, 3, noise=noise, seed=s) for s in (0, 0, 1))
+    assert torch.equal(a.keypoints.xy, b.keypoints.xy)
+    assert not torch.equal(a.keypoints.xy, c.keypoints.xy)
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_every_way_finds_the_turn_when_nothing_errs(motion, name: str) -> None:
+    """With true cameras, a true body and keypoints without noise; one frame passes at the cut."""
+    errors = []
+    for seed in range(4):
+        seq = _filmed(motion, 2, seed=seed)
+        cut = seq.cuts[0]
+        K = torch.cat([s.camera.K for s in seq.shots])
+        R = torch.cat([s.camera.R_w2c for s in seq.shots])
+        t = torch.cat([s.camera.t_w2c for s in seq.shots])
+        marks = BODY.landmarks("mediapipe_33", motion.rotations, betas=motion.betas,
+                               transl=motion.transl)  # fmt: skip
+        up = tuple(gravity_view(R[i, :, 2]) for i in (cut - 1, cut))
+        known = Cut(cut, seq.keypoints, K, up, marks @ R.mT + t[:, None])
+        turn = turn_by(METHODS[name], known)
+        true = heading(R[cut].T) - heading(R[cut - 1].T)
+        errors.append(math.degrees(abs(float(wrap_angle(turn.yaw_rad - true)))))
+    # Keypoints taken for those of one moment are a thirtieth of a second apart.
+    assert sorted(errors)[1] < 6, errors
+
+
+def test_a_true_yaw_leaves_none_at_the_cut_and_a_naive_join_leaves_it_all(motion) -> None:
+    seq = _filmed(motion, 3)
+    found = reconstructed(seq, BODY, prior=None, lifter=load_lifter(), ways=[NAIVE, OURS, TRUE_YAW])
+    turns = torch.tensor([math.degrees(s.turn_rad) for s in seq.shots[1:]])
+    assert float(found[TRUE_YAW].yaw.max()) < 12
+    assert float(found[OURS].yaw.max()) < 15
+    assert float((found[NAIVE].yaw - turns).abs().max()) < 25
+    assert found[OURS].roe_first < found[NAIVE].roe_first
+    assert found[OURS].pa < 40 and found[OURS].w_all < found[NAIVE].w_all
+    assert torch.isfinite(found[OURS].sigma).all() and torch.isnan(found[NAIVE].sigma).all()
+
+
+def test_the_listing_is_what_the_data_hold(data: Path) -> None:
+    chosen = listing(data, split="val", shots=(2, 6))
+    assert fingerprint(chosen) == fingerprint(listing(data, split="val", shots=(2, 6)))
+    assert fingerprint(chosen) != fingerprint(chosen[1:])
+    seq = next(iter(sequences(chosen[-1:], BODY, noise=NONE, seed=0)))
+    assert len(seq.shots) == 6 and all(s.stop - s.start >= 45 for s in seq.shots)
+
+
+def test_without_motion_capture_it_says_so(tmp_path) -> None:
+    with pytest.raises(InputError, match="long enough"):
+        listing(tmp_path, split="test", shots=(2,))
