@@ -17,6 +17,7 @@ from torch import Tensor
 
 from humanmotion.keypoints import Keypoints
 from humanmotion.recovery.alignment import Turn
+from humanmotion.recovery.detector_noise import HIPS, looking_at
 
 CONFIDENT = 0.5
 RANSAC_PX = 3.0
@@ -142,8 +143,12 @@ def _rays(cut: Cut, frame: int) -> Tensor:
 
 
 def _relative(cut: Cut, frame: int) -> Tensor:
+    """The detector's 3D of a frame in camera axes `(33, 3)`; it speaks of a camera that looks at the
+    person."""
     assert cut.keypoints.xyz is not None
-    return cut.keypoints.xyz[frame].double()
+    hips = _rays(cut, frame)[list(HIPS)].mean(0)
+    turn = looking_at(torch.cat((hips, torch.ones_like(hips[:1]))))
+    return cut.keypoints.xyz[frame].double() @ turn.T
 
 
 def _rotation(before: Tensor, after: Tensor) -> Tensor:

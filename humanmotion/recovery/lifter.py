@@ -85,10 +85,9 @@ def show(
     view = looking_at(torch.where(there > 0, middle, ahead))
     turned = rays @ view
     plane = turned[..., :2] / turned[..., 2:].clamp(min=0.05)
-    far = (1 - sure) * 1e3
-    low, high = (plane + far).amin(-2), (plane - far).amax(-2)
-    size = (high - low).amax(-1).clamp(min=0.01)
-    size = torch.where(there[..., 0] > 0, size, torch.ones_like(size))
+    low = torch.where(sure > 0, plane, torch.inf).amin(-2)
+    high = torch.where(sure > 0, plane, -torch.inf).amax(-2)
+    size = torch.where(there > 0, high - low, torch.ones_like(low)).amax(-1).clamp(min=0.01)
     centre = torch.where(there > 0, (low + high) / 2, torch.zeros_like(low))
     inside = ((plane - centre[..., None, :]) / size[..., None, None]).clamp(-2, 2) * sure
     has3d = (xyz.abs().amax((-1, -2)) > 0).to(xy.dtype)[..., None]

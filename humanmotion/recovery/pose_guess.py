@@ -54,10 +54,9 @@ def _shot(lifter: Lifter, points: Keypoints, K: Tensor, R_c2c0: Tensor) -> PoseG
     count = int(float(times[-1] - times[0]) * FPS + 1e-6) + 1
     even = times[0] + torch.arange(count, dtype=times.dtype) / FPS
     nearest = (times[None] - even[:, None]).abs().argmin(-1)
-    some = points[nearest]
-    xyz = some.xyz if some.xyz is not None else torch.zeros(count, some.xy.shape[1], 3)
-    shown = show(some.xy[None], some.confidence[None], xyz[None], K=K[None, nearest],
-                 R_c2c0=R_c2c0[None, nearest], fps=FPS)  # fmt: skip
+    xyz = torch.zeros(*points.xy.shape[:2], 3) if points.xyz is None else points.xyz
+    shown = show(points.xy[None, nearest], points.confidence[None, nearest], xyz[None, nearest],
+                 K=K[None, nearest], R_c2c0=R_c2c0[None, nearest], fps=FPS)  # fmt: skip
     lifted = bodies(_in_windows(lifter, shown), shown)
     turns = _between(matrix_to_sixd(lifted.rotations[0]), even, times)
     rotations = torch.eye(3).repeat(len(times), ALL_JOINTS, 1, 1)

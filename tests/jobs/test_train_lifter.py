@@ -59,7 +59,7 @@ def test_the_truth_projects_to_what_is_shown(corpus) -> None:
     assert sure.float().mean() > 0.3
     away = (plane - seen)[sure].norm(dim=-1) / shown.size[sure]
     # Marks of the hips lie in front of and above the pelvis joint by a hand's breadth.
-    assert float(away.median()) < 0.06
+    assert float(away.median()) < 0.09
 
 
 def test_a_perfect_answer_has_no_error(corpus) -> None:
