@@ -1,147 +1,213 @@
-"""Reconstruct ms-mocap: one fit of every sequence, joined over its cuts in several ways."""
+"""Motion in several shots: every way to join them, growth with their number, parts left out, oracles."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from humanmotion.bench.ms_alignment import METHODS, Cut, turn_by
-from humanmotion.bench.ms_mocap import Filmed
+from humanmotion.bench.ms_alignment import METHODS
+from humanmotion.bench.ms_mocap import Listed, fingerprint, listing, sequences
+from humanmotion.bench.ms_reconstruction import NAIVE, OURS, TRUE_YAW, Errors, reconstructed
+from humanmotion.bench.report import Baseline, BenchReport, Row
 from humanmotion.body import BodyModel
-from humanmotion.camera import intrinsics
-from humanmotion.metrics import (
-    cut_yaw_error,
-    foot_contact,
-    foot_sliding,
-    heading,
-    pa_mpjpe,
-    roe,
-    rte,
-    w_mpjpe,
-    wa_mpjpe,
-)
-from humanmotion.prior.model import PosePrior
-from humanmotion.recovery.alignment import Turn
-from humanmotion.recovery.lifter import Lifter
-from humanmotion.recovery.lifting import lift
-from humanmotion.recovery.pose_guess import guess_poses
-from humanmotion.recovery.pose_statistics import PoseStatistics
-from humanmotion.recovery.pose_track import PoseTrack
-from humanmotion.recovery.world import WorldResult, to_world
+from humanmotion.jobs.fit import load_prior
+from humanmotion.jobs.lifter_weights import load_lifter
+from humanmotion.metrics import group_bootstrap
+from humanmotion.recovery.detector_noise import NONE, DetectorNoise
 
-BODY = 22
-FIRST_FRAMES = 10
-"""Frames of the first shot that a whole video is aligned on."""
-OURS, NAIVE, TRUE_YAW = "ours", "naive concatenation", "oracle: true yaw"
+SHOTS, SEEDS = (2, 3, 4, 6), (0, 1, 2)
+QUICK_SHOTS, QUICK_CLIPS = (2, 4), 2
+VARIANT_CLIPS = 6
+"""On which parts are left out and noise is changed."""
+SPLIT = "test"
+WAYS = (NAIVE, *METHODS, OURS, TRUE_YAW)
+Run = dict[tuple[str, int, str, int], Errors]
+"""By way, number of shots, clip and seed."""
 
 
-@dataclass(frozen=True)
-class Errors:
-    """Of one sequence, joined in one way."""
-
-    yaw: Tensor
-    """At each cut `(C)`, degrees, by how the person's heading steps there."""
-    sigma: Tensor
-    """What was said of it `(C)`, degrees; NaN where nothing is said."""
-    roe_first: float
-    """Degrees."""
-    w_all: float
-    """Millimetres."""
-    wa_all: float
-    pa: float
-    rte: float
-    """Metres."""
-    sliding: float
-    """Millimetres a frame in true contact."""
-    true_sliding: float
-    """The same of the truth."""
+def run(data: Path | None, *, quick: bool) -> BenchReport:
+    """Reconstruct ms-mocap; raises InputError when `data` holds no motion capture."""
+    body = BodyModel.load()
+    chosen = listing(data, split=SPLIT, shots=QUICK_SHOTS if quick else SHOTS)
+    if quick:
+        chosen = _few(chosen, QUICK_CLIPS)
+    seeds = SEEDS[:1] if quick else SEEDS
+    found = _run(chosen, body, seeds)
+    what = f"sequences of {SPLIT} clips, seeds {', '.join(map(str, seeds))}, list {fingerprint(chosen)}"
+    rows = [Row("list", what, float(len(chosen)), "")]
+    rows += _way_rows(found) + _bars(found) + _growth(found)
+    rows += _variants(_few(chosen, VARIANT_CLIPS), body, found, seeds=seeds[:1])
+    return BenchReport.create("multishot", rows, seeds=list(seeds), data=data, quick=quick)
 
 
-def reconstructed(
-    seq: Filmed,
+def _few(chosen: Sequence[Listed], count: int) -> tuple[Listed, ...]:
+    """The same few clips, drawn once, in every number of shots that they hold."""
+    names = sorted({c.clip.id for c in chosen if c.shots == max(x.shots for x in chosen)})
+    keep = set(random.Random(0).sample(names, min(count, len(names))))
+    return tuple(c for c in chosen if c.clip.id in keep)
+
+
+def _run(
+    chosen: Sequence[Listed],
     body: BodyModel,
+    seeds: Sequence[int],
     *,
-    prior: PosePrior | None,
-    lifter: Lifter | None,
-    ways: Sequence[str],
+    ways: Sequence[str] = WAYS,
+    noise: DetectorNoise | None = None,
+    with_prior: bool = True,
+    with_lifter: bool = True,
     focal_known: bool = False,
-) -> dict[str, Errors]:
-    """Errors of each of `ways`: OURS, NAIVE, TRUE_YAW or names of METHODS."""
-    cameras = seq.odometry(focal_known=focal_known)
-    lengths = torch.tensor([s.stop - s.start for s in seq.spans])
-    focal = torch.tensor([c.focal.focal_px for c in cameras]).repeat_interleave(lengths)
-    K = intrinsics(focal, width=seq.keypoints.width, height=seq.keypoints.height)
-    shot_id = torch.arange(len(cameras)).repeat_interleave(lengths)
-    turn = torch.cat([c.R_c2c0 for c in cameras])
-    guess = None
-    if lifter is not None:
-        guess = guess_poses(lifter, seq.keypoints, K=K, R_c2c0=turn, shot_id=shot_id)
-    track = lift(
-        seq.keypoints, body, K=K, shot_id=shot_id, prior=prior, guess=guess,
-        statistics=PoseStatistics.load("body_pose"),
-    )  # fmt: skip
-
-    def world(turns: list[Turn] | None) -> WorldResult:
-        return to_world([track], shots=seq.spans, cameras=cameras, body=body, turns=turns)
-
-    plain = world([Turn(0.0, math.inf, 0.0, 0.0) for _ in seq.cuts])
-    out = {}
-    for way in ways:
-        if way == NAIVE:
-            found = plain
-        elif way == OURS:
-            found = world(None)
-        elif way == TRUE_YAW:
-            found = world(_true_turns(seq, plain))
-        else:
-            found = world([turn_by(METHODS[way], c) for c in _cuts(seq, plain, track, K, body)])
-        out[way] = errors(seq, found, track, body=body, said=way == OURS)
-    return out
+) -> Run:
+    prior, lifter = load_prior() if with_prior else None, load_lifter() if with_lifter else None
+    noise, found = noise or DetectorNoise(), {}
+    for seed in seeds:
+        for seq in sequences(chosen, body, noise=noise, seed=seed):
+            errors = reconstructed(
+                seq, body, prior=prior, lifter=lifter, ways=ways, focal_known=focal_known
+            )
+            for way, error in errors.items():
+                found[way, len(seq.shots), seq.name, seed] = error
+    return found
 
 
-def _cuts(
-    seq: Filmed, plain: WorldResult, track: PoseTrack, K: Tensor, body: BodyModel
-) -> list[Cut]:
-    marks = body.landmarks("mediapipe_33", track.rotations, betas=track.betas, transl=track.transl)
-    R = plain.R_w2c.mT
-    return [Cut(c, seq.keypoints, K, (R[c - 1], R[c]), marks) for c in seq.cuts]
+def _of(run: Run, way: str, shots: int | None = None) -> list[Errors]:
+    return [e for (w, n, _, _), e in run.items() if w == way and shots in (None, n)]
 
 
-def _true_turns(seq: Filmed, plain: WorldResult) -> list[Turn]:
-    """Turns that give the cameras their true headings relative to each other at the cuts."""
-    true = torch.cat([heading(s.camera.R_w2c.mT) for s in seq.shots])
-    ours = heading(plain.R_w2c.mT)
+def _mean(errors: Sequence[Errors], part: Callable[[Errors], float]) -> float:
+    return sum(part(e) for e in errors) / max(len(errors), 1)
+
+
+def _yaw(errors: Sequence[Errors]) -> Tensor:
+    return torch.cat([e.yaw for e in errors])
+
+
+_COLUMNS: tuple[tuple[str, str, str, Callable[[Errors], float]], ...] = (
+    ("roe_first", "root orientation, aligned on the first shot", "deg", lambda e: e.roe_first),
+    (
+        "w_all",
+        "W-MPJPE of the whole video, aligned on its first 10 frames",
+        "mm",
+        lambda e: e.w_all,
+    ),
+    ("wa_all", "WA-MPJPE of the whole video", "mm", lambda e: e.wa_all),
+    ("pa", "PA-MPJPE", "mm", lambda e: e.pa),
+    ("rte", "root path, aligned rigidly", "m", lambda e: e.rte),
+    ("sliding", "sliding in true contact", "mm/frame", lambda e: e.sliding),
+)
+
+
+def _way_rows(run: Run) -> list[Row]:
+    rows = []
+    for way in WAYS:
+        errors = _of(run, way)
+        yaw = _yaw(errors)
+        rows += [
+            Row(f"{way}/yaw", f"{way}: yaw at the cuts, median", float(yaw.median()), "deg"),
+            Row(f"{way}/yaw_p90", f"{way}: nine of ten are below",
+                float(yaw.quantile(0.9)), "deg"),
+        ]  # fmt: skip
+        rows += [
+            Row(f"{way}/{name}", f"{way}: {what}", _mean(errors, part), unit)
+            for name, what, unit, part in _COLUMNS
+        ]
+    return rows
+
+
+def _bars(run: Run) -> list[Row]:
+    """What issue 4 asks of ours, and whether it knows how sure it is."""
+    ours, naive = _of(run, OURS), _of(run, NAIVE)
+    yaw, sigma = _yaw(ours), torch.cat([e.sigma for e in ours])
+    worlds = [_mean(e, lambda x: x.w_all) for e in (ours, naive)]
+    true = _mean(ours, lambda e: e.true_sliding)
     return [
-        Turn(float((true[c] - true[c - 1]) - (ours[c] - ours[c - 1])), 0.0, 0.0, 0.0)
-        for c in seq.cuts
-    ]
+        Row("yaw", "yaw at the cuts, median", float(yaw.median()), "deg", 10.0, "<="),
+        Row("yaw_p90", "nine of ten are below", float(yaw.quantile(0.9)), "deg", 30.0, "<="),
+        Row("within_sigma", "errors within the sigma that is said (68 % would)",
+            100 * float((yaw <= sigma).float().mean()), "%"),
+        Row("w_over_naive", "W-MPJPE of the whole video over naive concatenation",
+            worlds[0] / worlds[1], "", 0.4, "<=", Baseline(NAIVE, worlds[1])),
+        Row("sliding", f"sliding in true contact (the truth slides {true:.1f})",
+            _mean(ours, lambda e: e.sliding), "mm/frame", max(3.0, 1.2 * true), "<="),
+        *_against(run, "essential matrix (HumanMM)"),
+    ]  # fmt: skip
 
 
-def errors(
-    seq: Filmed, world: WorldResult, track: PoseTrack, *, body: BodyModel, said: bool
-) -> Errors:
-    """What differs between a reconstruction and the truth."""
-    person = world.people[0]
-    joints = body.joints(person.rotations.float(), betas=track.betas, transl=person.transl.float())[
-        :, :BODY
-    ]
-    truth = seq.joints[:, :BODY]
-    root, true_root = person.rotations[:, 0].float(), seq.motion.rotations[:, 0]
-    first = seq.spans[0].stop
-    contact = foot_contact(seq.joints, sole=body.sole_offset(seq.motion.betas), fps=seq.motion.fps)
-    yaw = cut_yaw_error(root, true_root, cuts=seq.cuts)
-    return Errors(
-        yaw=torch.rad2deg(yaw),
-        sigma=torch.tensor([math.degrees(c.sigma_rad) if said else math.nan for c in world.cuts]),
-        roe_first=math.degrees(float(roe(root, true_root, first=first).mean())),
-        w_all=1000 * float(w_mpjpe(joints, truth, chunk=None, first=FIRST_FRAMES).mean()),
-        wa_all=1000 * float(wa_mpjpe(joints, truth, chunk=None).mean()),
-        pa=1000 * float(pa_mpjpe(joints, truth).mean()),
-        rte=float(rte(joints[:, 0], truth[:, 0]).mean()),
-        sliding=1000 * float(foot_sliding(joints, contact)),
-        true_sliding=1000 * float(foot_sliding(truth, contact)),
-    )
+def _against(run: Run, way: str) -> list[Row]:
+    """Paired gains over the published way to join shots; clips are drawn anew."""
+    keys = [k for k in run if k[0] == OURS]
+    rows = []
+    for part in ("yaw", "roe_first", "w_all"):
+        pairs = [(_value(run[k], part), _value(run[way, *k[1:]], part)) for k in keys]
+        gains = torch.tensor([b - a for a, b in pairs])[:, None]
+        low, high = group_bootstrap(gains, [k[2] for k in keys], statistic=lambda m: m[:, 0])
+        unit = "mm" if part == "w_all" else "deg"
+        what = f"gain over {way} in {part}, 95 % from this (to {high:.1f})"
+        rows.append(Row(f"gain/{part}", what, low, unit, 0.0, ">="))
+    return rows
+
+
+def _value(errors: Errors, part: str) -> float:
+    value = getattr(errors, part)
+    return float(value.mean()) if isinstance(value, Tensor) else value
+
+
+def _growth(run: Run) -> list[Row]:
+    """The same clips in more shots; only clips that hold the most of them count."""
+    counts = sorted({n for _, n, _, _ in run})
+    most = {name for _, n, name, _ in run if n == counts[-1]}
+    kept = {k: e for k, e in run.items() if k[2] in most}
+    rows = []
+    for n in counts:
+        for name, what, unit, part in _COLUMNS:
+            bar: Sequence[Any] = (20.0, "<=") if name == "roe_first" and n <= 4 else ()
+            value = _mean(_of(kept, OURS, n), part)
+            rows.append(Row(f"{n}_shots/{name}", f"{n} shots: {what}", value, unit, *bar))
+
+    def at(n: int, part: Callable[[Errors], float]) -> float:
+        return _mean(_of(kept, OURS, n), part)
+
+    if 6 in counts:
+        grown = at(6, lambda e: e.roe_first) - at(2, lambda e: e.roe_first)
+        rows.append(Row("growth/roe_first", "root orientation, from 2 shots to 6", grown,
+                        "deg", 10.0, "<="))  # fmt: skip
+    if 4 in counts:
+        parts = {name: part for name, _, _, part in _COLUMNS}
+        for name, most_grown in (("wa_all", 10.0), ("pa", 5.0)):
+            grown = 100 * (at(4, parts[name]) / at(2, parts[name]) - 1)
+            rows.append(Row(f"growth/{name}", f"{name}, from 2 shots to 4", grown, "%",
+                            most_grown, "<="))  # fmt: skip
+    return rows
+
+
+def _variants(
+    few: Sequence[Listed], body: BodyModel, run: Run, *, seeds: Sequence[int]
+) -> list[Row]:
+    """A part left out or a thing known, on a few clips and one seed; ours beside it on the same."""
+    names = {f"{c.clip.folder.name}/{c.clip.id}" for c in few}
+    peers = [e for (w, _, n, s), e in run.items() if w == OURS and n in names and s in seeds]
+    variants = {
+        "without the lifter": _run(few, body, seeds, ways=[OURS], with_lifter=False),
+        "without the prior": _run(few, body, seeds, ways=[OURS], with_prior=False),
+        "without either": _run(
+            few, body, seeds, ways=[OURS], with_lifter=False, with_prior=False
+        ),
+        "oracle: true lens": _run(few, body, seeds, ways=[OURS], focal_known=True),
+        "oracle: 2D and 3D without noise": _run(few, body, seeds, ways=[OURS], noise=NONE),
+        "noise halved": _run(few, body, seeds, ways=[OURS], noise=replace(DetectorNoise(), scale=0.5)),
+        "noise doubled": _run(few, body, seeds, ways=[OURS], noise=replace(DetectorNoise(), scale=2.0)),
+    }  # fmt: skip
+    rows = []
+    for label, found in variants.items():
+        errors = _of(found, OURS)
+        for name, what, unit, part in _COLUMNS[:4]:
+            peer = Baseline("ours on the same", _mean(peers, part))
+            rows.append(Row(f"{label}/{name}", f"{label}: {what}", _mean(errors, part), unit,
+                            baseline=peer))  # fmt: skip
+    return rows

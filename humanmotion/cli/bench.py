@@ -11,7 +11,9 @@ from humanmotion.cli.output import emit_rich
 
 
 def bench(
-    name: Annotated[Literal["body", "recovery", "prior"], typer.Argument(help="What to measure.")],
+    name: Annotated[
+        Literal["body", "recovery", "multishot", "prior"], typer.Argument(help="What to measure.")
+    ],
     *,
     data: Annotated[
         Path | None,
@@ -27,7 +29,7 @@ def bench(
     json: Annotated[Path | None, typer.Option(help="Also write the rows to this file.")] = None,
 ) -> None:
     """Measure against the bars; exit code 3 when one is missed."""
-    from humanmotion.bench import body, prior, recovery
+    from humanmotion.bench import body, multishot, prior, recovery
     from humanmotion.bench.report import table
     from humanmotion.errors import UsageError
     from humanmotion.files import write_json
@@ -37,7 +39,8 @@ def bench(
     if name == "prior":
         report = prior.run(data, quick=quick, weights=weights)
     else:
-        report = {"body": body.run, "recovery": recovery.run}[name](data, quick=quick)
+        runs = {"body": body.run, "recovery": recovery.run, "multishot": multishot.run}
+        report = runs[name](data, quick=quick)
     emit_rich(table(report))
     if json is not None:
         write_json(json, report.to_dict())

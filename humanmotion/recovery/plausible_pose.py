@@ -16,6 +16,7 @@ from humanmotion.prior.problem import left_jacobian
 from humanmotion.prior.space import TOKENS, PoseSpace, spread_tokens
 from humanmotion.recovery.banded import solve_clip
 from humanmotion.recovery.landmark_terms import Observed, State, advance, data_rows, smoothness
+from humanmotion.recovery.pose_guess import PoseGuess
 from humanmotion.rotations import interpolation_weights
 
 LEVEL = 1.0
@@ -31,14 +32,22 @@ SAME_2D_SECONDS, SAME_3D_SECONDS = 0.05, 0.15
 falls to a third within 0.05 s in 2D; in 3D within 0.1 s, and a third of it does not fade."""
 JOINT_ACCELERATION_SIGMA = 15.0
 """Joint acceleration in rad/s^2 that is not noise: wide, because the prior knows movement better."""
+GUESS_SIGMA = 0.3
+"""Radians that a joint of a lifter's guess is taken to be off. On val half of it does a little better;
+but val is seen by the detector that the lifter was trained on, and real ones err in more ways."""
 LEAST_CONFIDENCE = 0.1
 """A joint none of whose landmarks is surer than this is not seen: the prior is shown nothing of it."""
 _JOINTS = 21
 _NUMBERS = 3 * _JOINTS
 
 
-def make_plausible(state: State, seen: Observed, prior: PosePrior) -> State:
-    """The body after the last steps; shape, fingers and face stay as they are."""
+def make_plausible(
+    state: State, seen: Observed, prior: PosePrior, guess: PoseGuess | None = None
+) -> State:
+    """The body after the last steps; shape, fingers and face stay as they are.
+
+    A `guess` goes on pulling.
+    """
     counts = (_sightings(seen.fps, SAME_2D_SECONDS), _sightings(seen.fps, SAME_3D_SECONDS))
     known = _joints_seen(state, seen)
     for _ in range(STEPS):
@@ -49,6 +58,10 @@ def make_plausible(state: State, seen: Observed, prior: PosePrior) -> State:
         expected = _expected(prior, pose, seen, known=known)
         precision = _sightings(seen.fps, 1 / FPS) / LEVEL**2
         _add_pull(blocks, right, pose, expected=expected, space=prior.space, precision=precision)
+        if guess is not None:
+            guess.pull(
+                blocks, right, state.rotations, confidence=seen.confidence, sigma=GUESS_SIGMA
+            )
         blocks.diagonal(dim1=-2, dim2=-1).add_(1e-2)
         smooth, pull = smoothness(state, seen, joint_sigma=JOINT_ACCELERATION_SIGMA)
         step = solve_clip(blocks.numpy(), right.numpy() + pull, smooth=smooth, joined=seen.joined)

@@ -11,12 +11,19 @@ from humanmotion.body.skeleton import JOINTS as ALL_JOINTS
 from humanmotion.keypoints import Keypoints
 from humanmotion.recovery.detector_noise import SET
 from humanmotion.recovery.lifter import JOINTS, Lifter, Shown, bodies, show
-from humanmotion.rotations import interpolation_weights, matrix_to_sixd, sixd_to_matrix
+from humanmotion.rotations import (
+    interpolation_weights,
+    matrix_to_rotvec,
+    matrix_to_sixd,
+    sixd_to_matrix,
+)
 
 FPS = 30.0
 """Frame rate the lifter is trained at."""
 WINDOW = 64
 """Frames it is trained on at once."""
+UNSURE = 0.3
+"""Somebody seen with less confidence than this is fitted without the guess, which is one there."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,27 @@ class PoseGuess:
 
     def __getitem__(self, frames: slice) -> PoseGuess:
         return PoseGuess(self.rotations[frames], self.pelvis[frames])
+
+    def pull(
+        self,
+        blocks: Tensor,
+        right: Tensor,
+        rotations: Tensor,
+        *,
+        confidence: Tensor,
+        sigma: float,
+    ) -> Tensor:
+        """Add the pull of present `rotations` `(T, 55, 3, 3)` to normal equations of 69, in place.
+
+        `sigma` is how far a joint is taken to be off, radians. Returns the frames `(T)` bool in which
+        there is a pull: those in which the person is seen well.
+        """
+        there = confidence.mean(-1) > UNSURE
+        turn = self.rotations[:, :JOINTS] @ rotations[:, :JOINTS].mT
+        trust = (there / sigma**2)[:, None]
+        right[:, : 3 * JOINTS] += trust * matrix_to_rotvec(turn).flatten(1)
+        blocks.diagonal(dim1=-2, dim2=-1)[:, : 3 * JOINTS].add_(trust)
+        return there
 
 
 @torch.no_grad()

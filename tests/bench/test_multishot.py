@@ -11,7 +11,7 @@ import torch
 
 from humanmotion.bench.ms_alignment import METHODS, Cut, turn_by
 from humanmotion.bench.ms_mocap import filmed, fingerprint, listing, sequences
-from humanmotion.bench.multishot import NAIVE, OURS, TRUE_YAW, reconstructed
+from humanmotion.bench.ms_reconstruction import NAIVE, OURS, TRUE_YAW, reconstructed
 from humanmotion.body import BodyModel
 from humanmotion.errors import InputError
 from humanmotion.jobs.demo_motion import walking_motion

@@ -1,0 +1,147 @@
+"""Reconstruct ms-mocap: one fit of every sequence, joined over its cuts in several ways."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from humanmotion.bench.ms_alignment import METHODS, Cut, turn_by
+from humanmotion.bench.ms_mocap import Filmed
+from humanmotion.body import BodyModel
+from humanmotion.camera import intrinsics
+from humanmotion.metrics import (
+    cut_yaw_error,
+    foot_contact,
+    foot_sliding,
+    heading,
+    pa_mpjpe,
+    roe,
+    rte,
+    w_mpjpe,
+    wa_mpjpe,
+)
+from humanmotion.prior.model import PosePrior
+from humanmotion.recovery.alignment import Turn
+from humanmotion.recovery.lifter import Lifter
+from humanmotion.recovery.lifting import lift
+from humanmotion.recovery.pose_guess import guess_poses
+from humanmotion.recovery.pose_statistics import PoseStatistics
+from humanmotion.recovery.pose_track import PoseTrack
+from humanmotion.recovery.world import WorldResult, to_world
+
+BODY = 22
+FIRST_FRAMES = 10
+"""Frames of the first shot that a whole video is aligned on."""
+OURS, NAIVE, TRUE_YAW = "ours", "naive concatenation", "oracle: true yaw"
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Of one sequence, joined in one way."""
+
+    yaw: Tensor
+    """At each cut `(C)`, degrees, by how the person's heading steps there."""
+    sigma: Tensor
+    """What was said of it `(C)`, degrees; NaN where nothing is said."""
+    roe_first: float
+    """Degrees."""
+    w_all: float
+    """Millimetres."""
+    wa_all: float
+    pa: float
+    rte: float
+    """Metres."""
+    sliding: float
+    """Millimetres a frame in true contact."""
+    true_sliding: float
+    """The same of the truth."""
+
+
+def reconstructed(
+    seq: Filmed,
+    body: BodyModel,
+    *,
+    prior: PosePrior | None,
+    lifter: Lifter | None,
+    ways: Sequence[str],
+    focal_known: bool = False,
+) -> dict[str, Errors]:
+    """Errors of each of `ways`: OURS, NAIVE, TRUE_YAW or names of METHODS."""
+    cameras = seq.odometry(focal_known=focal_known)
+    lengths = torch.tensor([s.stop - s.start for s in seq.spans])
+    focal = torch.tensor([c.focal.focal_px for c in cameras]).repeat_interleave(lengths)
+    K = intrinsics(focal, width=seq.keypoints.width, height=seq.keypoints.height)
+    shot_id = torch.arange(len(cameras)).repeat_interleave(lengths)
+    turn = torch.cat([c.R_c2c0 for c in cameras])
+    guess = None
+    if lifter is not None:
+        guess = guess_poses(lifter, seq.keypoints, K=K, R_c2c0=turn, shot_id=shot_id)
+    track = lift(
+        seq.keypoints, body, K=K, shot_id=shot_id, prior=prior, guess=guess,
+        statistics=PoseStatistics.load("body_pose"),
+    )  # fmt: skip
+
+    def world(turns: list[Turn] | None) -> WorldResult:
+        return to_world([track], shots=seq.spans, cameras=cameras, body=body, turns=turns)
+
+    plain = world([Turn(0.0, math.inf, 0.0, 0.0) for _ in seq.cuts])
+    out = {}
+    for way in ways:
+        if way == NAIVE:
+            found = plain
+        elif way == OURS:
+            found = world(None)
+        elif way == TRUE_YAW:
+            found = world(_true_turns(seq, plain))
+        else:
+            found = world([turn_by(METHODS[way], c) for c in _cuts(seq, plain, track, K, body)])
+        out[way] = errors(seq, found, track, body=body, said=way == OURS)
+    return out
+
+
+def _cuts(
+    seq: Filmed, plain: WorldResult, track: PoseTrack, K: Tensor, body: BodyModel
+) -> list[Cut]:
+    marks = body.landmarks("mediapipe_33", track.rotations, betas=track.betas, transl=track.transl)
+    R = plain.R_w2c.mT
+    return [Cut(c, seq.keypoints, K, (R[c - 1], R[c]), marks) for c in seq.cuts]
+
+
+def _true_turns(seq: Filmed, plain: WorldResult) -> list[Turn]:
+    """Turns that give the cameras their true headings relative to each other at the cuts."""
+    true = torch.cat([heading(s.camera.R_w2c.mT) for s in seq.shots])
+    ours = heading(plain.R_w2c.mT)
+    return [
+        Turn(float((true[c] - true[c - 1]) - (ours[c] - ours[c - 1])), 0.0, 0.0, 0.0)
+        for c in seq.cuts
+    ]
+
+
+def errors(
+    seq: Filmed, world: WorldResult, track: PoseTrack, *, body: BodyModel, said: bool
+) -> Errors:
+    """What differs between a reconstruction and the truth."""
+    person = world.people[0]
+    joints = body.joints(person.rotations.float(), betas=track.betas, transl=person.transl.float())[
+        :, :BODY
+    ]
+    truth = seq.joints[:, :BODY]
+    root, true_root = person.rotations[:, 0].float(), seq.motion.rotations[:, 0]
+    first = seq.spans[0].stop
+    contact = foot_contact(seq.joints, sole=body.sole_offset(seq.motion.betas), fps=seq.motion.fps)
+    yaw = cut_yaw_error(root, true_root, cuts=seq.cuts)
+    return Errors(
+        yaw=torch.rad2deg(yaw),
+        sigma=torch.tensor([math.degrees(c.sigma_rad) if said else math.nan for c in world.cuts]),
+        roe_first=math.degrees(float(roe(root, true_root, first=first).mean())),
+        w_all=1000 * float(w_mpjpe(joints, truth, chunk=None, first=FIRST_FRAMES).mean()),
+        wa_all=1000 * float(wa_mpjpe(joints, truth, chunk=None).mean()),
+        pa=1000 * float(pa_mpjpe(joints, truth).mean()),
+        rte=float(rte(joints[:, 0], truth[:, 0]).mean()),
+        sliding=1000 * float(foot_sliding(joints, contact)),
+        true_sliding=1000 * float(foot_sliding(truth, contact)),
+    )
