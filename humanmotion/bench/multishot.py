@@ -1,4 +1,4 @@
-"""Motion in several shots: every way to join them, growth with their number, parts left out, oracles."""
+"""Motion in several shots: ways to join them, growth with their number, parts left out, oracles."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def show(
 def _turning(axes: Tensor, fps: float) -> Tensor:
     """Angular velocity `(B, T, 3)` of axes `(B, T, 3, 3)`, rad/s."""
     step = matrix_to_rotvec(axes[:, :-1].mT @ axes[:, 1:]) * fps
-    return torch.cat((step[:, :1] * 0, step), 1).clamp(-5, 5)
+    return torch.cat((torch.zeros_like(axes[:, :1, 0]), step), 1).clamp(-5, 5)
 
 
 class Lifter(nn.Module):

@@ -81,7 +81,7 @@ def lift(
         given = None if guess is None else guess[cut]
         state = _fit(seen, body, statistics, betas=betas, guess=given, last=prior is None)
         if prior is not None:
-            state = make_plausible(state, seen, prior, given)
+            state = make_plausible(state, seen, prior, guess=given)
         betas = state.betas
         keep = slice(window[0] - low, window[1] - low)
         parts[window] = _result(state, points[cut])[keep]

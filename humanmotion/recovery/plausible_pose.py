@@ -42,7 +42,7 @@ _NUMBERS = 3 * _JOINTS
 
 
 def make_plausible(
-    state: State, seen: Observed, prior: PosePrior, guess: PoseGuess | None = None
+    state: State, seen: Observed, prior: PosePrior, *, guess: PoseGuess | None = None
 ) -> State:
     """The body after the last steps; shape, fingers and face stay as they are.
 

@@ -12,7 +12,7 @@ from humanmotion.keypoints import Keypoints
 from humanmotion.metrics import pa_mpjpe
 from humanmotion.recovery.detector_noise import NONE, looking_at, watch
 from humanmotion.recovery.lifter import INPUTS, Lifter, LifterConfig, bodies, show
-from humanmotion.recovery.pose_guess import guess_poses
+from humanmotion.recovery.pose_guess import PoseGuess, guess_poses
 from humanmotion.recovery.virtual_cameras import film
 from humanmotion.rotations import geodesic_distance, rotvec_to_matrix
 
@@ -159,3 +159,21 @@ def test_the_view_looks_at_the_person(shot) -> None:
                                atol=0.05, rtol=0)  # fmt: skip
     torch.testing.assert_close(looking_at(middle)[..., 2],
                                torch.nn.functional.normalize(middle, dim=-1))  # fmt: skip
+
+
+def test_a_guess_pulls_where_somebody_is_seen_well(shot) -> None:
+    rotations, _, _, seen = shot
+    guess = PoseGuess(rotations, torch.zeros(len(rotations), 3))
+    turn = 0.05 * torch.randn(len(rotations), 22, 3, generator=torch.Generator().manual_seed(0))
+    present = rotations.clone()
+    present[:, :22] = rotvec_to_matrix(-turn) @ rotations[:, :22]
+    blocks, right = torch.zeros(len(rotations), 69, 69), torch.zeros(len(rotations), 69)
+    confidence = seen.confidence.clone()
+    confidence[:30] = 0.2
+    confidence[30:] = 0.9
+    there = guess.pull(blocks, right, present, confidence=confidence, sigma=0.2)
+    assert not there[:30].any() and there[30:].all()
+    assert not blocks[:30].any() and not right[:30].any()
+    step = torch.linalg.solve(blocks[30:, :66, :66], right[30:, :66, None])[..., 0]
+    torch.testing.assert_close(step, turn[30:].flatten(1), atol=1e-5, rtol=0)
+    assert float(blocks[40, 0, 0]) == pytest.approx(25.0)

@@ -11,13 +11,16 @@ from humanmotion.body import BodyModel
 from humanmotion.camera import intrinsics, project
 from humanmotion.jobs.demo_motion import walking_motion
 from humanmotion.jobs.fit import load_prior
+from humanmotion.jobs.lifter_weights import load_lifter
 from humanmotion.joint_sets import JOINT_SETS
 from humanmotion.keypoints import Keypoints
 from humanmotion.metrics import mpjpe, pa_mpjpe
 from humanmotion.prior.model import PosePrior
 from humanmotion.recovery import landmark_terms, lifting
 from humanmotion.recovery.initial_pose import mark
+from humanmotion.recovery.lifter import Lifter
 from humanmotion.recovery.lifting import lift
+from humanmotion.recovery.pose_guess import guess_poses
 from humanmotion.recovery.pose_statistics import PoseStatistics
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.rotations import geodesic_distance, rotation_about_z
@@ -61,22 +64,32 @@ def _keypoints(points: torch.Tensor, noise: float = 0.0, seed: int = 0) -> Keypo
 
 
 def _lift(
-    keypoints: Keypoints, shot_id: torch.Tensor | None = None, prior: PosePrior | None = None
+    keypoints: Keypoints,
+    shot_id: torch.Tensor | None = None,
+    prior: PosePrior | None = None,
+    lifter: Lifter | None = None,
 ) -> PoseTrack:
     frames = len(keypoints)
     shots = torch.zeros(frames, dtype=torch.long) if shot_id is None else shot_id
     K = intrinsics(FOCAL, width=WIDTH, height=HEIGHT).expand(frames, 3, 3)
-    return lift(keypoints, BODY, K=K, shot_id=shots, statistics=STATISTICS, prior=prior)
+    guess = None
+    if lifter is not None:
+        turn = torch.eye(3).expand(frames, 3, 3)
+        guess = guess_poses(lifter, keypoints, K=K, R_c2c0=turn, shot_id=shots)
+    return lift(
+        keypoints, BODY, K=K, shot_id=shots, statistics=STATISTICS, prior=prior, guess=guess
+    )
 
 
 def _joints(track: PoseTrack) -> torch.Tensor:
     return BODY.joints(track.rotations, betas=track.betas, transl=track.transl)[:, :22]
 
 
+@pytest.mark.parametrize("lifter", [None, load_lifter()], ids=["alone", "lifter"])
 @pytest.mark.parametrize("prior", [None, load_prior()], ids=["statistics", "prior"])
-def test_clean_keypoints_give_the_pose_back(prior: PosePrior | None) -> None:
+def test_clean_keypoints_give_the_pose_back(prior: PosePrior | None, lifter: Lifter | None) -> None:
     rotations, points = _walk()
-    lifted = _lift(_keypoints(points), prior=prior)
+    lifted = _lift(_keypoints(points), prior=prior, lifter=lifter)
     K = intrinsics(FOCAL, width=WIDTH, height=HEIGHT).expand(FRAMES, 3, 3)
     seen = BODY.landmarks(
         "mediapipe_33", lifted.rotations, betas=lifted.betas, transl=lifted.transl
@@ -100,7 +113,20 @@ def test_noise_degrades_it_gently_and_motion_stays_smooth() -> None:
     assert shake < 0.3 * raw.diff(n=2, dim=0).norm(dim=-1).mean()
 
 
-def test_an_unseen_arm_and_absent_frames_stay_human() -> None:
+def test_a_lifter_makes_noisy_keypoints_better() -> None:
+    rotations, points = _walk()
+    truth = BODY.joints(rotations)[:, :22]
+    keypoints = _keypoints(points, noise=0.02)
+    for prior in (None, load_prior()):
+        alone, helped = (
+            pa_mpjpe(_joints(_lift(keypoints, prior=prior, lifter=n)), truth).mean()
+            for n in (None, load_lifter())
+        )
+        assert helped < alone
+
+
+@pytest.mark.parametrize("lifter", [None, load_lifter()], ids=["alone", "lifter"])
+def test_an_unseen_arm_and_absent_frames_stay_human(lifter: Lifter | None) -> None:
     _, points = _walk()
     keypoints = _keypoints(points)
     confidence = keypoints.confidence.clone()
@@ -114,7 +140,8 @@ def test_an_unseen_arm_and_absent_frames_stay_human() -> None:
     confidence[:, hidden] = 0.0
     xy = keypoints.xy * (confidence > 0)[..., None]
     lifted = _lift(
-        Keypoints(xy, confidence, keypoints.times, "mediapipe_33", WIDTH, HEIGHT, keypoints.xyz)
+        Keypoints(xy, confidence, keypoints.times, "mediapipe_33", WIDTH, HEIGHT, keypoints.xyz),
+        lifter=lifter,
     )
     assert torch.isfinite(lifted.rotations).all()
     assert (lifted.confidence[20:30] == 0).all()
@@ -146,8 +173,9 @@ def test_the_pose_before_a_cut_does_not_smooth_into_the_one_after() -> None:
 @pytest.mark.parametrize("frames", [1, 2, 3])
 def test_very_short_clips_are_fitted_too(frames: int) -> None:
     _, points = _walk()
-    for prior in (None, load_prior()):
-        assert len(_lift(_keypoints(points[:frames]), prior=prior)) == frames
+    for prior, lifter in ((None, None), (load_prior(), None), (load_prior(), load_lifter())):
+        track = _lift(_keypoints(points[:frames]), prior=prior, lifter=lifter)
+        assert len(track) == frames
 
 
 def test_a_long_clip_fitted_in_windows_agrees_with_one_solve(
