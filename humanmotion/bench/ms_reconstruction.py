@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from scipy.signal import butter, filtfilt
 from torch import Tensor
 
 from humanmotion.bench.ms_alignment import METHODS, Cut, turn_by
@@ -18,9 +19,11 @@ from humanmotion.metrics import (
     foot_contact,
     foot_sliding,
     heading,
+    jitter,
     pa_mpjpe,
     roe,
     rte,
+    sole_height,
     w_mpjpe,
     wa_mpjpe,
 )
@@ -34,6 +37,7 @@ from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.world import WorldResult, to_world
 
 BODY = 22
+CALM_HZ = 6.0
 FIRST_FRAMES = 10
 """Frames of the first shot that a whole video is aligned on."""
 OURS, NAIVE, TRUE_YAW = "ours", "naive concatenation", "oracle: true yaw"
@@ -59,6 +63,10 @@ class Errors:
     """Millimetres a frame in true contact."""
     true_sliding: float
     """The same of the truth."""
+    floor: float
+    """Millimetres between the heights of a sole and of the true one while that stands."""
+    jitter: float
+    """Of the joints after a zero-phase low-pass of 6 Hz, over the truth's."""
 
 
 def reconstructed(
@@ -144,4 +152,27 @@ def errors(
         rte=float(rte(joints[:, 0], truth[:, 0]).mean()),
         sliding=1000 * float(foot_sliding(joints, contact)),
         true_sliding=1000 * float(foot_sliding(truth, contact)),
+        floor=_floor_error(
+            joints, truth, contact, body=body, betas=(track.betas, seq.motion.betas)
+        ),
+        jitter=_calm_jitter(joints, seq.motion.fps) / _calm_jitter(truth, seq.motion.fps),
     )
+
+
+def _floor_error(
+    joints: Tensor, truth: Tensor, contact: Tensor, *, body: BodyModel, betas: tuple[Tensor, Tensor]
+) -> float:
+    """Millimetres between the heights of both soles while the true one stands."""
+    heights = [
+        sole_height(j, sole=body.sole_offset(b))
+        for j, b in zip((joints, truth), betas, strict=True)
+    ]
+    off = (heights[0] - heights[1]).abs()[contact]
+    return 1000 * float(off.mean()) if len(off) else 0.0
+
+
+def _calm_jitter(joints: Tensor, fps: float) -> float:
+    """Mean jitter of joints `(T, J, 3)` without what shakes faster than people do."""
+    b, a = butter(2, CALM_HZ, fs=fps)
+    calm = filtfilt(b, a, joints.double().numpy(), axis=0)
+    return float(jitter(torch.from_numpy(calm.copy()), fps=fps).mean())

@@ -100,6 +100,8 @@ _COLUMNS: tuple[tuple[str, str, str, Callable[[Errors], float]], ...] = (
     ("pa", "PA-MPJPE", "mm", lambda e: e.pa),
     ("rte", "root path, aligned rigidly", "m", lambda e: e.rte),
     ("sliding", "sliding in true contact", "mm/frame", lambda e: e.sliding),
+    ("floor", "height of soles in true contact", "mm", lambda e: e.floor),
+    ("jitter", "jitter under 6 Hz over the truth's", "", lambda e: e.jitter),
 )
 
 
@@ -125,7 +127,7 @@ def _bars(run: Run) -> list[Row]:
     ours, naive = _of(run, OURS), _of(run, NAIVE)
     yaw, sigma = _yaw(ours), torch.cat([e.sigma for e in ours])
     worlds = [_mean(e, lambda x: x.w_all) for e in (ours, naive)]
-    true = _mean(ours, lambda e: e.true_sliding)
+    true, jumpy = (_mean(ours, p) for p in (lambda e: e.true_sliding, lambda e: e.jitter))
     return [
         Row("yaw", "yaw at the cuts, median", float(yaw.median()), "deg", 10.0, "<="),
         Row("yaw_p90", "nine of ten are below", float(yaw.quantile(0.9)), "deg", 30.0, "<="),
@@ -135,6 +137,10 @@ def _bars(run: Run) -> list[Row]:
             worlds[0] / worlds[1], "", 0.4, "<=", Baseline(NAIVE, worlds[1])),
         Row("sliding", f"sliding in true contact (the truth slides {true:.1f})",
             _mean(ours, lambda e: e.sliding), "mm/frame", max(3.0, 1.2 * true), "<="),
+        Row("floor", "height of soles in true contact", _mean(ours, lambda e: e.floor), "mm", 20.0,
+            "<="),
+        Row("jitter_low", "jitter under 6 Hz over the truth's", jumpy, "", 0.7, ">="),
+        Row("jitter_high", "the same", jumpy, "", 1.2, "<="),
         *_against(run, "essential matrix (HumanMM)"),
     ]  # fmt: skip
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from humanmotion.bench.clip_run import OWN_STAGES, ClipRun, own_seconds, run_clip
-from humanmotion.bench.prior_gain import ViewGain, gain_rows, reconstruct_without
+from humanmotion.bench.prior_gain import PARTS, ViewGain, gain_rows, reconstruct_without
 from humanmotion.bench.recovery_truth import heading_errors, landmark_errors_mm
 from humanmotion.bench.report import Baseline, BenchReport, Row
 from humanmotion.errors import InputError
@@ -41,8 +41,9 @@ def run(data: Path | None, *, quick: bool) -> BenchReport:
     with tempfile.TemporaryDirectory(prefix="humanmotion-bench-") as scratch:
         for clip in clips:
             done = run_clip(folder / clip["file"], Path(scratch) / clip["id"], seed=SEED)
-            gains += _gain(clip, folder, done)
-            rows += _clip_rows(clip, folder, done, gain=gains[-1] if _is_view(clip) else None)
+            own = _gains(clip, folder, done)
+            gains += own
+            rows += _clip_rows(clip, folder, done, gain=own[-1] if own else None)
         rows += gain_rows(gains)
         if not quick:
             rows += _speed_rows(Path(scratch))
@@ -77,16 +78,22 @@ def _is_view(clip: dict[str, Any]) -> bool:
     return bool(clip.get("reference") and not clip.get("cuts"))
 
 
-def _gain(clip: dict[str, Any], folder: Path, done: ClipRun) -> list[ViewGain]:
-    """Errors without the prior beside those of the run itself; a failed run's are all NaN."""
+def _gains(clip: dict[str, Any], folder: Path, done: ClipRun) -> list[ViewGain]:
+    """Errors without each learnt part beside those of the run itself; a failed run's are all NaN."""
     if not _is_view(clip):
         return []
     if done.report is None:
-        return [ViewGain(clip["reference"], torch.tensor([math.nan]), torch.tensor([math.nan]))]
-    output = done.folder.with_name(f"{done.folder.name}-without")
-    plain = reconstruct_without(folder / clip["file"], done=done.folder, output=output, seed=SEED)
-    without, fitted = (landmark_errors_mm(clip, folder, f) for f in (plain, done.folder))
-    return [ViewGain(clip["reference"], without, fitted)]
+        none = torch.tensor([math.nan])
+        return [ViewGain(part, clip["reference"], none, none) for part in PARTS]
+    fitted, out = landmark_errors_mm(clip, folder, done.folder), []
+    for part in PARTS:
+        output = done.folder.with_name(f"{done.folder.name}-without-{part.replace(' ', '-')}")
+        plain = reconstruct_without(
+            folder / clip["file"], part, done=done.folder, output=output, seed=SEED
+        )
+        without = landmark_errors_mm(clip, folder, plain)
+        out.append(ViewGain(part, clip["reference"], without, fitted))
+    return out
 
 
 def _clip_rows(
@@ -168,7 +175,7 @@ def _landmark_row(
     value = float(error.nanmedian())
     if gain is None:
         return Row(f"{clip['id']}/pa_mpjpe", what, value, "mm")
-    peer = Baseline("without the prior", float(gain.without.nanmedian()))
+    peer = Baseline(f"without the {gain.part}", float(gain.without.nanmedian()))
     return Row(f"{clip['id']}/pa_mpjpe", what, value, "mm", 75.0, "<=", peer)
 
 

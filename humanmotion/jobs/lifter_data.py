@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from humanmotion.body import BodyModel
-from humanmotion.camera import default_focal
+from humanmotion.camera import Camera, default_focal
 from humanmotion.errors import InputError
 from humanmotion.jobs.data import FPS, good_frames, list_clips, load_clip
 from humanmotion.jobs.prior_data import SETS, UNRELIABLE
@@ -34,6 +34,9 @@ SHAPE_SIGMA, SHAPE_MOST = 0.8, 2.5
 SIZE = (1280, 720)
 KNOWN_LENS = 0.5
 """Windows whose focal length is known; in the others the diagonal is taken for it."""
+TILTED_SHARE = 0.35
+"""Windows whose camera is held askew, as phones are."""
+ROLL_SIGMA, TILTED_SIGMA = math.radians(2.0), math.radians(20.0)
 FLAT_SHARE = 0.2
 """Windows in which the detector gives no 3D."""
 FROZEN = math.radians(0.5)
@@ -159,6 +162,7 @@ class MotionCorpus:
         marks = body.landmarks(SET, rotations, betas=betas, transl=transl)
         azimuth = 2 * math.pi * torch.rand(lead[0], generator=generator, device=pelvis.device)
         _, camera = draw_cameras(joints[:, :, 0], azimuth, fps=FPS, size=SIZE, generator=generator)
+        camera = _rolled(camera, lead, generator)
         xy, confidence, xyz = detect(
             marks, joints, camera, fps=FPS, noise=self.noise, generator=generator
         )
@@ -200,6 +204,17 @@ class MotionCorpus:
             velocity=(rotations[:, :, 0].mT @ step[..., None])[..., 0],
             contact=contact,
         )
+
+
+def _rolled(camera: Camera, lead: torch.Size, generator: torch.Generator) -> Camera:
+    """Cameras of `lead` `(B, T)` windows turned about their views, each by one angle."""
+    at, count = generator.device, lead[0]
+    tilted = torch.rand(count, generator=generator, device=at) < TILTED_SHARE
+    sigma = torch.where(tilted, TILTED_SIGMA, ROLL_SIGMA)
+    roll = rotation_about_z(sigma * torch.randn(count, generator=generator, device=at))
+    roll = roll.repeat_interleave(lead[1], 0)
+    t = (roll @ camera.t_w2c[..., None])[..., 0]
+    return Camera(camera.K, roll @ camera.R_w2c, t, camera.width, camera.height)
 
 
 def _leg(rest: Tensor) -> Tensor:

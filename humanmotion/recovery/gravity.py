@@ -1,8 +1,9 @@
 """Which way is up in the picture of one shot: from standing bodies, the ground they walk, and habit.
 
-Three witnesses, each with its uncertainty, joined in one small least-squares problem over the
+Four witnesses, each with its uncertainty, joined in one small least-squares problem over the
 camera's pitch and roll: whoever stands or walks balances, their centre of mass above the foot that
-carries them; the places where feet stand lie in one level plane; and cameras are mostly held nearly
+carries them; the places where feet stand lie in one level plane; a lifter that has seen many shots
+says where up usually is in such a one; and cameras are mostly held nearly
 level, looking slightly down (as in the cameras that WHAM draws for training). With a known vertical
 only yaw is left to the alignment.
 """
@@ -27,6 +28,8 @@ BODY_PITCH_SIGMA = 6 * DEGREE
 BODY_ROLL_SIGMA = 2.5 * DEGREE
 BODY_SPREAD = 3.5 * DEGREE
 """How far a walking body is from balance in one frame."""
+TOLD_PITCH_SIGMA, TOLD_ROLL_SIGMA = 4 * DEGREE, 2.5 * DEGREE
+"""How far a lifter may be off over a whole shot; on val it is off by 3.0 and 1.4 degrees."""
 OUTLIER = 22 * DEGREE
 """Geman-McClure scale: a body this far from the vertical counts a quarter; it may lie or sit."""
 ROLL_TAIL = 2.0
@@ -72,6 +75,8 @@ class Witness:
     weight: Tensor
     """In [0, 1] `(n)`; 0 where the person was not seen."""
     fps: float
+    up: Tensor | None
+    """Where a lifter says up is `(n, 3)`, if there is one."""
     ground: bool
     """Whether places in different frames can be compared: the camera's centre does not move."""
 
@@ -92,7 +97,7 @@ def _solve(witnesses: Sequence[Witness], angles: Tensor) -> Gravity:
     for _ in range(ROUNDS):
         says = [_prior(angles)]
         for witness in witnesses:
-            says += [_balance(witness, angles), _ground(witness, angles)]
+            says += [f(witness, angles) for f in (_balance, _ground, _told)]
         normal = torch.stack([s.normal for s in says]).sum(0)
         angles = angles + torch.linalg.solve(normal, torch.stack([s.right for s in says]).sum(0))
     sigma = torch.linalg.inv(normal).diagonal().sqrt()
@@ -220,6 +225,20 @@ def _balance(witness: Witness, angles: Tensor) -> _Say:
     pull = share * robust**2
     cost = 0.5 * float((share * robust * (residual**2 @ trust)).sum())
     return _Say(torch.diag(trust * pull.sum()), trust * (pull[:, None] * residual).sum(0), cost)
+
+
+def _told(witness: Witness, angles: Tensor) -> _Say:
+    """Normal equations of what a lifter says: one observation of pitch and one of roll."""
+    seen = witness.weight.double()
+    if witness.up is None or float(seen.sum()) < 1e-3:
+        return _NOTHING
+    said = (witness.up.double() * seen[:, None]).sum(0)
+    away = _angles_of(said) - angles
+    away = torch.atan2(away.sin(), away.cos())
+    trust = torch.tensor((TOLD_PITCH_SIGMA, TOLD_ROLL_SIGMA), dtype=torch.float64) ** -2
+    robust = 1 / (1 + float(away.square().sum()) / OUTLIER**2)
+    cost = 0.5 * robust * float(trust @ away.square())
+    return _Say(torch.diag(trust * robust**2), trust * robust**2 * away, cost)
 
 
 def _ground(witness: Witness, angles: Tensor) -> _Say:

@@ -84,7 +84,8 @@ def lift(
             state = make_plausible(state, seen, prior, guess=given)
         betas = state.betas
         keep = slice(window[0] - low, window[1] - low)
-        parts[window] = _result(state, points[cut])[keep]
+        up = None if given is None else given.up
+        parts[window] = replace(_result(state, points[cut]), up=up)[keep]
     return _joined([parts[w] for w in windows])
 
 
@@ -115,7 +116,9 @@ def _fit(
 
 
 def _joined(parts: list[PoseTrack]) -> PoseTrack:
-    names = ("rotations", "transl", "expression", "confidence", "times")
+    names = ["rotations", "transl", "expression", "confidence", "times"]
+    if parts[0].up is not None:
+        names.append("up")
     return replace(parts[0], **{n: torch.cat([getattr(t, n) for t in parts]) for n in names})
 
 

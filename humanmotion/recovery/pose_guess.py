@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -34,9 +34,11 @@ class PoseGuess:
     """Local `(T, 55, 3, 3)`, the root's in camera axes; fingers and face at rest."""
     pelvis: Tensor
     """`(T, 3)` metres."""
+    up: Tensor
+    """In camera axes, unit vectors `(T, 3)`."""
 
     def __getitem__(self, frames: slice) -> PoseGuess:
-        return PoseGuess(self.rotations[frames], self.pelvis[frames])
+        return PoseGuess(self.rotations[frames], self.pelvis[frames], self.up[frames])
 
     def pull(
         self,
@@ -74,7 +76,7 @@ def guess_poses(
         rows = (shot_id == shot).nonzero()[:, 0]
         here = slice(int(rows[0]), int(rows[-1]) + 1)
         parts.append(_shot(lifter, points[here], K[here], R_c2c0[here]))
-    return PoseGuess(torch.cat([p.rotations for p in parts]), torch.cat([p.pelvis for p in parts]))
+    return PoseGuess(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(PoseGuess)))
 
 
 def _shot(lifter: Lifter, points: Keypoints, K: Tensor, R_c2c0: Tensor) -> PoseGuess:
@@ -89,7 +91,8 @@ def _shot(lifter: Lifter, points: Keypoints, K: Tensor, R_c2c0: Tensor) -> PoseG
     turns = _between(matrix_to_sixd(lifted.rotations[0]), even, times)
     rotations = torch.eye(3).repeat(len(times), ALL_JOINTS, 1, 1)
     rotations[:, :JOINTS] = sixd_to_matrix(turns)
-    return PoseGuess(rotations, _between(lifted.pelvis[0], even, times))
+    up = torch.nn.functional.normalize(_between(lifted.up[0], even, times), dim=-1)
+    return PoseGuess(rotations, _between(lifted.pelvis[0], even, times), up)
 
 
 def _in_windows(lifter: Lifter, shown: Shown) -> Tensor:

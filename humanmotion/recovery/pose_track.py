@@ -35,6 +35,8 @@ class PoseTrack:
     """How far each joint was observed, in [0, 1], `(T, 55)`."""
     times: Tensor
     """Seconds `(T)`, rising."""
+    up: Tensor | None = None
+    """Where up is in camera axes, unit vectors `(T, 3)`, if something besides the pose tells."""
 
     def __post_init__(self) -> None:
         frames = len(self.times)
@@ -43,6 +45,8 @@ class PoseTrack:
         shapes |= {"expression": (frames, 10), "confidence": (frames, JOINTS)}
         for name, shape in shapes.items():
             check_tensor(name, getattr(self, name), shape)
+        if self.up is not None:
+            check_tensor("up", self.up, (frames, 3))
         if frames and not ((self.confidence >= 0) & (self.confidence <= 1)).all():
             raise MotionError("confidence must lie in [0, 1]")
         eye = torch.eye(3, dtype=self.rotations.dtype, device=self.rotations.device)
@@ -56,7 +60,8 @@ class PoseTrack:
     def __getitem__(self, frames: slice | Tensor) -> PoseTrack:
         """The track at some frames (a slice, or rising int64 indices); times are kept."""
         names = ("rotations", "transl", "expression", "confidence", "times")
-        return replace(self, **{name: getattr(self, name)[frames] for name in names})
+        up = None if self.up is None else self.up[frames]
+        return replace(self, up=up, **{name: getattr(self, name)[frames] for name in names})
 
     @property
     def seen(self) -> Tensor:

@@ -82,7 +82,10 @@ def shot_frame(
     for person in people:
         joints = person.joints[start:stop] @ R_c2c0.mT
         weight = person.weight[start:stop]
-        witnesses.append(Witness(joints, joints[:, [10, 11]], weight, fps=fps, ground=still))
+        up = person.track.up
+        told = None if up is None else (R_c2c0 @ up[start:stop, :, None])[..., 0]
+        soles = joints[:, [10, 11]]
+        witnesses.append(Witness(joints, soles, weight, fps=fps, up=told, ground=still))
     gravity = shot_gravity(witnesses)
     turn = gravity_view(gravity.up).to(R_c2c0.dtype) @ R_c2c0
     return ShotFrame(start, stop, still, gravity, turn)

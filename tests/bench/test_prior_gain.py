@@ -11,7 +11,7 @@ from humanmotion.bench.prior_gain import ViewGain, gain_rows
 
 
 def view(without: list[float], fitted: list[float], reference: str = "a") -> ViewGain:
-    return ViewGain(reference, torch.tensor(without), torch.tensor(fitted))
+    return ViewGain("prior", reference, torch.tensor(without), torch.tensor(fitted))
 
 
 def test_no_views_no_rows() -> None:
@@ -26,6 +26,15 @@ def test_three_of_four_views_hold_the_bar() -> None:
     # The same gain in every frame: nothing is unsure.
     assert "95 % interval 1.2 to 1.2" in gain.what and "2000 draws, blocks of 16" in gain.what
     assert gain_rows([good, good, bad, bad])[0].passed is False
+
+
+def test_parts_are_counted_apart() -> None:
+    helped = view([70.0] * 40, [68.0] * 40)
+    both = ViewGain("lifter and prior", "a", torch.full((40,), 75.0), torch.full((40,), 76.0))
+    rows = {row.id: row for row in gain_rows([helped, both])}
+    assert rows["prior/views_better"].passed is True
+    assert rows["lifter and prior/views_better"].passed is False
+    assert rows["lifter and prior/gain"].value == pytest.approx(-1)
 
 
 def test_a_failed_run_is_no_better_view_and_no_frame() -> None:

@@ -148,7 +148,9 @@ def test_the_same_run_is_measured_without_the_prior(result, tmp_path, folder, mo
     monkeypatch.setattr(
         recovery, "run_clip", lambda video, output, *, seed: ClipRun(out, 0, 0.5, 1.0, said)
     )
-    monkeypatch.setattr(recovery, "reconstruct_without", lambda video, *, done, output, seed: worse)
+    monkeypatch.setattr(
+        recovery, "reconstruct_without", lambda video, part, *, done, output, seed: worse
+    )
     rows = {row.id: row for row in recovery.run(folder, quick=True).rows}
     view = rows["edit/pa_mpjpe"]
     assert view.baseline is not None and view.value < 1e-2 < view.baseline.value

@@ -24,7 +24,7 @@ def _camera(pitch_deg: float, roll_deg: float) -> torch.Tensor:
 def _witness(joints: torch.Tensor, R: torch.Tensor, *, ground: bool = True) -> Witness:
     """Bodies 4 m in front of a camera 1.5 m high."""
     seen = (joints + torch.tensor((0.0, 4.0, -1.5))) @ R.T
-    return Witness(seen, seen[:, [10, 11]], torch.ones(len(seen)), fps=30.0, ground=ground)
+    return Witness(seen, seen[:, [10, 11]], torch.ones(len(seen)), fps=30.0, up=None, ground=ground)
 
 
 def _degrees_apart(a: torch.Tensor, b: torch.Tensor) -> float:
