@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from humanmotion.errors import InputError
 from humanmotion.jobs.data import Clip, list_clips, load_clip
 from humanmotion.jobs.prior_data import SETS
 from humanmotion.keypoints import Keypoints
+from humanmotion.metrics.contact import stance_sole_height
 from humanmotion.motion import Motion
 from humanmotion.recovery.detector_noise import SET, DetectorNoise, watch
 from humanmotion.recovery.focal import DIAGONAL_SIGMA, FocalEstimate
@@ -32,6 +33,10 @@ from humanmotion.rotations import matrix_to_rotvec, rotvec_to_matrix
 SIZE = (1280, 720)
 SHOT_SECONDS = 1.5
 """Of the shortest shot."""
+MOST_SHOTS = 6
+"""Cuts into fewer shots are among those into so many, or as many as a clip holds."""
+SHAPE_SIGMA, SHAPE_MOST = 0.8, 2.5
+"""Everybody has a body of their own."""
 LONGEST_SECONDS = 20.0
 """Longer clips are taken up to here."""
 DRIFT_RAD = 2e-4
@@ -117,9 +122,10 @@ def listing(
     return out
 
 
-def fingerprint(chosen: Sequence[Listed]) -> str:
-    """Eight hex digits that change with the list of sequences."""
-    text = "\n".join(f"{c.clip.folder.name}/{c.clip.id} {c.shots}" for c in chosen)
+def fingerprint(chosen: Sequence[Listed], *, seeds: Sequence[int], noise: DetectorNoise) -> str:
+    """Eight hex digits that change with what decides the sequences."""
+    lines = [f"{c.clip.folder.name}/{c.clip.id} {_frames(c.clip)} {c.shots}" for c in chosen]
+    text = "\n".join([*lines, f"{tuple(seeds)} {MOST_SHOTS} {noise}"])
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
@@ -131,11 +137,10 @@ def sequences(
     seed: int,
 ) -> Iterator[Filmed]:
     """Every listed clip, filmed and seen."""
-    most = max(c.shots for c in chosen)
     for listed in chosen:
         motion = load_clip(listed.clip, body)
         motion = motion[: int(LONGEST_SECONDS * motion.fps)]
-        yield filmed(motion, body, shots=listed.shots, most=most, noise=noise, seed=seed)
+        yield filmed(motion, body, shots=listed.shots, noise=noise, seed=seed)
 
 
 def filmed(
@@ -143,14 +148,14 @@ def filmed(
     body: BodyModel,
     *,
     shots: int,
-    most: int,
     noise: DetectorNoise,
     seed: int,
 ) -> Filmed:
-    """One motion in `shots` shots, whose cuts are among those into up to `most`."""
+    """One motion on somebody's body in `shots` shots, whose cuts are among those into more."""
     name = motion.meta["source"]
     generator = torch.Generator().manual_seed(_seed(name, "film", seed))
-    cuts = _nested_cuts(len(motion), shots, most, fps=motion.fps, generator=generator)
+    motion = _on_a_body(motion, body, generator=generator)
+    cuts = _nested_cuts(len(motion), shots, fps=motion.fps, generator=generator)
     joints = body.joints_of(motion)
     taken = film(joints[:, 0], cuts=cuts, fps=motion.fps, size=SIZE, generator=generator)
     marks = body.landmarks(SET, motion.rotations, betas=motion.betas, transl=motion.transl)
@@ -158,12 +163,22 @@ def filmed(
     return Filmed(name, motion, joints, taken, seen, seed)
 
 
-def _nested_cuts(
-    frames: int, shots: int, most: int, *, fps: float, generator: torch.Generator
-) -> list[int]:
+def _on_a_body(motion: Motion, body: BodyModel, *, generator: torch.Generator) -> Motion:
+    """The motion of somebody of another shape, whose steps are as much longer as the legs."""
+    betas = SHAPE_SIGMA * torch.randn(len(motion.betas), generator=generator)
+    betas = betas.clamp(-SHAPE_MOST, SHAPE_MOST)
+    longer = body.leg_length(betas) / body.leg_length(motion.betas)
+    pelvis = (motion.transl + body.rest_joints(motion.betas)[0]) * longer
+    moved = replace(motion, betas=betas, transl=pelvis - body.rest_joints(betas)[0])
+    sole = body.sole_offset(betas)
+    lift = stance_sole_height(body.joints_of(moved), sole=sole, fps=motion.fps)
+    return replace(moved, transl=moved.transl - torch.tensor((0.0, 0.0, float(lift))))
+
+
+def _nested_cuts(frames: int, shots: int, *, fps: float, generator: torch.Generator) -> list[int]:
     """The first `shots - 1` of a series of cuts, in order of time."""
     least = int(SHOT_SECONDS * fps)
-    most = max(min(most, frames // least), shots)
+    most = max(min(MOST_SHOTS, frames // least), shots)
     # Uniform over all ways to keep shots long enough: spread what is left over at random.
     spare = frames - most * least
     points = torch.sort((torch.rand(most - 1, generator=generator) * (spare + 1)).long()).values

@@ -59,11 +59,11 @@ class Errors:
     pa: float
     rte: float
     """Metres."""
-    sliding: float
-    """Millimetres a frame in true contact."""
-    true_sliding: float
+    sliding: float | None
+    """Millimetres a frame in true contact; None without any, as the next two."""
+    true_sliding: float | None
     """The same of the truth."""
-    floor: float
+    floor: float | None
     """Millimetres between the heights of a sole and of the true one while that stands."""
     jitter: float
     """Of the joints after a zero-phase low-pass of 6 Hz, over the truth's."""
@@ -142,6 +142,7 @@ def errors(
     first = seq.spans[0].stop
     contact = foot_contact(seq.joints, sole=body.sole_offset(seq.motion.betas), fps=seq.motion.fps)
     yaw = cut_yaw_error(root, true_root, cuts=seq.cuts)
+    stands = bool((contact[1:] & contact[:-1]).any())
     return Errors(
         yaw=torch.rad2deg(yaw),
         sigma=torch.tensor([math.degrees(c.sigma_rad) if said else math.nan for c in world.cuts]),
@@ -150,11 +151,11 @@ def errors(
         wa_all=1000 * float(wa_mpjpe(joints, truth, chunk=None).mean()),
         pa=1000 * float(pa_mpjpe(joints, truth).mean()),
         rte=float(rte(joints[:, 0], truth[:, 0]).mean()),
-        sliding=1000 * float(foot_sliding(joints, contact)),
-        true_sliding=1000 * float(foot_sliding(truth, contact)),
-        floor=_floor_error(
-            joints, truth, contact, body=body, betas=(track.betas, seq.motion.betas)
-        ),
+        sliding=1000 * float(foot_sliding(joints, contact)) if stands else None,
+        true_sliding=1000 * float(foot_sliding(truth, contact)) if stands else None,
+        floor=_floor_error(joints, truth, contact, body=body, betas=(track.betas, seq.motion.betas))
+        if stands
+        else None,
         jitter=_calm_jitter(joints, seq.motion.fps) / _calm_jitter(truth, seq.motion.fps),
     )
 
@@ -167,8 +168,7 @@ def _floor_error(
         sole_height(j, sole=body.sole_offset(b))
         for j, b in zip((joints, truth), betas, strict=True)
     ]
-    off = (heights[0] - heights[1]).abs()[contact]
-    return 1000 * float(off.mean()) if len(off) else 0.0
+    return 1000 * float((heights[0] - heights[1]).abs()[contact].mean())
 
 
 def _calm_jitter(joints: Tensor, fps: float) -> float:

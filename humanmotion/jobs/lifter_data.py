@@ -156,7 +156,7 @@ class MotionCorpus:
         body, lead = self.body, pelvis.shape[:2]
         rest = body.rest_joints(betas)
         # A taller body takes longer steps.
-        pelvis = pelvis * (_leg(rest) / _leg(body.rest_joints()))[..., None]
+        pelvis = pelvis * (body.leg_length(betas) / body.leg_length())[..., None]
         transl = pelvis - rest[..., 0, :]
         joints = body.joints(rotations, betas=betas, transl=transl)
         marks = body.landmarks(SET, rotations, betas=betas, transl=transl)
@@ -215,12 +215,6 @@ def _rolled(camera: Camera, lead: torch.Size, generator: torch.Generator) -> Cam
     roll = roll.repeat_interleave(lead[1], 0)
     t = (roll @ camera.t_w2c[..., None])[..., 0]
     return Camera(camera.K, roll @ camera.R_w2c, t, camera.width, camera.height)
-
-
-def _leg(rest: Tensor) -> Tensor:
-    """Hip to knee to ankle `(...)` of rest joints `(..., 55, 3)`, the left one's."""
-    bones = rest[..., (4, 7), :] - rest[..., (1, 4), :]
-    return bones.norm(dim=-1).sum(-1)
 
 
 def _recorded(rotvec: Tensor, name: str) -> Tensor:

@@ -21,7 +21,7 @@ def load_lifter(weights: str | Path | None = None) -> Lifter:
     try:
         lifter = Lifter(LifterConfig(**read_json(path.with_suffix(".json"))))
         lifter.load_state_dict(tensors)
-    except (TypeError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise FileFormatError(
             f"{path} is no lifter of this version: {error}".splitlines()[0]
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +16,7 @@ from humanmotion.body import BodyModel
 from humanmotion.body.skeleton import JOINTS as ALL_JOINTS
 from humanmotion.diffusion.training import Schedule
 from humanmotion.errors import InputError
-from humanmotion.files import read_text, writable_folder, write_json, write_tensors
+from humanmotion.files import read_json, read_text, writable_folder, write_json, write_tensors
 from humanmotion.jobs.data import FPS
 from humanmotion.jobs.early_stopping import Stopping, best_weights, fabric_on, train_network
 from humanmotion.jobs.lifter_data import MotionCorpus, Truth
@@ -49,6 +50,7 @@ def train_lifter(
     fabric = fabric_on(device, settings["precision"])
     folder = writable_folder(output)
     here, noise = fabric.device, DetectorNoise()
+    _check_same_run(folder / "lifter.run.json", settings | {"noise": asdict(noise)})
     corpus = MotionCorpus.read(data, split="train", noise=noise).to(here)
     val = MotionCorpus.read(data, split="val", noise=noise).to(here)
     torch.manual_seed(settings["seed"])
@@ -86,6 +88,14 @@ def _read(path: str | Path) -> dict[str, Any]:
     return settings
 
 
+def _check_same_run(path: Path, run: dict[str, Any]) -> None:
+    """Raise InputError when a folder holds a run of another config, which must not be gone on with."""
+    run = json.loads(json.dumps(run))
+    if path.exists() and read_json(path) != run:
+        raise InputError(f"{path.parent} holds a run of another config; train into another folder")
+    write_json(path, run)
+
+
 @torch.no_grad()
 def _val_loss(network: nn.Module, val: MotionCorpus, batch: int) -> float:
     """The loss on the same windows, cameras and noise every time."""
@@ -106,7 +116,7 @@ def lifting_loss(network: nn.Module, shown: Shown, truth: Truth, *, body: BodyMo
 def lifting_errors(
     lifted: Lifted, shown: Shown, truth: Truth, *, body: BodyModel
 ) -> dict[str, Tensor]:
-    """Each part of the loss; what a source did not record is asked for nothing."""
+    """Each part of the loss; turns of joints that a source did not record are asked for nothing."""
     asked = truth.recorded[..., None].float()
     turns = (matrix_to_sixd(lifted.rotations) - matrix_to_sixd(truth.rotations)).square()
     joints = _relative_joints(lifted, body)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from humanmotion.recovery.pose_guess import UNSURE
 from humanmotion.rotations import between_vectors
 
 DEGREE = math.pi / 180
@@ -30,6 +31,8 @@ BODY_SPREAD = 3.5 * DEGREE
 """How far a walking body is from balance in one frame."""
 TOLD_PITCH_SIGMA, TOLD_ROLL_SIGMA = 4 * DEGREE, 2.5 * DEGREE
 """How far a lifter may be off over a whole shot; on val it is off by 3.0 and 1.4 degrees."""
+TOLD_SPREAD = 4 * DEGREE
+"""And in one frame."""
 OUTLIER = 22 * DEGREE
 """Geman-McClure scale: a body this far from the vertical counts a quarter; it may lie or sit."""
 ROLL_TAIL = 2.0
@@ -230,15 +233,19 @@ def _balance(witness: Witness, angles: Tensor) -> _Say:
 def _told(witness: Witness, angles: Tensor) -> _Say:
     """Normal equations of what a lifter says: one observation of pitch and one of roll."""
     seen = witness.weight.double()
+    seen = torch.where(seen > UNSURE, seen, torch.zeros_like(seen))
     if witness.up is None or float(seen.sum()) < 1e-3:
         return _NOTHING
-    said = (witness.up.double() * seen[:, None]).sum(0)
-    away = _angles_of(said) - angles
-    away = torch.atan2(away.sin(), away.cos())
-    trust = torch.tensor((TOLD_PITCH_SIGMA, TOLD_ROLL_SIGMA), dtype=torch.float64) ** -2
-    robust = 1 / (1 + float(away.square().sum()) / OUTLIER**2)
-    cost = 0.5 * robust * float(trust @ away.square())
-    return _Say(torch.diag(trust * robust**2), trust * robust**2 * away, cost)
+    said = torch.nn.functional.normalize((witness.up.double() * seen[:, None]).sum(0), dim=0)
+    slopes = _slopes(angles)
+    residual = said @ (slopes / slopes.norm(dim=-1, keepdim=True)).T
+    size = torch.atan2(residual.norm(), said @ _up(angles))
+    limits = torch.tensor((TOLD_PITCH_SIGMA, TOLD_ROLL_SIGMA), dtype=torch.float64)
+    spread = TOLD_SPREAD**2 * CORRELATED_SECONDS * witness.fps / seen.sum()
+    trust = 1 / (limits**2 + spread)
+    robust = 1 / (1 + float(size / OUTLIER) ** 2)
+    cost = 0.5 * robust * float(residual**2 @ trust)
+    return _Say(torch.diag(trust * robust**2), trust * robust**2 * residual, cost)
 
 
 def _ground(witness: Witness, angles: Tensor) -> _Say:

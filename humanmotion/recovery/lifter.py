@@ -39,6 +39,14 @@ class LifterConfig:
     heads: int = 8
     dropout: float = 0.1
 
+    def __post_init__(self) -> None:
+        if min(self.width, self.hidden, self.blocks, self.heads) < 1 or self.width % (
+            2 * self.heads
+        ):
+            raise ValueError("sizes must be 1 or more, width a multiple of twice the heads")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout {self.dropout} must lie in [0, 1)")
+
 
 @dataclass(frozen=True)
 class Shown:

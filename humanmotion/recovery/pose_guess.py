@@ -83,7 +83,8 @@ def _shot(lifter: Lifter, points: Keypoints, K: Tensor, R_c2c0: Tensor) -> PoseG
     times = points.times
     count = int(float(times[-1] - times[0]) * FPS + 1e-6) + 1
     even = times[0] + torch.arange(count, dtype=times.dtype) / FPS
-    nearest = (times[None] - even[:, None]).abs().argmin(-1)
+    low, share = interpolation_weights(times, even)
+    nearest = (low + (share > 0.5).long()).clamp(max=len(times) - 1)
     xyz = torch.zeros(*points.xy.shape[:2], 3) if points.xyz is None else points.xyz
     shown = show(points.xy[None, nearest], points.confidence[None, nearest], xyz[None, nearest],
                  K=K[None, nearest], R_c2c0=R_c2c0[None, nearest], fps=FPS)  # fmt: skip

@@ -37,7 +37,7 @@ ROLL_SIGMA = math.radians(1.5)
 OFF_CENTRE = 0.08
 """Standard deviation of how far beside the person the camera looks, as a share of the picture."""
 NEAREST = 1.0
-"""Metres between a camera and the pelvis, at least."""
+"""Metres between a camera and the pelvis at the start of a shot, at least."""
 LOST_SHARE = 0.05
 """Frames of a shot in which the pelvis may be outside the picture."""
 DOLLY_SPEED = 0.6

@@ -92,6 +92,8 @@ def to_world(
     views = [_views(people, frame, body=body, fps=fps) for frame in frames]
     found = [_turn(before, after, guides=guides) for before, after in pairwise(views)]
     if turns is not None:
+        if len(turns) != len(found):
+            raise MotionError(f"{len(turns)} turns given for {len(found)} cuts")
         found = [(turn, common) for turn, (_, common) in zip(turns, found, strict=True)]
     R_c2w, placed = _placed(people, frames, views=views, turns=found)
     shot_id = np.repeat(np.arange(len(shots)), [s.stop - s.start for s in shots])

@@ -9,9 +9,7 @@ import pytest
 import torch
 
 from humanmotion.bench.ms_reconstruction import NAIVE, OURS, Errors
-from humanmotion.bench.multishot import WAYS, _against, _bars, _growth, _way_rows
-
-PUBLISHED = "essential matrix (HumanMM)"
+from humanmotion.bench.multishot import PUBLISHED, WAYS, _against, _bars, _growth, _way_rows
 
 
 def _errors(yaw: float = 4.0, *, cuts: int = 1, w: float = 100.0) -> Errors:
@@ -81,6 +79,16 @@ def test_growth_is_that_of_clips_that_hold_all_numbers_of_shots(run) -> None:
 
 def test_a_gain_that_chance_could_make_is_no_gain(run) -> None:
     assert all(row.passed for row in _against(run, PUBLISHED))
+    assert all(row.bar is None for row in _against(run, "Kabsch on 3D"))
     for i, key in enumerate(k for k in list(run) if k[0] == PUBLISHED):
         run[key] = _errors(4.0 + (-1) ** i, cuts=key[1] - 1, w=100.0 + (-1) ** i)
     assert not all(row.passed for row in _against(run, PUBLISHED))
+
+
+def test_sequences_without_standing_feet_are_left_out_not_perfect(run) -> None:
+    off = {k: replace(e, sliding=None, floor=None, true_sliding=None) if k[2] == "a" else e
+           for k, e in run.items()}  # fmt: skip
+    by = _by_id(_bars(off))
+    assert by["floor"].value == pytest.approx(9) and by["sliding"].value == pytest.approx(2)
+    none = {k: replace(e, sliding=None, floor=None, true_sliding=None) for k, e in run.items()}
+    assert _by_id(_bars(none))["floor"].passed is False

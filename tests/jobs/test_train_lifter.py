@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,9 +84,20 @@ def test_windows_are_upright_and_standing_feet_stand(data: Path) -> None:
 
 
 def test_a_mirror_exchanges_what_was_recorded(corpus) -> None:
-    # CMU's collars do not move: asked for on neither side, mirrored or not.
-    drawn = corpus.draw(64, generator=torch.Generator().manual_seed(3))[1]
-    assert torch.equal(drawn.recorded[..., 13], drawn.recorded[..., 14])
+    recorded = corpus.recorded.clone()
+    recorded[:, 18] = False  # a left elbow that no source moves
+    one_sided = replace(corpus, recorded=recorded)
+    drawn = one_sided.draw(64, generator=torch.Generator().manual_seed(3))[1].recorded[:, 0]
+    left, right = drawn[:, 18], drawn[:, 19]
+    assert bool((left != right).all()) and 0.25 < float(left.float().mean()) < 0.75
+
+
+def test_another_config_does_not_go_on_with_the_same_folder(swaying, config, tmp_path) -> None:
+    train_lifter(swaying, output=tmp_path / "out", config=config)
+    other = tmp_path / "other.toml"
+    other.write_text(CONFIG.replace("heads = 2", "heads = 4"))
+    with pytest.raises(InputError, match="another config"):
+        train_lifter(swaying, output=tmp_path / "out", config=other)
 
 
 def test_a_killed_run_ends_with_the_same_bytes(swaying, config, tmp_path) -> None:
@@ -117,10 +129,12 @@ def load_path() -> Path:
     return asset(WEIGHTS).with_suffix(".json")
 
 
-@pytest.mark.parametrize("broken", ["steps = 4", "batch = 4", "width = 16"])
+@pytest.mark.parametrize("broken", ["steps = 4", "batch = 4", "width = 16", "heads = 2"])
 def test_a_config_without_what_it_needs_is_refused(tmp_path, broken: str) -> None:
     path = tmp_path / "bad.toml"
-    path.write_text(CONFIG.replace(broken, "nonsense = 1"))
+    path.write_text(
+        CONFIG.replace(broken, "nonsense = 1" if broken != "heads = 2" else "heads = 3")
+    )
     with pytest.raises(InputError, match="no config of a lifter"):
         train_lifter(tmp_path, output=tmp_path / "out", config=path)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from humanmotion.recovery.gravity import Witness, gravity_view, shot_gravity, untilt
+from humanmotion.recovery.pose_track import PoseTrack
+from humanmotion.recovery.shot_view import Seen, shot_frame
 from humanmotion.rotations import rotvec_to_matrix
 
 LEVEL = torch.tensor(((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0)))
@@ -111,3 +114,52 @@ def test_untilt_takes_out_a_common_lean_along_the_view_and_leaves_uprights(joint
     assert _degrees_apart(total @ up, up) < 5.0
     assert _degrees_apart(untilt(joints, weight, fps=30.0) @ up, up) < 3.0
     assert torch.allclose(untilt(joints, weight * 0, fps=30.0), torch.eye(3))
+
+
+def test_somebody_told_where_up_is_finds_it(body, walk) -> None:
+    joints = body.joints(walk[0][:60], transl=walk[1][:60])
+    # Somebody who leans all the time, by half a radian.
+    leaning = (
+        joints[:, :1] + (joints - joints[:, :1]) @ rotvec_to_matrix(torch.tensor((0.5, 0.0, 0.0))).T
+    )
+    R = _camera(12, 20)
+    up = R[:, 2]
+    for weight, helps in ((1.0, True), (0.2, False)):
+        off = []
+        for told in (None, up.expand(60, 3)):
+            witness = replace(_witness(leaning, R, ground=False), up=told)
+            witness = replace(witness, weight=torch.full((60,), weight))
+            off.append(_degrees_apart(shot_gravity([witness]).up, up))
+        # Where somebody is hardly seen, what is told of them does not count.
+        assert off[1] < 0.6 * off[0] if helps else off[1] == off[0], off
+
+
+def test_little_told_is_little_believed(body, walk) -> None:
+    R = _camera(5, 0)
+    joints = body.joints(walk[0][:60], transl=walk[1][:60])
+    sigma = []
+    for count in (1, 60):
+        weight = torch.zeros(60)
+        weight[:count] = 1.0
+        witness = replace(_witness(joints, R, ground=False), up=R[:, 2].expand(60, 3))
+        sigma.append(shot_gravity([replace(witness, weight=weight)]).pitch_sigma_rad)
+    assert sigma[0] > 1.5 * sigma[1]
+
+
+def test_what_a_turning_camera_is_told_is_turned_to_the_first_frame(body, walk) -> None:
+    R = _camera(10, 0)
+    up = R[:, 2]
+    joints = body.joints(walk[0][:40], transl=walk[1][:40])
+    first = (joints + torch.tensor((0.0, 4.0, -1.5))) @ R.T
+    turn = rotvec_to_matrix(torch.linspace(0, 0.6, 40)[:, None] * torch.tensor((0.0, 0.0, 1.0)))
+    seen = (turn.mT[:, None] @ first[..., None])[..., 0]
+    off = []
+    for told in ((turn.mT @ up[:, None])[..., 0], up.expand(40, 3)):
+        track = PoseTrack(
+            torch.eye(3).repeat(40, 55, 1, 1), torch.zeros(40, 3), torch.zeros(10),
+            torch.zeros(40, 10), torch.ones(40, 55), torch.arange(40).double() / 30, told,
+        )  # fmt: skip
+        person = Seen(track, seen, torch.ones(40))
+        frame = shot_frame([person], start=0, stop=40, still=True, R_c2c0=turn, fps=30.0)
+        off.append(_degrees_apart(frame.gravity.up, up))
+    assert off[0] < 2 and off[1] > off[0] + 3, off

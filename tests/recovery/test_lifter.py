@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import resource
+
 import pytest
 import torch
 
+from humanmotion.camera import intrinsics
 from humanmotion.errors import FileFormatError
 from humanmotion.jobs.lifter_weights import load_lifter
 from humanmotion.joint_sets import JOINT_SETS
@@ -143,9 +146,14 @@ def test_weights_of_something_else_are_refused(tmp_path) -> None:
     from safetensors.torch import save_file
 
     save_file({"x": torch.zeros(2)}, tmp_path / "other.safetensors")
-    (tmp_path / "other.json").write_text('{"width": 32, "hidden": 32, "blocks": 1, "heads": 2}')
-    with pytest.raises(FileFormatError, match="no lifter"):
-        load_lifter(tmp_path / "other.safetensors")
+    for sizes in (
+        '{"width": 32, "hidden": 32, "blocks": 1, "heads": 2}',
+        '{"dropout": 2.0}',
+        '{"heads": 5}',
+    ):
+        (tmp_path / "other.json").write_text(sizes)
+        with pytest.raises(FileFormatError, match="no lifter"):
+            load_lifter(tmp_path / "other.safetensors")
 
 
 def test_the_view_looks_at_the_person(shot) -> None:
@@ -177,3 +185,20 @@ def test_a_guess_pulls_where_somebody_is_seen_well(shot) -> None:
     step = torch.linalg.solve(blocks[30:, :66, :66], right[30:, :66, None])[..., 0]
     torch.testing.assert_close(step, turn[30:].flatten(1), atol=1e-5, rtol=0)
     assert float(blocks[40, 0, 0]) == pytest.approx(25.0)
+
+
+def test_a_long_shot_takes_memory_in_proportion() -> None:
+    """A quarter of an hour in one shot: nothing of frames by frames."""
+    frames = 27_000
+    points = torch.rand(1, 33, 2).expand(frames, 33, 2) * 500
+    seen = Keypoints(points, torch.ones(frames, 33), torch.arange(frames).double() / 30,
+                     "mediapipe_33", *SIZE)  # fmt: skip
+    tiny = Lifter(LifterConfig(width=8, hidden=8, blocks=1, heads=2)).eval()
+    K = intrinsics(torch.full((frames,), 900.0), width=1280, height=720)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = guess_poses(
+        tiny, seen, K=K, R_c2c0=torch.eye(3).expand(frames, 3, 3), shot_id=torch.zeros(frames)
+    )
+    assert len(found.rotations) == frames
+    # Frames by frames of doubles would be 5.8 GB.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2_500_000
