@@ -34,7 +34,7 @@ from humanmotion.recovery.lifting import lift
 from humanmotion.recovery.pose_guess import guess_poses
 from humanmotion.recovery.pose_statistics import PoseStatistics
 from humanmotion.recovery.pose_track import PoseTrack
-from humanmotion.recovery.world import WorldResult, to_world
+from humanmotion.recovery.world import WorldResult, join_shots, read_shots
 
 BODY = 22
 CALM_HZ = 6.0
@@ -66,7 +66,9 @@ class Errors:
     floor: float | None
     """Millimetres between the heights of a sole and of the true one while that stands."""
     jitter: float
-    """Of the joints after a zero-phase low-pass of 6 Hz, over the truth's."""
+    """Of the joints after a zero-phase low-pass of 6 Hz, m/s^3."""
+    true_jitter: float
+    """The same of the truth."""
 
 
 def reconstructed(
@@ -93,8 +95,10 @@ def reconstructed(
         statistics=PoseStatistics.load("body_pose"),
     )  # fmt: skip
 
+    read = read_shots([track], shots=seq.spans, cameras=cameras, body=body)
+
     def world(turns: list[Turn] | None) -> WorldResult:
-        return to_world([track], shots=seq.spans, cameras=cameras, body=body, turns=turns)
+        return join_shots(read, body=body, turns=turns)
 
     plain = world([Turn(0.0, math.inf, 0.0, 0.0) for _ in seq.cuts])
     out = {}
@@ -156,7 +160,8 @@ def errors(
         floor=_floor_error(joints, truth, contact, body=body, betas=(track.betas, seq.motion.betas))
         if stands
         else None,
-        jitter=_calm_jitter(joints, seq.motion.fps) / _calm_jitter(truth, seq.motion.fps),
+        jitter=_calm_jitter(joints, seq.motion.fps),
+        true_jitter=_calm_jitter(truth, seq.motion.fps),
     )
 
 

@@ -68,19 +68,47 @@ class WorldResult:
     """Per shot: uncertainty of up along the view."""
 
 
+@dataclass(frozen=True)
+class ShotsRead:
+    """What every shot shows by itself, and how its neighbours seem to be turned to it."""
+
+    shots: tuple[Shot, ...]
+    people: tuple[Seen, ...]
+    """With front and back put right."""
+    choices: tuple[FlipChoice, ...]
+    """Per person."""
+    frames: tuple[ShotFrame, ...]
+    """Per shot."""
+    views: tuple[tuple[ShotView, ...], ...]
+    """Per shot and person."""
+    guides: int
+    """So many of the people decide up, heading and cameras."""
+    turns: tuple[tuple[Turn, int], ...]
+    """Per cut, and how many people each rests on."""
+
+
 def to_world(
     tracks: Sequence[PoseTrack],
     *,
     shots: Sequence[Shot],
     cameras: Sequence[CameraMotion],
     body: BodyModel,
-    turns: Sequence[Turn] | None = None,
 ) -> WorldResult:
     """One world from `tracks`, one per person over the whole video, and one camera per shot.
 
-    Shots follow each other without a gap. `turns`, one per cut, join the shots where they are known;
-    without them they are found. Raises MotionError when numbers of frames do not fit.
+    Shots follow each other without a gap. Raises MotionError when numbers of frames do not fit.
     """
+    return join_shots(read_shots(tracks, shots=shots, cameras=cameras, body=body), body=body)
+
+
+def read_shots(
+    tracks: Sequence[PoseTrack],
+    *,
+    shots: Sequence[Shot],
+    cameras: Sequence[CameraMotion],
+    body: BodyModel,
+) -> ShotsRead:
+    """The first half of `to_world`."""
     _check(tracks, shots=shots, cameras=cameras)
     fps = _rate(tracks[0].times)
     people, choices = _true_readings(tracks, shots=shots, cameras=cameras, body=body, fps=fps)
@@ -89,25 +117,43 @@ def to_world(
         _frame(people[:guides], shot, camera, fps=fps)
         for shot, camera in zip(shots, cameras, strict=True)
     ]
-    views = [_views(people, frame, body=body, fps=fps) for frame in frames]
-    found = [_turn(before, after, guides=guides) for before, after in pairwise(views)]
+    views = [tuple(_views(people, frame, body=body, fps=fps)) for frame in frames]
+    turns = [_turn(before, after, guides=guides) for before, after in pairwise(views)]
+    return ShotsRead(
+        shots=tuple(shots), people=tuple(people), choices=tuple(choices), frames=tuple(frames),
+        views=tuple(views), guides=guides, turns=tuple(turns),
+    )  # fmt: skip
+
+
+def join_shots(
+    read: ShotsRead, *, body: BodyModel, turns: Sequence[Turn] | None = None
+) -> WorldResult:
+    """The second half of `to_world`; `turns`, one per cut, join the shots where they are known.
+
+    Raises MotionError when there are not as many turns as cuts.
+    """
+    found = list(read.turns)
     if turns is not None:
         if len(turns) != len(found):
             raise MotionError(f"{len(turns)} turns given for {len(found)} cuts")
         found = [(turn, common) for turn, (_, common) in zip(turns, found, strict=True)]
-    R_c2w, placed = _placed(people, frames, views=views, turns=found)
-    shot_id = np.repeat(np.arange(len(shots)), [s.stop - s.start for s in shots])
-    still = np.repeat([f.still for f in frames], [s.stop - s.start for s in shots])
+    shots, people, fps = read.shots, read.people, _rate(read.people[0].track.times)
+    R_c2w, placed = _placed(people, read.frames, views=read.views, turns=found)
+    lengths = [s.stop - s.start for s in shots]
+    shot_id = np.repeat(np.arange(len(shots)), lengths)
+    still = np.repeat([f.still for f in read.frames], lengths)
     placed = [blend_seams(p, starts=[s.start for s in shots[1:]], fps=fps) for p in placed]
-    world, centre = _integrated(placed, guides, still=still, shot_id=shot_id, fps=fps, body=body)
+    world, centre = _integrated(
+        placed, read.guides, still=still, shot_id=shot_id, fps=fps, body=body
+    )
     world, centre = _centred(world, centre, people)
     return WorldResult(
         people=world,
         R_w2c=R_c2w.mT.contiguous(),
         t_w2c=-(R_c2w.mT @ centre[..., None])[..., 0],
-        cuts=_cuts(found, choices, centre=centre, shots=shots),
-        flipped=tuple(c.flipped for c in choices),
-        gravity_sigma_rad=tuple(f.gravity.pitch_sigma_rad for f in frames),
+        cuts=_cuts(found, read.choices, centre=centre, shots=shots),
+        flipped=tuple(c.flipped for c in read.choices),
+        gravity_sigma_rad=tuple(f.gravity.pitch_sigma_rad for f in read.frames),
     )
 
 

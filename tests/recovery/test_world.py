@@ -17,11 +17,13 @@ from humanmotion.metrics import (
     floor_penetration,
     foot_contact,
     foot_sliding,
+    heading,
     rte,
     seam_error,
     wa_mpjpe,
 )
-from humanmotion.recovery.world import to_world
+from humanmotion.recovery.world import join_shots, read_shots, to_world
+from humanmotion.rotations import wrap_angle
 
 FPS = 30.0
 
@@ -94,6 +96,19 @@ def test_the_same_input_gives_the_same_bytes(scene, result, body) -> None:
     again = _solve(scene, body)
     assert torch.equal(again.people[0].rotations, result.people[0].rotations)
     assert torch.equal(again.t_w2c, result.t_w2c)
+
+
+def test_given_turns_join_the_shots(scene, result, body) -> None:
+    read = read_shots([scene.track], shots=scene.shots, cameras=scene.cameras, body=body)
+    own = join_shots(read, body=body, turns=[turn for turn, _ in read.turns])
+    assert torch.equal(own.people[0].rotations, result.people[0].rotations)
+    wrong = [replace(turn, yaw_rad=turn.yaw_rad + 1.0) for turn, _ in read.turns]
+    turned = join_shots(read, body=body, turns=wrong)
+    for i, start in enumerate(_cuts(scene)):
+        moved = heading(turned.R_w2c[start].T) - heading(result.R_w2c[start].T)
+        assert float(wrap_angle(moved - (i + 1.0)).abs()) < 1e-3
+    with pytest.raises(MotionError, match="1 turns given for 2 cuts"):
+        join_shots(read, body=body, turns=wrong[:1])
 
 
 def test_a_perfect_fit_gives_nearly_the_truth(body, walk, synthetic) -> None:
