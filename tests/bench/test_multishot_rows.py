@@ -15,7 +15,8 @@ from humanmotion.bench.multishot import PUBLISHED, WAYS, _against, _bars, _growt
 def _errors(yaw: float = 4.0, *, cuts: int = 1, w: float = 100.0) -> Errors:
     return Errors(
         yaw=torch.full((cuts,), yaw), sigma=torch.full((cuts,), 10.0), roe_first=yaw + 3, w_all=w,
-        wa_all=w / 2, pa=25.0, rte=0.1, sliding=2.0, true_sliding=1.0, floor=9.0, jitter=90.0, true_jitter=100.0,
+        wa_all=w / 2, pa=25.0, rte=0.1, sliding=2.0, true_sliding=1.0, floor=9.0, jitter=90.0,
+        true_jitter=100.0,
     )  # fmt: skip
 
 
