@@ -13,6 +13,7 @@ from torch import Tensor
 
 from humanmotion.checks import check_tensor
 from humanmotion.errors import MotionError
+from humanmotion.rotations import between_vectors
 
 ROTATION_TOLERANCE = 1e-3
 LAST_ROW_TOLERANCE = 1e-6
@@ -112,6 +113,11 @@ def intrinsics(focal: Tensor | float, *, width: int, height: int) -> Tensor:
     K[..., 0, 0] = K[..., 1, 1] = focal
     K[..., 0, 2], K[..., 1, 2], K[..., 2, 2] = width / 2, height / 2, 1.0
     return K
+
+
+def looking_at(place: Tensor) -> Tensor:
+    """Rotation `(..., 3, 3)`, camera axes from those of a camera that looks at `place` `(..., 3)`."""
+    return between_vectors(place.new_tensor((0.0, 0.0, 1.0)).expand_as(place), place)
 
 
 def default_focal(width: int, height: int) -> float:

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from humanmotion.camera import looking_at
 from humanmotion.keypoints import Keypoints
 from humanmotion.recovery.alignment import Turn
-from humanmotion.recovery.detector_noise import HIPS, looking_at
+from humanmotion.recovery.detector_noise import HIPS
 
 CONFIDENT = 0.5
 RANSAC_PX = 3.0

@@ -19,24 +19,23 @@ from humanmotion.body import BodyModel
 from humanmotion.camera import default_focal
 from humanmotion.errors import InputError
 from humanmotion.jobs.data import Clip, list_clips, load_clip
+from humanmotion.jobs.lifter_data import SHAPE_MOST, SHAPE_SIGMA, SIZE
 from humanmotion.jobs.prior_data import SETS
 from humanmotion.keypoints import Keypoints
 from humanmotion.metrics.contact import stance_sole_height
 from humanmotion.motion import Motion
-from humanmotion.recovery.detector_noise import SET, DetectorNoise, watch
+from humanmotion.recovery.detector_noise import DetectorNoise, watch
 from humanmotion.recovery.focal import DIAGONAL_SIGMA, FocalEstimate
+from humanmotion.recovery.initial_pose import SET
 from humanmotion.recovery.odometry import CameraMotion
 from humanmotion.recovery.shots import Shot
 from humanmotion.recovery.virtual_cameras import VirtualShot, film
 from humanmotion.rotations import matrix_to_rotvec, rotvec_to_matrix
 
-SIZE = (1280, 720)
 SHOT_SECONDS = 1.5
 """Of the shortest shot."""
 MOST_SHOTS = 6
 """Cuts into fewer shots are among those into so many, or as many as a clip holds."""
-SHAPE_SIGMA, SHAPE_MOST = 0.8, 2.5
-"""Everybody has a body of their own."""
 LONGEST_SECONDS = 20.0
 """Longer clips are taken up to here."""
 DRIFT_RAD = 2e-4
@@ -190,8 +189,11 @@ def _nested_cuts(frames: int, shots: int, *, fps: float, generator: torch.Genera
 def _frames(clip: Clip) -> int:
     from humanmotion.files import read_npz
 
-    stored = read_npz(clip.folder / clip.shard, keys=[f"{clip.id}/pelvis"])
-    return len(stored[f"{clip.id}/pelvis"])
+    name = f"{clip.id}/pelvis"
+    stored = read_npz(clip.folder / clip.shard, keys=[name])
+    if name not in stored:
+        raise InputError(f"{clip.folder / clip.shard} holds no {name}")
+    return len(stored[name])
 
 
 def _seed(*parts: object) -> int:

@@ -14,6 +14,7 @@ from humanmotion.bench.ms_alignment import METHODS, Cut, turn_by
 from humanmotion.bench.ms_mocap import Filmed
 from humanmotion.body import BodyModel
 from humanmotion.camera import intrinsics
+from humanmotion.jobs.fit_person import Learnt, View, fit_body
 from humanmotion.metrics import (
     cut_yaw_error,
     foot_contact,
@@ -27,12 +28,8 @@ from humanmotion.metrics import (
     w_mpjpe,
     wa_mpjpe,
 )
-from humanmotion.prior.model import PosePrior
 from humanmotion.recovery.alignment import Turn
-from humanmotion.recovery.lifter import Lifter
-from humanmotion.recovery.lifting import lift
-from humanmotion.recovery.pose_guess import guess_poses
-from humanmotion.recovery.pose_statistics import PoseStatistics
+from humanmotion.recovery.initial_pose import SET
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.world import WorldResult, join_shots, read_shots
 
@@ -75,8 +72,7 @@ def reconstructed(
     seq: Filmed,
     body: BodyModel,
     *,
-    prior: PosePrior | None,
-    lifter: Lifter | None,
+    learnt: Learnt,
     ways: Sequence[str],
     focal_known: bool = False,
 ) -> dict[str, Errors]:
@@ -87,14 +83,7 @@ def reconstructed(
     K = intrinsics(focal, width=seq.keypoints.width, height=seq.keypoints.height)
     shot_id = torch.arange(len(cameras)).repeat_interleave(lengths)
     turn = torch.cat([c.R_c2c0 for c in cameras])
-    guess = None
-    if lifter is not None:
-        guess = guess_poses(lifter, seq.keypoints, K=K, R_c2c0=turn, shot_id=shot_id)
-    track = lift(
-        seq.keypoints, body, K=K, shot_id=shot_id, prior=prior, guess=guess,
-        statistics=PoseStatistics.load("body_pose"),
-    )  # fmt: skip
-
+    track = fit_body(seq.keypoints, body, learnt, view=View(K, turn, shot_id))
     read = read_shots([track], shots=seq.spans, cameras=cameras, body=body)
 
     def world(turns: list[Turn] | None) -> WorldResult:
@@ -118,7 +107,7 @@ def reconstructed(
 def _cuts(
     seq: Filmed, plain: WorldResult, track: PoseTrack, K: Tensor, body: BodyModel
 ) -> list[Cut]:
-    marks = body.landmarks("mediapipe_33", track.rotations, betas=track.betas, transl=track.transl)
+    marks = body.landmarks(SET, track.rotations, betas=track.betas, transl=track.transl)
     R = plain.R_w2c.mT
     return [Cut(c, seq.keypoints, K, (R[c - 1], R[c]), marks) for c in seq.cuts]
 

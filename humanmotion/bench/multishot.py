@@ -18,6 +18,7 @@ from humanmotion.bench.ms_reconstruction import NAIVE, OURS, TRUE_YAW, Errors, r
 from humanmotion.bench.report import Baseline, BenchReport, Row
 from humanmotion.body import BodyModel
 from humanmotion.jobs.fit import load_prior
+from humanmotion.jobs.fit_person import Learnt
 from humanmotion.jobs.lifter_weights import load_lifter
 from humanmotion.metrics import group_bootstrap
 from humanmotion.recovery.detector_noise import NONE, DetectorNoise
@@ -65,17 +66,14 @@ def _run(
     *,
     ways: Sequence[str] = WAYS,
     noise: DetectorNoise | None = None,
-    with_prior: bool = True,
-    with_lifter: bool = True,
+    learnt: Learnt | None = None,
     focal_known: bool = False,
 ) -> Run:
-    prior, lifter = load_prior() if with_prior else None, load_lifter() if with_lifter else None
-    noise, found = noise or DetectorNoise(), {}
+    learnt, noise = learnt or Learnt(load_prior(), load_lifter()), noise or DetectorNoise()
+    found = {}
     for seed in seeds:
         for seq in sequences(chosen, body, noise=noise, seed=seed):
-            errors = reconstructed(
-                seq, body, prior=prior, lifter=lifter, ways=ways, focal_known=focal_known
-            )
+            errors = reconstructed(seq, body, learnt=learnt, ways=ways, focal_known=focal_known)
             for way, error in errors.items():
                 found[way, len(seq.shots), seq.name, seed] = error
     return found
@@ -160,8 +158,10 @@ def _against(run: Run, way: str) -> list[Row]:
     for part in ("yaw", "roe_first", "w_all"):
         pairs = [(_value(run[k], part), _value(run[way, *k[1:]], part)) for k in keys]
         gains = torch.tensor([b - a for a, b in pairs])[:, None]
-        low, high = group_bootstrap(gains, [k[2] for k in keys], statistic=lambda m: m[:, 0])
-        unit = "mm" if part == "w_all" else "deg"
+        clips, unit = [k[2] for k in keys], "mm" if part == "w_all" else "deg"
+        low, high = math.nan, math.nan
+        if len(set(clips)) > 1:
+            low, high = group_bootstrap(gains, clips, statistic=lambda m: m[:, 0])
         what = f"gain over {way} in {part}, 95 % from this (to {high:.1f})"
         bar: Sequence[Any] = (0.0, ">=") if way == PUBLISHED else ()
         rows.append(Row(f"gain/{way}/{part}", what, low, unit, *bar))
@@ -207,13 +207,12 @@ def _variants(
     """A part left out or a thing known, on a few clips and one seed; ours beside it on the same."""
     names = {f"{c.clip.folder.name}/{c.clip.id}" for c in few}
     peers = [e for (w, _, n, s), e in run.items() if w == OURS and n in names and s in seeds]
+    prior, lifter = load_prior(), load_lifter()
     halved, doubled = (replace(DetectorNoise(), scale=x) for x in (0.5, 2.0))
     variants = {
-        "without the lifter": _run(few, body, seeds, ways=[OURS], with_lifter=False),
-        "without the prior": _run(few, body, seeds, ways=[OURS], with_prior=False),
-        "without either": _run(
-            few, body, seeds, ways=[OURS], with_lifter=False, with_prior=False
-        ),
+        "without the lifter": _run(few, body, seeds, ways=[OURS], learnt=Learnt(prior, None)),
+        "without the prior": _run(few, body, seeds, ways=[OURS], learnt=Learnt(None, lifter)),
+        "without either": _run(few, body, seeds, ways=[OURS], learnt=Learnt(None, None)),
         "oracle: true lens": _run(few, body, seeds, ways=[OURS], focal_known=True),
         "oracle: 2D and 3D without noise": _run(few, body, seeds, ways=[OURS], noise=NONE),
         "2D noise halved": _run(few, body, seeds, ways=[OURS], noise=halved),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +18,7 @@ Data = Annotated[
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for checkpoints and weights.")]
 Config = Annotated[Path | None, typer.Option(help="TOML file; the shipped one if none.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 
 
 @train.command()
@@ -26,16 +28,12 @@ def prior(
     output: Output,
     config: Config = None,
     device: Device = "cpu",
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train the pose prior; run again, it goes on where it was."""
     from humanmotion.jobs.train_prior import CONFIG, train_prior
 
-    with StageProgress(quiet=quiet) as progress:
-        path = train_prior(
-            data, output=output, config=config or CONFIG, device=device, progress=progress
-        )
-    emit(str(path))
+    _trained(train_prior, data, output, config=config or CONFIG, device=device, quiet=quiet)
 
 
 @train.command()
@@ -45,16 +43,12 @@ def lifter(
     output: Output,
     config: Config = None,
     device: Device = "cpu",
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train the lifter of 2D keypoints; run again, it goes on where it was."""
     from humanmotion.jobs.train_lifter import CONFIG, train_lifter
 
-    with StageProgress(quiet=quiet) as progress:
-        path = train_lifter(
-            data, output=output, config=config or CONFIG, device=device, progress=progress
-        )
-    emit(str(path))
+    _trained(train_lifter, data, output, config=config or CONFIG, device=device, quiet=quiet)
 
 
 @train.command()
@@ -64,13 +58,18 @@ def baselines(
     output: Output,
     config: Config = None,
     device: Device = "cpu",
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train the priors that ours is compared with; run again, it goes on where it was."""
     from humanmotion.jobs.train_baselines import CONFIG, train_baselines
 
+    _trained(train_baselines, data, output, config=config or CONFIG, device=device, quiet=quiet)
+
+
+def _trained(
+    job: Callable[..., Any], data: Path, output: Path, *, config: Path, device: str, quiet: bool
+) -> None:
+    """Run a training job and print the paths of the weights."""
     with StageProgress(quiet=quiet) as progress:
-        paths = train_baselines(
-            data, output=output, config=config or CONFIG, device=device, progress=progress
-        )
-    emit("\n".join(str(path) for path in paths))
+        made = job(data, output=output, config=config, device=device, progress=progress)
+    emit("\n".join(map(str, made if isinstance(made, list) else [made])))

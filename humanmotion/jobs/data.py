@@ -77,8 +77,9 @@ def load_clip(clip: Clip, body: BodyModel) -> Motion:
     """A clip on a body: the pelvis path scaled to its legs, median stance sole at height 0."""
     members = ("poses", "pelvis", "origin", "hands", "face")
     arrays = read_npz(clip.folder / clip.shard, keys=[f"{clip.id}/{m}" for m in members])
-    if f"{clip.id}/poses" not in arrays:
-        raise InputError(f"{clip.folder / clip.shard} holds no clip {clip.id}")
+    for member in members[:3]:
+        if f"{clip.id}/{member}" not in arrays:
+            raise InputError(f"{clip.folder / clip.shard} holds no {clip.id}/{member}")
     get = {m: arrays.get(f"{clip.id}/{m}") for m in members}
     rotvec, present = _rotvec(get)
     pelvis = get["pelvis"] * _PELVIS_STEP + get["origin"]  # type: ignore[operator]
@@ -124,6 +125,12 @@ def good_frames(clip: Clip, frames: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
     for start, stop in clip.bad:
         good[start:stop] = False
     return good
+
+
+def runs(good: np.ndarray[Any, np.dtype[np.bool_]]) -> list[tuple[int, int]]:
+    """Starts and ends [start, end) of the runs of true values of `good` `(frames,)`."""
+    edges = np.flatnonzero(np.diff(np.r_[False, good, False].astype(int)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def motion_folders(data: str | Path) -> Iterator[Path]:

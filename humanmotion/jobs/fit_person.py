@@ -40,16 +40,23 @@ class View:
 
 def fit_person(track: Keypoints, body: BodyModel, learnt: Learnt, *, view: View) -> PoseTrack:
     """Body, then both hands, then the face of one person."""
-    guess, shot_id = None, view.shot_id
+    fitted = fit_body(track, body, learnt, view=view)
+    fitted = fit_hand(fitted, track, body, side="left", shot_id=view.shot_id)
+    fitted = fit_hand(fitted, track, body, side="right", shot_id=view.shot_id)
+    return fit_face(fitted, track, body)
+
+
+def fit_body(track: Keypoints, body: BodyModel, learnt: Learnt, *, view: View) -> PoseTrack:
+    """The body alone, fingers and face at rest."""
+    guess = None
     if learnt.lifter is not None:
-        guess = guess_poses(learnt.lifter, track, K=view.K, R_c2c0=view.R_c2c0, shot_id=shot_id)
-    fitted = lift(
-        track, body, K=view.K, shot_id=shot_id, statistics=PoseStatistics.load("body_pose"),
+        guess = guess_poses(
+            learnt.lifter, track, K=view.K, R_c2c0=view.R_c2c0, shot_id=view.shot_id
+        )
+    return lift(
+        track, body, K=view.K, shot_id=view.shot_id, statistics=PoseStatistics.load("body_pose"),
         prior=learnt.prior, guess=guess,
     )  # fmt: skip
-    fitted = fit_hand(fitted, track, body, side="left", shot_id=shot_id)
-    fitted = fit_hand(fitted, track, body, side="right", shot_id=shot_id)
-    return fit_face(fitted, track, body)
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

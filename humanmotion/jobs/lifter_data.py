@@ -12,11 +12,12 @@ from torch import Tensor
 from humanmotion.body import BodyModel
 from humanmotion.camera import Camera, default_focal
 from humanmotion.errors import InputError
-from humanmotion.jobs.data import FPS, good_frames, list_clips, load_clip
-from humanmotion.jobs.prior_data import SETS, UNRELIABLE
+from humanmotion.jobs.data import FPS, good_frames, list_clips, load_clip, runs
+from humanmotion.jobs.prior_data import FROZEN, SETS, UNRELIABLE
 from humanmotion.metrics.contact import foot_contact
 from humanmotion.motion import MIRROR_JOINTS
-from humanmotion.recovery.detector_noise import SET, DetectorNoise, detect
+from humanmotion.recovery.detector_noise import DetectorNoise, detect
+from humanmotion.recovery.initial_pose import SET
 from humanmotion.recovery.lifter import JOINTS, SHAPES, Shown, show
 from humanmotion.recovery.virtual_cameras import draw_cameras
 from humanmotion.rotations import (
@@ -39,7 +40,6 @@ TILTED_SHARE = 0.35
 ROLL_SIGMA, TILTED_SIGMA = math.radians(2.0), math.radians(20.0)
 FLAT_SHARE = 0.2
 """Windows in which the detector gives no 3D."""
-FROZEN = math.radians(0.5)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class MotionCorpus:
                 if not clip.excluded:
                     motion = load_clip(clip, body)
                     good = good_frames(clip, len(motion))
-                    parts += [(motion[a:b], name) for a, b in _runs(good.tolist())]
+                    parts += [(motion[a:b], name) for a, b in runs(good) if b - a >= WINDOW]
         if not parts:
             raise InputError(f"{data} holds none of {', '.join(SETS)} with a {split} split")
         turns, pelvis, recorded, starts, at = [], [], [], [], 0
@@ -224,14 +224,3 @@ def _recorded(rotvec: Tensor, name: str) -> Tensor:
         moves[1:] &= ~UNRELIABLE[name][: JOINTS - 1]
     moves[0] = True
     return moves
-
-
-def _runs(good: list[bool]) -> list[tuple[int, int]]:
-    runs, start = [], None
-    for i, g in enumerate([*good, False]):
-        if g and start is None:
-            start = i
-        elif not g and start is not None:
-            runs.append((start, i))
-            start = None
-    return [r for r in runs if r[1] - r[0] >= WINDOW]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from humanmotion.errors import InputError
 from humanmotion.files import read_npz
-from humanmotion.jobs.data import Clip, good_frames, list_clips
+from humanmotion.jobs.data import Clip, good_frames, list_clips, runs
 from humanmotion.motion import JOINTS
 from humanmotion.prior.space import EXPRESSION, EXPRESSION_TOKEN, MIRROR_TOKENS, TOKENS, token_mask
 from humanmotion.rotations import geodesic_distance, rotvec_to_matrix
@@ -116,13 +116,7 @@ def _clip_parts(clip: Clip) -> list[tuple[str, Tensor, Tensor]]:
     mask[:EXPRESSION_TOKEN] = torch.from_numpy((carried & moves)[1:])
     mask &= ~UNRELIABLE.get(clip.folder.name, torch.zeros_like(mask))
     name, poses = f"{clip.folder.name}/{clip.id}", torch.from_numpy(full[:, 1:])
-    return [(name, poses[a:b], mask) for a, b in _runs(good)]
-
-
-def _runs(good: np.ndarray) -> list[tuple[int, int]]:
-    """Starts and ends of the runs of true values."""
-    edges = np.flatnonzero(np.diff(np.r_[False, good, False].astype(int)))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+    return [(name, poses[a:b], mask) for a, b in runs(good)]
 
 
 def distinct(poses: PoseSet) -> Tensor:

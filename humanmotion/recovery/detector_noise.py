@@ -15,16 +15,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from humanmotion.camera import Camera
-from humanmotion.joint_sets import JOINT_SETS
+from humanmotion.camera import Camera, looking_at
 from humanmotion.keypoints import Keypoints
+from humanmotion.recovery.initial_pose import NAMES, SET, mark
 from humanmotion.recovery.self_occlusion import hidden_by_body
 from humanmotion.recovery.virtual_cameras import VirtualShot, faded
-from humanmotion.rotations import between_vectors, rotvec_to_matrix
+from humanmotion.rotations import rotvec_to_matrix
 
-SET = "mediapipe_33"
-NAMES = JOINT_SETS[SET]
-HIPS = (NAMES.index("left_hip"), NAMES.index("right_hip"))
+HIPS = (mark("left_hip"), mark("right_hip"))
 _TORSO = ("shoulder", "hip")
 _ENDS = ("wrist", "pinky", "index", "thumb", "ankle", "heel", "big_toe")
 _LIMBS = (("elbow", "wrist", "pinky", "index", "thumb"), ("knee", "ankle", "heel", "big_toe"))
@@ -205,11 +203,6 @@ def _error3d(
     bias = torch.randn(count, 1, *relative.shape[2:], generator=generator, device=at)
     wrong = noise.bias3d * bias + noise.noise3d * wander
     return relative @ rotvec_to_matrix(lean).mT + wrong
-
-
-def looking_at(place: Tensor) -> Tensor:
-    """Rotation `(..., 3, 3)`, camera axes from those of a camera that looks at `place` `(..., 3)`."""
-    return between_vectors(place.new_tensor((0.0, 0.0, 1.0)).expand_as(place), place)
 
 
 def _swaps(away: Tensor, *, fps: float, noise: DetectorNoise, generator: torch.Generator) -> Tensor:

@@ -12,7 +12,8 @@ from humanmotion.body import BodyModel
 from humanmotion.joint_sets import JOINT_SETS, SMPLX_JOINTS
 from humanmotion.rotations import between_vectors
 
-_NAMES = JOINT_SETS["mediapipe_33"]
+SET = "mediapipe_33"
+NAMES = JOINT_SETS[SET]
 _TORSO = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
 _LIMBS = (
     ("left_shoulder", "left_shoulder", "left_elbow"),
@@ -29,7 +30,7 @@ _LIMBS = (
 
 def mark(name: str) -> int:
     """Index of a landmark in the MediaPipe 33 set."""
-    return _NAMES.index(name)
+    return NAMES.index(name)
 
 
 def initial_rotations(xyz: Tensor, body: BodyModel) -> Tensor:
@@ -37,7 +38,7 @@ def initial_rotations(xyz: Tensor, body: BodyModel) -> Tensor:
     frames = len(xyz)
     local = torch.eye(3).repeat(frames, 55, 1, 1)
     local[:, 0] = torso_rotation(xyz, body)
-    rest = body.landmarks("mediapipe_33", torch.eye(3).repeat(55, 1, 1))
+    rest = body.landmarks(SET, torch.eye(3).repeat(55, 1, 1))
     world = {0: local[:, 0]}
     for joint_name, start, end in _LIMBS:
         joint = SMPLX_JOINTS.index(joint_name)
@@ -52,7 +53,7 @@ def initial_rotations(xyz: Tensor, body: BodyModel) -> Tensor:
 
 def torso_rotation(xyz: Tensor, body: BodyModel) -> Tensor:
     """Root rotation `(T, 3, 3)` from the axis of the hips and shoulders and the line up the back."""
-    rest = body.landmarks("mediapipe_33", torch.eye(3).repeat(55, 1, 1))
+    rest = body.landmarks(SET, torch.eye(3).repeat(55, 1, 1))
     return _torso_frame(xyz) @ _torso_frame(rest[None]).transpose(-1, -2)
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from humanmotion.body.carried_points import CarriedPoints, positions_and_jacobian
+from humanmotion.camera import looking_at
 from humanmotion.keypoints import Keypoints
 from humanmotion.recovery.banded import (
     Floats,
@@ -21,9 +22,8 @@ from humanmotion.recovery.banded import (
     turning_second_difference,
 )
 from humanmotion.recovery.initial_pose import mark
-from humanmotion.rotations import between_vectors, rotvec_to_matrix
+from humanmotion.rotations import rotvec_to_matrix
 
-SET = "mediapipe_33"
 PIXEL_SIGMA = 0.015
 """Expected 2D error of a landmark, as a share of the person's height in the picture."""
 METRE_SIGMA = 0.08
@@ -102,9 +102,7 @@ def _towards(points: Keypoints, K: Tensor, hips: list[int]) -> Tensor:
     middle = points.xy[:, hips].mean(1)
     ray = torch.cat((middle, torch.ones_like(middle[:, :1])), -1)
     ray = (torch.linalg.inv(K) @ ray[..., None])[..., 0]
-    ahead = torch.tensor((0.0, 0.0, 1.0)).expand_as(ray)
-    turn = between_vectors(ahead, ray)
-    return torch.where(points.seen[:, None, None], turn, torch.eye(3))
+    return torch.where(points.seen[:, None, None], looking_at(ray), torch.eye(3))
 
 
 def residuals(points: Tensor, seen: Observed) -> tuple[Tensor, Tensor, Tensor]:

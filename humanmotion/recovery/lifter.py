@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from humanmotion.camera import looking_at
 from humanmotion.diffusion.time_mixing import TimeMixing
-from humanmotion.recovery.detector_noise import NAMES, looking_at
+from humanmotion.recovery.initial_pose import NAMES
 from humanmotion.rotations import matrix_to_rotvec, sixd_to_matrix
 
 JOINTS = 22

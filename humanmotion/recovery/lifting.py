@@ -22,9 +22,8 @@ from humanmotion.joint_sets import SMPLX_JOINTS
 from humanmotion.keypoints import Keypoints
 from humanmotion.prior.model import PosePrior
 from humanmotion.recovery.banded import solve_clip
-from humanmotion.recovery.initial_pose import initial_rotations, mark
+from humanmotion.recovery.initial_pose import SET, initial_rotations, mark
 from humanmotion.recovery.landmark_terms import (
-    SET,
     Observed,
     State,
     advance,
@@ -34,15 +33,15 @@ from humanmotion.recovery.landmark_terms import (
     robust,
     smoothness,
 )
-from humanmotion.recovery.plausible_pose import STEPS, make_plausible
+from humanmotion.recovery.plausible_pose import make_plausible
 from humanmotion.recovery.pose_guess import PoseGuess
 from humanmotion.recovery.pose_statistics import PoseStatistics
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.rotations import matrix_to_rotvec
 
 BODY_JOINTS = tuple(range(22))
-ITERATIONS, ITERATIONS_FROM_GUESS = 14, 6
-"""Gauss-Newton steps; the last few are the prior's where there is one."""
+ITERATIONS, ITERATIONS_WITH_PRIOR, ITERATIONS_FROM_GUESS = 14, 10, 6
+"""Gauss-Newton steps before the prior's."""
 SHAPE_AT, SHAPE_AT_FROM_GUESS = (5, 9), (1, 3)
 GUESS_SIGMA = 0.1
 """Radians that a joint of a guess is taken to be off (chosen on val, of 0.05, 0.1 and 0.2)."""
@@ -79,7 +78,7 @@ def lift(
         cut = slice(low, high)
         seen = observe(points[cut], K[cut], shot_id[cut])
         given = None if guess is None else guess[cut]
-        state = _fit(seen, body, statistics, betas=betas, guess=given, last=prior is None)
+        state = _fit(seen, body, statistics, betas=betas, guess=given, led=prior is not None)
         if prior is not None:
             state = make_plausible(state, seen, prior, guess=given)
         betas = state.betas
@@ -102,13 +101,14 @@ def _fit(
     *,
     betas: Tensor | None,
     guess: PoseGuess | None,
-    last: bool,
+    led: bool,
 ) -> State:
-    """The body after the statistics' or the guess's steps, `last` if no prior's follow."""
+    """The body after the statistics' or the guess's steps; `led` if a prior's follow."""
     state = _start(seen, body, torch.zeros(10) if betas is None else betas, guess)
-    steps = ITERATIONS if guess is None else ITERATIONS_FROM_GUESS
+    steps = ITERATIONS_WITH_PRIOR if led else ITERATIONS
+    steps = steps if guess is None else ITERATIONS_FROM_GUESS
     shape_at = SHAPE_AT if guess is None else SHAPE_AT_FROM_GUESS
-    for step in range(steps if last or guess is not None else steps - STEPS):
+    for step in range(steps):
         if betas is None and step in shape_at:
             state = _refit_shape(state, seen)
         state = _gauss_newton(state, seen, statistics, guess)

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from humanmotion.prior.model import FIT_TRUST, PosePrior
 from humanmotion.prior.problem import left_jacobian
+from humanmotion.prior.rates import values_at
 from humanmotion.prior.space import TOKENS, PoseSpace, spread_tokens
 from humanmotion.recovery.banded import solve_clip
 from humanmotion.recovery.landmark_terms import Observed, State, advance, data_rows, smoothness
 from humanmotion.recovery.pose_guess import PoseGuess
-from humanmotion.rotations import interpolation_weights
 
 LEVEL = 1.0
 """Noise the prior is smeared by, in standard deviations of real poses."""
@@ -89,20 +89,13 @@ def _expected(prior: PosePrior, pose: Tensor, seen: Observed, *, known: Tensor) 
         count = int(float(times[-1] - times[0]) * FPS + 1e-6) + 1
         even = times[0] + torch.arange(count, dtype=times.dtype) / FPS
         there = torch.zeros(count, TOKENS, dtype=torch.bool)
-        there[:, :_JOINTS] = _between(known[here].float(), times, even) > 0.5
-        own = _between(pose[here], times, even)
+        there[:, :_JOINTS] = values_at(known[here].float(), times, even) > 0.5
+        own = values_at(pose[here], times, even)
         classes = prior.liveliness(own, spread_tokens(torch.where(there, POSE_ERROR, torch.inf)))
         rho = torch.where(there, LEVEL, torch.inf)
         clean = prior.denoise(own, rho, kind="motion", classes=classes, trust=FIT_TRUST)
-        expected[here] = _between(clean, even, times)
+        expected[here] = values_at(clean, even, times)
     return expected
-
-
-def _between(values: Tensor, times: Tensor, new_times: Tensor) -> Tensor:
-    """`values` `(T, n)` of `times`, linearly between them at `new_times`; the ends are held."""
-    low, share = interpolation_weights(times, new_times)
-    high = (low + 1).clamp(max=len(values) - 1)
-    return torch.lerp(values[low], values[high], share.to(values.dtype)[:, None])
 
 
 def _add_pull(

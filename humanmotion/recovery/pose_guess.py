@@ -9,7 +9,8 @@ from torch import Tensor
 
 from humanmotion.body.skeleton import JOINTS as ALL_JOINTS
 from humanmotion.keypoints import Keypoints
-from humanmotion.recovery.detector_noise import SET
+from humanmotion.prior.rates import values_at
+from humanmotion.recovery.initial_pose import SET
 from humanmotion.recovery.lifter import JOINTS, Lifter, Shown, bodies, show
 from humanmotion.rotations import (
     interpolation_weights,
@@ -32,13 +33,11 @@ class PoseGuess:
 
     rotations: Tensor
     """Local `(T, 55, 3, 3)`, the root's in camera axes; fingers and face at rest."""
-    pelvis: Tensor
-    """`(T, 3)` metres."""
     up: Tensor
     """In camera axes, unit vectors `(T, 3)`."""
 
     def __getitem__(self, frames: slice) -> PoseGuess:
-        return PoseGuess(self.rotations[frames], self.pelvis[frames], self.up[frames])
+        return PoseGuess(self.rotations[frames], self.up[frames])
 
     def pull(
         self,
@@ -89,11 +88,11 @@ def _shot(lifter: Lifter, points: Keypoints, K: Tensor, R_c2c0: Tensor) -> PoseG
     shown = show(points.xy[None, nearest], points.confidence[None, nearest], xyz[None, nearest],
                  K=K[None, nearest], R_c2c0=R_c2c0[None, nearest], fps=FPS)  # fmt: skip
     lifted = bodies(_in_windows(lifter, shown), shown)
-    turns = _between(matrix_to_sixd(lifted.rotations[0]), even, times)
+    turns = values_at(matrix_to_sixd(lifted.rotations[0]), even, times)
     rotations = torch.eye(3).repeat(len(times), ALL_JOINTS, 1, 1)
     rotations[:, :JOINTS] = sixd_to_matrix(turns)
-    up = torch.nn.functional.normalize(_between(lifted.up[0], even, times), dim=-1)
-    return PoseGuess(rotations, _between(lifted.pelvis[0], even, times), up)
+    up = torch.nn.functional.normalize(values_at(lifted.up[0], even, times), dim=-1)
+    return PoseGuess(rotations, up)
 
 
 def _in_windows(lifter: Lifter, shown: Shown) -> Tensor:
@@ -112,10 +111,3 @@ def _in_windows(lifter: Lifter, shown: Shown) -> Tensor:
         weight[part] += ramp
     assert total is not None
     return total / weight
-
-
-def _between(values: Tensor, times: Tensor, new_times: Tensor) -> Tensor:
-    low, share = interpolation_weights(times, new_times)
-    high = (low + 1).clamp(max=len(values) - 1)
-    share = share.to(values.dtype).reshape(-1, *[1] * (values.ndim - 1))
-    return torch.lerp(values[low], values[high], share)

@@ -8,7 +8,8 @@ from humanmotion.body import BodyModel
 from humanmotion.camera import Camera
 from humanmotion.keypoints import Keypoints
 from humanmotion.motion import Motion
-from humanmotion.recovery.landmark_terms import SET, picture_height
+from humanmotion.recovery.initial_pose import SET
+from humanmotion.recovery.landmark_terms import picture_height
 
 SURE = 0.5
 """Keypoints of more confidence than this are compared."""

@@ -15,6 +15,7 @@ from humanmotion.bench.ms_reconstruction import NAIVE, OURS, TRUE_YAW, reconstru
 from humanmotion.body import BodyModel
 from humanmotion.errors import InputError
 from humanmotion.jobs.demo_motion import walking_motion
+from humanmotion.jobs.fit_person import Learnt
 from humanmotion.jobs.lifter_weights import load_lifter
 from humanmotion.metrics import heading
 from humanmotion.recovery.detector_noise import NONE, DetectorNoise
@@ -83,8 +84,8 @@ def test_every_way_finds_the_turn_when_nothing_errs(motion, name: str) -> None:
 
 
 def test_a_true_yaw_leaves_none_at_the_cut_and_a_naive_join_leaves_it_all(motion) -> None:
-    seq = _filmed(motion, 3)
-    found = reconstructed(seq, BODY, prior=None, lifter=load_lifter(), ways=[NAIVE, OURS, TRUE_YAW])
+    seq, learnt = _filmed(motion, 3), Learnt(None, load_lifter())
+    found = reconstructed(seq, BODY, learnt=learnt, ways=[NAIVE, OURS, TRUE_YAW])
     turns = torch.tensor([math.degrees(s.turn_rad) for s in seq.shots[1:]])
     assert float(found[TRUE_YAW].yaw.max()) < 12
     assert float(found[OURS].yaw.max()) < 15

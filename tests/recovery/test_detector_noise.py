@@ -7,17 +7,17 @@ from dataclasses import replace
 import pytest
 import torch
 
+from humanmotion.camera import looking_at
 from humanmotion.recovery.detector_noise import (
     HIPS,
-    NAMES,
     NONE,
     DetectorNoise,
     detect,
     exchanged,
     facing_away,
-    looking_at,
     watch,
 )
+from humanmotion.recovery.initial_pose import NAMES
 from humanmotion.recovery.self_occlusion import CAPSULES, CLEAR, hidden_by_body
 from humanmotion.recovery.virtual_cameras import draw_cameras, film
 

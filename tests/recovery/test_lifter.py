@@ -7,13 +7,13 @@ import resource
 import pytest
 import torch
 
-from humanmotion.camera import intrinsics
+from humanmotion.camera import intrinsics, looking_at
 from humanmotion.errors import FileFormatError
 from humanmotion.jobs.lifter_weights import load_lifter
 from humanmotion.joint_sets import JOINT_SETS
 from humanmotion.keypoints import Keypoints
 from humanmotion.metrics import pa_mpjpe
-from humanmotion.recovery.detector_noise import NONE, looking_at, watch
+from humanmotion.recovery.detector_noise import NONE, watch
 from humanmotion.recovery.lifter import INPUTS, Lifter, LifterConfig, bodies, show
 from humanmotion.recovery.pose_guess import PoseGuess, guess_poses
 from humanmotion.recovery.virtual_cameras import film
@@ -108,8 +108,8 @@ def test_the_shipped_one_knows_a_walk(shot, body) -> None:
     assert 1000 * float(pa_mpjpe(ours, joints[:, :22]).mean()) < 40
     root = geodesic_distance(found.rotations[:, 0], camera.R_w2c @ rotations[:, 0])
     assert float(root.rad2deg().mean()) < 12
-    true = camera.to_camera(joints[:, 0])
-    assert float(((found.pelvis - true).norm(dim=-1) / true[:, 2]).mean()) < 0.12
+    apart = (found.up * camera.R_w2c[..., :, 2]).sum(-1).clamp(max=1).acos()
+    assert float(apart.rad2deg().mean()) < 10
 
 
 def test_it_takes_other_detectors_other_rates_and_several_shots(shot) -> None:
@@ -139,7 +139,7 @@ def test_somebody_absent_leaves_finite_numbers(shot) -> None:
     found = guess_poses(
         load_lifter(), none, K=camera.K, R_c2c0=_turn(camera), shot_id=torch.zeros(len(seen))
     )
-    assert bool(torch.isfinite(found.rotations).all() and torch.isfinite(found.pelvis).all())
+    assert bool(torch.isfinite(found.rotations).all() and torch.isfinite(found.up).all())
 
 
 def test_weights_of_something_else_are_refused(tmp_path) -> None:
@@ -171,7 +171,7 @@ def test_the_view_looks_at_the_person(shot) -> None:
 
 def test_a_guess_pulls_where_somebody_is_seen_well(shot) -> None:
     rotations, _, _, seen = shot
-    guess = PoseGuess(rotations, torch.zeros(len(rotations), 3), torch.zeros(len(rotations), 3))
+    guess = PoseGuess(rotations, torch.zeros(len(rotations), 3))
     turn = 0.05 * torch.randn(len(rotations), 22, 3, generator=torch.Generator().manual_seed(0))
     present = rotations.clone()
     present[:, :22] = rotvec_to_matrix(-turn) @ rotations[:, :22]

@@ -15,7 +15,8 @@ from humanmotion.keypoints import Keypoints
 from humanmotion.prior.model import FIT_TRUST, PosePrior
 from humanmotion.prior.space import SIZE
 from humanmotion.recovery import plausible_pose
-from humanmotion.recovery.landmark_terms import SET, Observed, State, observe
+from humanmotion.recovery.initial_pose import SET
+from humanmotion.recovery.landmark_terms import Observed, State, observe
 from humanmotion.recovery.plausible_pose import make_plausible
 from humanmotion.rotations import rotvec_to_matrix
 
