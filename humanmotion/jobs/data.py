@@ -79,7 +79,9 @@ def load_clip(clip: Clip, body: BodyModel) -> Motion:
     arrays = read_npz(clip.folder / clip.shard, keys=[f"{clip.id}/{m}" for m in members])
     for member in members[:3]:
         if f"{clip.id}/{member}" not in arrays:
-            raise InputError(f"{clip.folder / clip.shard} holds no {clip.id}/{member}")
+            raise InputError(
+                f"{clip.folder / clip.shard} holds no clip {clip.id}: no {clip.id}/{member}"
+            )
     get = {m: arrays.get(f"{clip.id}/{m}") for m in members}
     rotvec, present = _rotvec(get)
     pelvis = get["pelvis"] * _PELVIS_STEP + get["origin"]  # type: ignore[operator]
