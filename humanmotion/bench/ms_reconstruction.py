@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from scipy.signal import butter, filtfilt
@@ -14,7 +14,7 @@ from humanmotion.bench.ms_alignment import METHODS, Cut, turn_by
 from humanmotion.bench.ms_mocap import Filmed
 from humanmotion.body import BodyModel
 from humanmotion.camera import intrinsics
-from humanmotion.jobs.fit_person import Learnt, View, fit_body
+from humanmotion.jobs.fit_person import Learnt, View, fit_body, guess_body
 from humanmotion.metrics import (
     cut_yaw_error,
     foot_contact,
@@ -30,7 +30,10 @@ from humanmotion.metrics import (
 )
 from humanmotion.recovery.alignment import Turn
 from humanmotion.recovery.initial_pose import SET
+from humanmotion.recovery.joint_problem import Terms
+from humanmotion.recovery.joint_world import Look, optimise_world
 from humanmotion.recovery.pose_track import PoseTrack
+from humanmotion.recovery.resection import resect
 from humanmotion.recovery.world import WorldResult, join_shots, read_shots
 
 BODY = 22
@@ -38,6 +41,12 @@ CALM_HZ = 6.0
 FIRST_FRAMES = 10
 """Frames of the first shot that a whole video is aligned on."""
 OURS, NAIVE, TRUE_YAW = "ours", "naive concatenation", "oracle: true yaw"
+JOINED = "ours, shots joined only"
+"""Before the joint optimisation over all shots, which the oracle goes without too."""
+
+TERMS = {f"without {f.name}": Terms(**{f.name: False}) for f in fields(Terms)}
+OPTIMISED = {OURS: Terms()} | TERMS
+"""Ways that end with the joint optimisation: all of it, and each term of it left out."""
 
 
 @dataclass(frozen=True)
@@ -76,31 +85,39 @@ def reconstructed(
     ways: Sequence[str],
     focal_known: bool = False,
 ) -> dict[str, Errors]:
-    """Errors of each of `ways`: OURS, NAIVE, TRUE_YAW or names of METHODS."""
+    """Errors of each of `ways`: NAIVE, JOINED, TRUE_YAW, or names of METHODS or OPTIMISED."""
     cameras = seq.odometry(focal_known=focal_known)
     lengths = torch.tensor([s.stop - s.start for s in seq.spans])
     focal = torch.tensor([c.focal.focal_px for c in cameras]).repeat_interleave(lengths)
     K = intrinsics(focal, width=seq.keypoints.width, height=seq.keypoints.height)
     shot_id = torch.arange(len(cameras)).repeat_interleave(lengths)
     turn = torch.cat([c.R_c2c0 for c in cameras])
-    track = fit_body(seq.keypoints, body, learnt, view=View(K, turn, shot_id))
+    view = View(K, turn, shot_id)
+    track = fit_body(seq.keypoints, body, learnt, view=view)
     read = read_shots([track], shots=seq.spans, cameras=cameras, body=body)
 
     def world(turns: list[Turn] | None) -> WorldResult:
         return join_shots(read, body=body, turns=turns)
 
-    plain = world([Turn(0.0, math.inf, 0.0, 0.0) for _ in seq.cuts])
+    plain, ours = world([Turn(0.0, math.inf, 0.0, 0.0) for _ in seq.cuts]), world(None)
     out = {}
     for way in ways:
+        shown = track
         if way == NAIVE:
             found = plain
-        elif way == OURS:
-            found = world(None)
+        elif way == JOINED:
+            found = ours
+        elif way in OPTIMISED:
+            look = Look(track, seq.keypoints, guess_body(seq.keypoints, learnt, view=view))
+            found = resect(ours, [track], K=K, shots=seq.spans, cameras=cameras, body=body)
+            together = optimise_world(found, [look], K=K, shots=seq.spans, cameras=cameras,
+                                      body=body, prior=learnt.prior, terms=OPTIMISED[way])  # fmt: skip
+            found, shown = together.world, together.tracks[0]
         elif way == TRUE_YAW:
             found = world(_true_turns(seq, plain))
         else:
             found = world([turn_by(METHODS[way], c) for c in _cuts(seq, plain, track, K, body)])
-        out[way] = errors(seq, found, track, body=body, said=way == OURS)
+        out[way] = errors(seq, found, shown, body=body, said=way in (OURS, JOINED))
     return out
 
 

@@ -14,7 +14,15 @@ from torch import Tensor
 
 from humanmotion.bench.ms_alignment import METHODS
 from humanmotion.bench.ms_mocap import Listed, fingerprint, listing, sequences
-from humanmotion.bench.ms_reconstruction import NAIVE, OURS, TRUE_YAW, Errors, reconstructed
+from humanmotion.bench.ms_reconstruction import (
+    JOINED,
+    NAIVE,
+    OURS,
+    TERMS,
+    TRUE_YAW,
+    Errors,
+    reconstructed,
+)
 from humanmotion.bench.report import Baseline, BenchReport, Row
 from humanmotion.body import BodyModel
 from humanmotion.jobs.fit import load_prior
@@ -30,7 +38,7 @@ VARIANT_CLIPS = 6
 SPLIT = "test"
 PUBLISHED = "essential matrix (HumanMM)"
 """The one that ours must beat."""
-WAYS = (NAIVE, *METHODS, OURS, TRUE_YAW)
+WAYS = (NAIVE, *METHODS, JOINED, OURS, TRUE_YAW)
 Part = Callable[[Errors], float | None]
 Run = dict[tuple[str, int, str, int], Errors]
 """By way, number of shots, clip and seed."""
@@ -147,7 +155,7 @@ def _bars(run: Run) -> list[Row]:
             "<="),
         Row("jitter_low", "jitter under 6 Hz over the truth's", jumpy, "", 0.7, ">="),
         Row("jitter_high", "the same", jumpy, "", 1.2, "<="),
-        *(row for way in METHODS for row in _against(run, way)),
+        *(row for way in (*METHODS, JOINED) for row in _against(run, way)),
     ]  # fmt: skip
 
 
@@ -218,9 +226,10 @@ def _variants(
         "2D noise halved": _run(few, body, seeds, ways=[OURS], noise=halved),
         "2D noise doubled": _run(few, body, seeds, ways=[OURS], noise=doubled),
     }  # fmt: skip
+    found = _run(few, body, seeds, ways=tuple(TERMS))
+    ways = {f"joint optimisation {w}": _of(found, w) for w in TERMS}
     rows = []
-    for label, found in variants.items():
-        errors = _of(found, OURS)
+    for label, errors in (ways | {k: _of(v, OURS) for k, v in variants.items()}).items():
         for name, what, unit, part in _COLUMNS[:4]:
             peer = Baseline("ours on the same", _mean(peers, part))
             rows.append(Row(f"{label}/{name}", f"{label}: {what}", _mean(errors, part), unit,

@@ -16,7 +16,7 @@ from humanmotion.recovery.face import fit_face
 from humanmotion.recovery.hands import fit_hand
 from humanmotion.recovery.lifter import Lifter
 from humanmotion.recovery.lifting import lift
-from humanmotion.recovery.pose_guess import guess_poses
+from humanmotion.recovery.pose_guess import PoseGuess, guess_poses
 from humanmotion.recovery.pose_statistics import PoseStatistics
 from humanmotion.recovery.pose_track import PoseTrack
 
@@ -48,15 +48,18 @@ def fit_person(track: Keypoints, body: BodyModel, learnt: Learnt, *, view: View)
 
 def fit_body(track: Keypoints, body: BodyModel, learnt: Learnt, *, view: View) -> PoseTrack:
     """The body alone, fingers and face at rest."""
-    guess = None
-    if learnt.lifter is not None:
-        guess = guess_poses(
-            learnt.lifter, track, K=view.K, R_c2c0=view.R_c2c0, shot_id=view.shot_id
-        )
+    guess = guess_body(track, learnt, view=view)
     return lift(
         track, body, K=view.K, shot_id=view.shot_id, statistics=PoseStatistics.load("body_pose"),
         prior=learnt.prior, guess=guess,
     )  # fmt: skip
+
+
+def guess_body(track: Keypoints, learnt: Learnt, *, view: View) -> PoseGuess | None:
+    """What the lifter says of one person; None without it."""
+    if learnt.lifter is None:
+        return None
+    return guess_poses(learnt.lifter, track, K=view.K, R_c2c0=view.R_c2c0, shot_id=view.shot_id)
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

@@ -12,7 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from humanmotion.body.carried_points import CarriedPoints, positions_and_jacobian
+from humanmotion.body.carried_points import (
+    CarriedPoints,
+    positions,
+    positions_and_jacobian,
+    shape_derivative,
+)
 from humanmotion.camera import looking_at
 from humanmotion.keypoints import Keypoints
 from humanmotion.recovery.banded import (
@@ -21,7 +26,7 @@ from humanmotion.recovery.banded import (
     transposed_second_difference,
     turning_second_difference,
 )
-from humanmotion.recovery.initial_pose import mark
+from humanmotion.recovery.initial_pose import SET, mark
 from humanmotion.rotations import rotvec_to_matrix
 
 PIXEL_SIGMA = 0.015
@@ -54,6 +59,11 @@ class Observed:
     fps: float
     joined: Floats  # (T - 2) bool
 
+    def __getitem__(self, frames: slice) -> Observed:
+        names = ("times", "shot_id", "confidence", "xy", "weight2d", "xyz", "weight3d", "K")
+        part = {name: getattr(self, name)[frames] for name in names}
+        return replace(self, **part, joined=_joined(part["shot_id"]))
+
 
 @dataclass(frozen=True)
 class State:
@@ -77,12 +87,17 @@ def observe(points: Keypoints, K: Tensor, shot_id: Tensor) -> Observed:
     has3d = (points.xyz is not None) and bool(points.xyz.abs().sum() > 0)
     sigma = torch.tensor((METRE_SIGMA, METRE_SIGMA, DEPTH_SIGMA))
     weight3d = confidence.sqrt()[..., None] / sigma * float(has3d)
-    same = (shot_id[2:] == shot_id[:-2]).numpy()
     steps = points.times.diff()
     fps = float(1 / steps.median()) if len(steps) else 30.0
     return Observed(
-        points.times, shot_id, confidence, points.xy, weight2d, xyz, weight3d, K, fps, same
-    )
+        points.times, shot_id, confidence, points.xy, weight2d, xyz, weight3d, K, fps,
+        _joined(shot_id),
+    )  # fmt: skip
+
+
+def _joined(shot_id: Tensor) -> Floats:
+    """Whether the three frames from t on are of one shot `(T - 2)`."""
+    return np.asarray((shot_id[2:] == shot_id[:-2]).numpy())
 
 
 def picture_height(points: Keypoints) -> Tensor:
@@ -149,6 +164,24 @@ def data_rows(
     return rows, residual
 
 
+def shared_rows(
+    state: State, seen: Observed, *, counts: tuple[float, float] = (1.0, 1.0)
+) -> Tensor:
+    """Further columns `(T, R, 11)` of `data_rows`: by the log of the focal length, by the shape."""
+    points = positions(state.marks, state.rotations, state.pelvis)
+    slope = shape_derivative(state.marks, SET, rotations=state.rotations, pelvis=state.pelvis)
+    residual2d, residual3d, lens = residuals(points, seen)
+    weight2d = seen.weight2d * robust(residual2d * seen.weight2d[..., None]).sqrt()
+    weight3d = seen.weight3d * robust(residual3d * seen.weight3d).sqrt()[..., None]
+    weight2d, weight3d = weight2d * counts[0] ** 0.5, weight3d * counts[1] ** 0.5
+    hips = slope[:, [mark("left_hip"), mark("right_hip")]].mean(1, keepdim=True)
+    zoom = residual2d + seen.xy - seen.K[:, None, :2, 2]
+    rows2d = torch.cat((zoom[..., None], lens @ slope), -1) * weight2d[..., None, None]
+    rows3d = (slope - hips) * weight3d[..., None]
+    rows3d = torch.cat((torch.zeros_like(rows3d[..., :1]), rows3d), -1)
+    return torch.cat((rows2d.flatten(1, 2), rows3d.flatten(1, 2)), 1)
+
+
 def smoothness(
     state: State, seen: Observed, *, joint_sigma: float = ACCELERATION_SIGMA
 ) -> tuple[Floats, Floats]:
@@ -170,10 +203,14 @@ def smoothness(
 
 def advance(state: State, step: Tensor) -> State:
     """The state after a step `(T, 69)` of the unknowns, turns no larger than `MAX_STEP`."""
-    turn = step[:, :66].reshape(len(step), 22, 3)
-    turn = turn * (MAX_STEP / turn.norm(dim=-1, keepdim=True).clamp(min=MAX_STEP))
+    turn = limited(step[:, :66].reshape(len(step), 22, 3))
     rotations = state.rotations.clone()
     rotations[:, :22] = rotvec_to_matrix(turn) @ rotations[:, :22]
     pelvis = state.pelvis + step[:, 66:]
     near = pelvis[:, 2:].clamp(min=0.3)
     return replace(state, rotations=rotations, pelvis=torch.cat((pelvis[:, :2], near), -1))
+
+
+def limited(turn: Tensor) -> Tensor:
+    """Turns `(..., 3)` made no larger than MAX_STEP."""
+    return turn * (MAX_STEP / turn.norm(dim=-1, keepdim=True).clamp(min=MAX_STEP))

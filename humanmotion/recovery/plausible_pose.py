@@ -48,16 +48,12 @@ def make_plausible(
 
     A `guess` goes on pulling.
     """
-    counts = (_sightings(seen.fps, SAME_2D_SECONDS), _sightings(seen.fps, SAME_3D_SECONDS))
-    known = _joints_seen(state, seen)
+    counts = sightings(seen.fps)
     for _ in range(STEPS):
         rows, residual = data_rows(state, seen, counts=counts)
         blocks = rows.mT @ rows
         right = -(rows.mT @ residual[..., None])[..., 0]
-        pose = prior.space.to_state(state.rotations)
-        expected = _expected(prior, pose, seen, known=known)
-        precision = _sightings(seen.fps, 1 / FPS) / LEVEL**2
-        _add_pull(blocks, right, pose, expected=expected, space=prior.space, precision=precision)
+        prior_pull(blocks, right, state=state, seen=seen, prior=prior)
         if guess is not None:
             guess.pull(
                 blocks, right, state.rotations, confidence=seen.confidence, sigma=GUESS_SIGMA
@@ -67,6 +63,24 @@ def make_plausible(
         step = solve_clip(blocks.numpy(), right.numpy() + pull, smooth=smooth, joined=seen.joined)
         state = advance(state, torch.from_numpy(step).to(state.pelvis.dtype))
     return state
+
+
+def sightings(fps: float) -> tuple[float, float]:
+    """For how many sightings one frame counts, in 2D and in 3D."""
+    return _sightings(fps, SAME_2D_SECONDS), _sightings(fps, SAME_3D_SECONDS)
+
+
+def prior_pull(
+    blocks: Tensor, right: Tensor, *, state: State, seen: Observed, prior: PosePrior
+) -> None:
+    """Add the prior's pull at `state` to normal equations of 69 numbers a frame, in place.
+
+    Movement is followed over all frames that `seen` says are of one shot.
+    """
+    pose = prior.space.to_state(state.rotations)
+    expected = _expected(prior, pose, seen, known=_joints_seen(state, seen))
+    precision = _sightings(seen.fps, 1 / FPS) / LEVEL**2
+    _add_pull(blocks, right, pose, expected=expected, space=prior.space, precision=precision)
 
 
 def _sightings(fps: float, same_seconds: float) -> float:

@@ -35,9 +35,17 @@ class PoseGuess:
     """Local `(T, 55, 3, 3)`, the root's in camera axes; fingers and face at rest."""
     up: Tensor
     """In camera axes, unit vectors `(T, 3)`."""
+    contact: Tensor
+    """Probability that each foot stands `(T, 2)`, left and right."""
+    velocity: Tensor
+    """Of the pelvis in the root's axes `(T, 3)`, m/s."""
 
     def __getitem__(self, frames: slice) -> PoseGuess:
-        return PoseGuess(self.rotations[frames], self.up[frames])
+        return PoseGuess(*(getattr(self, f.name)[frames] for f in fields(self)))
+
+    def sure(self, confidence: Tensor) -> Tensor:
+        """Frames `(T)` bool in which the person is seen well, by landmarks' confidence `(T, L)`."""
+        return confidence.mean(-1) > UNSURE
 
     def pull(
         self,
@@ -53,7 +61,7 @@ class PoseGuess:
         `sigma` is how far a joint is taken to be off, radians. Returns the frames `(T)` bool in which
         there is a pull: those in which the person is seen well.
         """
-        there = confidence.mean(-1) > UNSURE
+        there = self.sure(confidence)
         turn = self.rotations[:, :JOINTS] @ rotations[:, :JOINTS].mT
         trust = (there / sigma**2)[:, None]
         right[:, : 3 * JOINTS] += trust * matrix_to_rotvec(turn).flatten(1)
@@ -92,7 +100,9 @@ def _shot(lifter: Lifter, points: Keypoints, K: Tensor, R_c2c0: Tensor) -> PoseG
     rotations = torch.eye(3).repeat(len(times), ALL_JOINTS, 1, 1)
     rotations[:, :JOINTS] = sixd_to_matrix(turns)
     up = torch.nn.functional.normalize(values_at(lifted.up[0], even, times), dim=-1)
-    return PoseGuess(rotations, up)
+    contact = values_at(lifted.contact[0].sigmoid(), even, times)
+    velocity = values_at(lifted.velocity[0], even, times)
+    return PoseGuess(rotations, up, contact, velocity)
 
 
 def _in_windows(lifter: Lifter, shown: Shown) -> Tensor:

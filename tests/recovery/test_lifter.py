@@ -171,7 +171,8 @@ def test_the_view_looks_at_the_person(shot) -> None:
 
 def test_a_guess_pulls_where_somebody_is_seen_well(shot) -> None:
     rotations, _, _, seen = shot
-    guess = PoseGuess(rotations, torch.zeros(len(rotations), 3))
+    none = torch.zeros(len(rotations), 3)
+    guess = PoseGuess(rotations, none, none[:, :2], none)
     turn = 0.05 * torch.randn(len(rotations), 22, 3, generator=torch.Generator().manual_seed(0))
     present = rotations.clone()
     present[:, :22] = rotvec_to_matrix(-turn) @ rotations[:, :22]
