@@ -19,6 +19,7 @@ from humanmotion.recovery.lifting import lift
 from humanmotion.recovery.pose_guess import guess_poses
 from humanmotion.recovery.pose_statistics import PoseStatistics
 from humanmotion.recovery.pose_track import PoseTrack
+from humanmotion.recovery.quality import STANDARD, Quality
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,21 @@ class View:
     shot_id: Tensor  # (T)
 
 
-def fit_person(track: Keypoints, body: BodyModel, learnt: Learnt, *, view: View) -> PoseTrack:
+def fit_person(
+    track: Keypoints, body: BodyModel, learnt: Learnt, *, view: View, quality: Quality = STANDARD
+) -> PoseTrack:
     """Body, then both hands, then the face of one person."""
-    fitted = fit_body(track, body, learnt, view=view)
+    fitted = fit_body(track, body, learnt, view=view, quality=quality)
+    if not quality.hands_and_face:
+        return fitted
     fitted = fit_hand(fitted, track, body, side="left", shot_id=view.shot_id)
     fitted = fit_hand(fitted, track, body, side="right", shot_id=view.shot_id)
     return fit_face(fitted, track, body)
 
 
-def fit_body(track: Keypoints, body: BodyModel, learnt: Learnt, *, view: View) -> PoseTrack:
+def fit_body(
+    track: Keypoints, body: BodyModel, learnt: Learnt, *, view: View, quality: Quality = STANDARD
+) -> PoseTrack:
     """The body alone, fingers and face at rest."""
     guess = None
     if learnt.lifter is not None:
@@ -55,7 +62,7 @@ def fit_body(track: Keypoints, body: BodyModel, learnt: Learnt, *, view: View) -
         )
     return lift(
         track, body, K=view.K, shot_id=view.shot_id, statistics=PoseStatistics.load("body_pose"),
-        prior=learnt.prior, guess=guess,
+        prior=learnt.prior, guess=guess, quality=quality,
     )  # fmt: skip
 
 

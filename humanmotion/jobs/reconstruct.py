@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +27,7 @@ from humanmotion.jobs.exports import ReconstructionFiles, check_targets, export
 from humanmotion.jobs.fit import load_prior
 from humanmotion.jobs.fit_person import Learnt, View, digest, fit_person
 from humanmotion.jobs.lifter_weights import load_lifter
+from humanmotion.jobs.memory import give_back
 from humanmotion.jobs.stages import Progress, StageRunner, silent
 from humanmotion.keypoints import Keypoints
 from humanmotion.motion import Motion
@@ -38,8 +39,9 @@ from humanmotion.recovery.focal import FocalEstimate
 from humanmotion.recovery.integrator import WorldPerson
 from humanmotion.recovery.lifter import Lifter
 from humanmotion.recovery.odometry import KINDS, CameraMotion, estimate_motions
-from humanmotion.recovery.people import People, find_people, viewing_warnings
+from humanmotion.recovery.people import People, viewing_warnings, watch_people
 from humanmotion.recovery.pose_track import PoseTrack
+from humanmotion.recovery.quality import QUALITIES, Quality, QualityName
 from humanmotion.recovery.reprojection import reprojection_share
 from humanmotion.recovery.resection import resect
 from humanmotion.recovery.result import Reconstruction
@@ -71,6 +73,7 @@ def reconstruct(
     person: int | None = None,
     camera: CameraKind = "auto",
     focal: float | None = None,
+    quality: QualityName = "standard",
     from_stage: str | None = None,
     detector: Callable[[], Detector] = MediaPipeDetector,
     prior: Callable[[], PosePrior] | None = load_prior,
@@ -82,14 +85,15 @@ def reconstruct(
     """Reconstruct the people of a video in one world and write every result into `output`.
 
     `person` counts from 0 in order of prominence (default: the most prominent); `focal` is in
-    pixels of the upright image; `from_stage` redoes that stage and those after it; `detector` opens
+    pixels of the upright image; `quality` is how much work is done; `from_stage` redoes that stage and those after it; `detector` opens
     another model than the embedded one; `prior` another prior than the shipped one and `lifter`
     another lifter, and None fits without it; `seed` is of the samples the camera's kind is decided by.
     Raises InputError for a bad video or body, NothingFoundError without a person, UsageError for a
-    person or stage that does not exist, a camera kind or focal length that cannot be meant,
+    person or stage that does not exist, a camera kind, quality or focal length that cannot be meant,
     OutputError when results are there already (without `overwrite`) or cannot be written.
     """
-    _check_options(camera, focal)
+    _check_options(camera, focal, quality)
+    level = QUALITIES[quality]
     info = probe(video)
     folder = writable_folder(output)
     check_targets(folder, video=Path(video), overwrite=overwrite or from_stage is not None)
@@ -98,15 +102,20 @@ def reconstruct(
         folder / "stages", f"{humanmotion.__version__}-{sha256(video)}", from_stage, progress
     )
     learnt = Learnt(None if prior is None else prior(), None if lifter is None else lifter())
-    recovery = _Recovery(Path(video), info, runner, body=model, learnt=learnt)
+    recovery = _Recovery(Path(video), info, runner, body=model, learnt=learnt, quality=level)
     result = recovery.run(detector=detector, person=person, camera=camera, focal=focal, seed=seed)
-    return export(result, model, video=Path(video), folder=folder, runner=runner)
+    return export(
+        result, model, video=Path(video), folder=folder, overlay_side=level.overlay_side,
+        runner=runner,
+    )  # fmt: skip
 
 
-def _check_options(camera: str, focal: float | None) -> None:
+def _check_options(camera: str, focal: float | None, quality: str) -> None:
     """Before minutes are spent on the stages that come before these are used."""
     if camera not in KINDS:
         raise UsageError(f"camera kind {camera!r} given; it must be one of {', '.join(KINDS)}")
+    if quality not in QUALITIES:
+        raise UsageError(f"quality {quality!r} given; it must be one of {', '.join(QUALITIES)}")
     if focal is not None and not (math.isfinite(focal) and focal > 0):
         raise UsageError(f"focal length {focal} given; it must be a positive number of pixels")
 
@@ -122,9 +131,10 @@ class _Recovery:
         *,
         body: BodyModel,
         learnt: Learnt,
+        quality: Quality,
     ) -> None:
         self._video, self._info, self._runner = video, info, runner
-        self._body, self._learnt = body, learnt
+        self._body, self._learnt, self._quality = body, learnt, quality
 
     def run(
         self,
@@ -178,11 +188,13 @@ class _Recovery:
             ):
                 self._runner.seconds["people/models"] = time.perf_counter() - started
                 watched = self._watched(reader, "people", frames)
-                size = (self._info.width, self._info.height)
-                found = find_people(watched, opened, max_people=MAX_PEOPLE, size=size)
-                for part in ("boxes", "keypoints", "content"):
-                    self._runner.seconds[f"people/{part}"] = found.seconds.get(part, 0.0)
-                return replace(found, warnings=(*found.warnings, *reader.warnings))
+                seen = watch_people(watched, opened, max_people=MAX_PEOPLE)
+            # Without the models there is room for everybody's keypoints over a long video.
+            give_back()
+            found = seen.people((self._info.width, self._info.height))
+            for part in ("boxes", "keypoints", "content"):
+                self._runner.seconds[f"people/{part}"] = found.seconds.get(part, 0.0)
+            return replace(found, warnings=(*found.warnings, *reader.warnings))
 
         name = getattr(detector, "__qualname__", repr(detector))
         return self._runner.run("people", compute, settings={"detector": name}, classes=_KEPT)
@@ -239,11 +251,14 @@ class _Recovery:
             with _one_thread():
                 for number, track in enumerate(tracks):
                     self._runner.progress("pose", number / len(tracks))
-                    fitted.append(fit_person(track, self._body, self._learnt, view=view))
+                    fitted.append(
+                        fit_person(track, self._body, self._learnt, view=view, quality=self._quality)
+                    )
             return tuple(fitted)
 
         settings = {
             "chosen": list(chosen),
+            "quality": asdict(self._quality),
             "body": self._body.sha256,
             "prior": self._learnt.prior and digest(self._learnt.prior.tensors()),
             "lifter": self._learnt.lifter and digest(self._learnt.lifter.state_dict()),

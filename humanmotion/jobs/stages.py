@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from humanmotion.errors import UsageError
 from humanmotion.files import writable_folder
+from humanmotion.jobs.memory import give_back
 from humanmotion.jobs.stage_codec import load_value, save_value
 
 STAGES = ("people", "shots", "camera", "pose", "world", "export")
@@ -79,6 +80,7 @@ class StageRunner:
         self.progress(stage, 0.0)
         value = compute()
         save_value(path, value, key=self._chain)
+        give_back()
         self.seconds[stage] = time.perf_counter() - started
         self.progress(stage, 1.0)
         return value

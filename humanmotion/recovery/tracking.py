@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from humanmotion.keypoints import joint_map
 from humanmotion.recovery.appearance import Piece, body_colours, link
 from humanmotion.recovery.body_rows import body_rows
 from humanmotion.recovery.detection import Detector, Floats, Image, PersonBox, Sighting
@@ -25,6 +26,9 @@ MAX_DRIFT = 0.06
 """How far a second look may differ from the first before the find is taken for no person."""
 WITHIN = 0.7
 """Share of a newcomer's box inside another person's that makes it a part of that person."""
+KEPT_SETS = {"mediapipe_543": "mediapipe_143"}
+"""What is kept of a detector's points over a whole video, where that is not all: three quarters of
+MediaPipe's are a face mesh that nothing is fitted to. The body's own rows are the same in both."""
 DOUBLE = 0.08
 """Two tracks whose points lie closer than this, in sides of the square, follow one person."""
 
@@ -42,6 +46,8 @@ class Tracker:
     def __init__(self, detector: Detector, *, max_people: int) -> None:
         self.detector = detector
         self.max_people = max_people
+        self.joint_set = KEPT_SETS.get(detector.joint_set, detector.joint_set)
+        """Of the sightings of `people`."""
         self.times: list[float] = []
         self.seconds = {"boxes": 0.0, "keypoints": 0.0}
         self._live: list[_Live] = []
@@ -51,6 +57,7 @@ class Tracker:
         self._searched = float("-inf")
         self._unsearched = 0
         self._rows = body_rows(detector.joint_set)
+        self._columns = joint_map(detector.joint_set, self.joint_set).numpy()
 
     def step(self, seconds: float, image: Image, *, jump: bool) -> None:
         """Take the next picture; `jump` says that it has nothing to do with the one before."""
@@ -84,8 +91,13 @@ class Tracker:
         return True
 
     def _take(self, live: _Live, sighting: Sighting, *, frame: int, image: Image) -> None:
-        live.piece.add(frame, sighting, body_colours(image, sighting, self._rows))
+        self._keep(live.piece, frame, sighting, image)
         live.box, live.last = sighting.box, sighting
+
+    def _keep(self, piece: Piece, frame: int, sighting: Sighting, image: Image) -> None:
+        whole = self.joint_set == self.detector.joint_set
+        kept = sighting if whole else sighting.at(self._columns)
+        piece.add(frame, kept, body_colours(image, sighting, self._rows))
 
     def _look(self, image: Image, box: PersonBox) -> Sighting | None:
         started = time.perf_counter()
@@ -138,7 +150,7 @@ class Tracker:
                 return
             if self._is_double(earlier, frame):
                 return
-            piece.add(frame, earlier, body_colours(image, earlier, self._rows))
+            self._keep(piece, frame, earlier, image)
             sighting = earlier
 
     def _confirmed(self, box: PersonBox, image: Image) -> Sighting | None:
