@@ -35,7 +35,10 @@ def write_overlay(
     max_side: int,
     progress: Callable[[float], None],
 ) -> dict[str, float]:
-    """Write the overlay, its longer side `max_side` pixels at most; returns seconds spent: `export/decode`, `export/draw`, `export/encode`."""
+    """Write the overlay, its longer side `max_side` pixels at most.
+
+    Returns seconds spent: `export/decode`, `export/draw`, `export/encode`.
+    """
     clock, started = _Clock(), time.perf_counter()
     times = result.people[0].times.tolist()
     with closing(read_frames(video, max_side=max_side)) as reader:

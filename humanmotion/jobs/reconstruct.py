@@ -85,9 +85,10 @@ def reconstruct(
     """Reconstruct the people of a video in one world and write every result into `output`.
 
     `person` counts from 0 in order of prominence (default: the most prominent); `focal` is in
-    pixels of the upright image; `quality` is how much work is done; `from_stage` redoes that stage and those after it; `detector` opens
-    another model than the embedded one; `prior` another prior than the shipped one and `lifter`
-    another lifter, and None fits without it; `seed` is of the samples the camera's kind is decided by.
+    pixels of the upright image; `quality` is how much work is done; `from_stage` redoes that stage
+    and those after it; `detector` opens another model than the embedded one; `prior` another prior
+    than the shipped one and `lifter` another lifter, and None fits without it; `seed` is of the
+    samples the camera's kind is decided by.
     Raises InputError for a bad video or body, NothingFoundError without a person, UsageError for a
     person or stage that does not exist, a camera kind, quality or focal length that cannot be meant,
     OutputError when results are there already (without `overwrite`) or cannot be written.
@@ -251,9 +252,10 @@ class _Recovery:
             with _one_thread():
                 for number, track in enumerate(tracks):
                     self._runner.progress("pose", number / len(tracks))
-                    fitted.append(
-                        fit_person(track, self._body, self._learnt, view=view, quality=self._quality)
+                    pose = fit_person(
+                        track, self._body, self._learnt, view=view, quality=self._quality
                     )
+                    fitted.append(pose)
             return tuple(fitted)
 
         settings = {
