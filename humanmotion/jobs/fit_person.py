@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from humanmotion.body import BodyModel
+from humanmotion.jobs.memory import give_back
 from humanmotion.keypoints import Keypoints
 from humanmotion.prior.model import PosePrior
 from humanmotion.recovery.face import fit_face
@@ -39,18 +40,6 @@ class View:
     shot_id: Tensor  # (T)
 
 
-def fit_person(
-    track: Keypoints, body: BodyModel, learnt: Learnt, *, view: View, quality: Quality = STANDARD
-) -> PoseTrack:
-    """Body, then both hands, then the face of one person."""
-    fitted = fit_body(track, body, learnt, view=view, quality=quality)
-    if not quality.hands_and_face:
-        return fitted
-    fitted = fit_hand(fitted, track, body, side="left", shot_id=view.shot_id)
-    fitted = fit_hand(fitted, track, body, side="right", shot_id=view.shot_id)
-    return fit_face(fitted, track, body)
-
-
 def fit_body(
     track: Keypoints, body: BodyModel, learnt: Learnt, *, view: View, quality: Quality = STANDARD
 ) -> PoseTrack:
@@ -60,10 +49,20 @@ def fit_body(
         guess = guess_poses(
             learnt.lifter, track, K=view.K, R_c2c0=view.R_c2c0, shot_id=view.shot_id
         )
+        give_back()
     return lift(
         track, body, K=view.K, shot_id=view.shot_id, statistics=PoseStatistics.load("body_pose"),
         prior=learnt.prior, guess=guess, quality=quality,
     )  # fmt: skip
+
+
+def fit_hands_and_face(
+    fitted: PoseTrack, track: Keypoints, body: BodyModel, *, shot_id: Tensor
+) -> PoseTrack:
+    """A body of `fit_body` with both hands, then the face; `shot_id` `(T)`."""
+    fitted = fit_hand(fitted, track, body, side="left", shot_id=shot_id)
+    fitted = fit_hand(fitted, track, body, side="right", shot_id=shot_id)
+    return fit_face(fitted, track, body)
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

@@ -25,7 +25,7 @@ from humanmotion.files import sha256, writable_folder
 from humanmotion.io.video import VideoInfo, probe, read_frames
 from humanmotion.jobs.exports import ReconstructionFiles, check_targets, export
 from humanmotion.jobs.fit import load_prior
-from humanmotion.jobs.fit_person import Learnt, View, digest, fit_person
+from humanmotion.jobs.fit_person import Learnt, View, digest, fit_body, fit_hands_and_face
 from humanmotion.jobs.lifter_weights import load_lifter
 from humanmotion.jobs.memory import give_back
 from humanmotion.jobs.stages import Progress, StageRunner, silent
@@ -36,6 +36,7 @@ from humanmotion.recovery.alignment import CutAlignment
 from humanmotion.recovery.content import Content
 from humanmotion.recovery.detection import Detector, Image, MediaPipeDetector
 from humanmotion.recovery.focal import FocalEstimate
+from humanmotion.recovery.initial_pose import SET
 from humanmotion.recovery.integrator import WorldPerson
 from humanmotion.recovery.lifter import Lifter
 from humanmotion.recovery.odometry import KINDS, CameraMotion, estimate_motions
@@ -155,7 +156,10 @@ class _Recovery:
             classes=_KEPT,
         )
         cameras = self._cameras(people, shots, camera=camera, focal=focal, seed=seed)
-        lifted = self._poses([people.tracks[i] for i in chosen], shots, cameras, chosen)
+        # Hands and faces are most of the points, and read again when it is their turn.
+        people = replace(people, tracks=tuple(people.tracks[i].to_set(SET) for i in chosen))
+        give_back()
+        lifted = self._poses(people.tracks, shots, cameras, chosen)
         world = self._world(lifted, shots, cameras)
         motions = tuple(
             self._motion(w, f, shots, index)
@@ -169,11 +173,11 @@ class _Recovery:
             camera_kinds=tuple(c.kind for c in cameras),
             cuts=world.cuts,
             reprojection=reprojection_share(
-                motions[0], seen_by, keypoints=people.tracks[chosen[0]], body=self._body
+                motions[0], seen_by, keypoints=people.tracks[0], body=self._body
             ),
             warnings=(
                 *people.warnings,
-                *viewing_warnings(people.tracks[chosen[0]]),
+                *viewing_warnings(people.tracks[0]),
                 *_camera_warnings(cameras, shots),
                 *_body_warnings(self._body),
             ),
@@ -248,14 +252,20 @@ class _Recovery:
         view = View(K, torch.cat([c.R_c2c0 for c in cameras]).to(K.dtype), shot_id)
 
         def compute() -> tuple[PoseTrack, ...]:
-            fitted = []
+            fitted: list[PoseTrack] = []
             with _one_thread():
                 for number, track in enumerate(tracks):
                     self._runner.progress("pose", number / len(tracks))
-                    pose = fit_person(
-                        track, self._body, self._learnt, view=view, quality=self._quality
+                    fitted.append(
+                        fit_body(track, self._body, self._learnt, view=view, quality=self._quality)
                     )
-                    fitted.append(pose)
+                give_back()
+                if self._quality.hands_and_face:
+                    whole: People = self._runner.again("people", classes=_KEPT)
+                    fitted = [
+                        fit_hands_and_face(f, whole.tracks[i], self._body, shot_id=shot_id)
+                        for f, i in zip(fitted, chosen, strict=True)
+                    ]
             return tuple(fitted)
 
         settings = {

@@ -116,7 +116,7 @@ def _start(seen: Observed, body: BodyModel, betas: Tensor, guess: PoseGuess | No
     marks = landmark_points(body, SET, joints=BODY_JOINTS, betas=betas)
     there = seen.weight2d.sum(-1) > 0
     if guess is not None:
-        rotations = guess.rotations
+        rotations = guess.whole()
     else:
         rotations = initial_rotations(_fill_absent(seen.xyz, there), body)
     relative = positions(marks, rotations, torch.zeros(len(rotations), 3))

@@ -35,4 +35,5 @@ DRAFT = Quality(
     hands_and_face=False, overlay_side=640,
 )  # fmt: skip
 QUALITIES: dict[QualityName, Quality] = {"draft": DRAFT, "standard": STANDARD, "best": STANDARD}
-"""More steps than `standard` takes gain nothing on val, so `best` takes as many."""
+"""On val even a draft's steps cost nothing in pose (25.1 mm PA-MPJPE against 25.2 of `standard`) and
+3 % of the path, so `best` takes no more of them than `standard`."""

@@ -17,7 +17,7 @@ from humanmotion.recovery.appearance import colour_distance
 from humanmotion.recovery.detection import MediaPipeDetector, Sighting
 from humanmotion.recovery.people import find_people, viewing_warnings
 from humanmotion.recovery.shots import find_shots
-from humanmotion.recovery.tracking import KEPT_PICTURES, Tracker
+from humanmotion.recovery.tracking import KEPT_PICTURES, Tracker, _Recent
 
 BLUE, RED, GREEN = (40, 60, 200), (200, 40, 40), (40, 180, 60)
 FPS = 30.0
@@ -317,3 +317,18 @@ def test_points_that_nothing_is_fitted_to_are_not_kept(stick, monkeypatch) -> No
     for i, frame in enumerate(script):
         assert np.allclose(track.xy[i].numpy(), frame["a"].xy[columns])
         assert np.allclose(track.xyz[i].numpy(), frame["a"].xyz[columns])
+
+
+def test_kept_pictures_are_the_last_ones_backwards() -> None:
+    recent = _Recent()
+    assert not list(recent.backwards())
+    for frame in range(KEPT_PICTURES + 7):
+        picture = np.full((4, 6, 3), frame, np.uint8)
+        recent.add(frame, picture)
+        picture[:] = 0
+    found = [(frame, int(image[0, 0, 0])) for frame, image in recent.backwards()]
+    assert found == [(f, f) for f in range(KEPT_PICTURES + 6, 6, -1)]
+    recent.add(99, np.zeros((6, 4, 3), np.uint8))
+    assert [frame for frame, _ in recent.backwards()] == [99]
+    recent.clear()
+    assert not list(recent.backwards())
