@@ -14,7 +14,7 @@ from humanmotion.jobs.memory import give_back
 from humanmotion.keypoints import Keypoints
 from humanmotion.prior.model import PosePrior
 from humanmotion.recovery.face import fit_face
-from humanmotion.recovery.hands import fit_hand
+from humanmotion.recovery.hands import Side, fit_hand
 from humanmotion.recovery.lifter import Lifter
 from humanmotion.recovery.lifting import lift
 from humanmotion.recovery.pose_guess import guess_poses
@@ -60,8 +60,10 @@ def fit_hands_and_face(
     fitted: PoseTrack, track: Keypoints, body: BodyModel, *, shot_id: Tensor
 ) -> PoseTrack:
     """A body of `fit_body` with both hands, then the face; `shot_id` `(T)`."""
-    fitted = fit_hand(fitted, track, body, side="left", shot_id=shot_id)
-    fitted = fit_hand(fitted, track, body, side="right", shot_id=shot_id)
+    sides: tuple[Side, ...] = ("left", "right")
+    for side in sides:
+        fitted = fit_hand(fitted, track, body, side=side, shot_id=shot_id)
+        give_back()
     return fit_face(fitted, track, body)
 
 

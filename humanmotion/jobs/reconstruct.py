@@ -106,6 +106,7 @@ def reconstruct(
     learnt = Learnt(None if prior is None else prior(), None if lifter is None else lifter())
     recovery = _Recovery(Path(video), info, runner, body=model, learnt=learnt, quality=level)
     result = recovery.run(detector=detector, person=person, camera=camera, focal=focal, seed=seed)
+    give_back()
     return export(
         result, model, video=Path(video), folder=folder, overlay_side=level.overlay_side,
         runner=runner,
