@@ -148,12 +148,14 @@ def write_npz(path: str | Path, arrays: Mapping[str, Array], *, overwrite: bool 
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
         for key, value in arrays.items():
-            buffer = io.BytesIO()
-            np.lib.format.write_array(buffer, np.asarray(value, order="C"), allow_pickle=False)
+            array = np.asarray(value, order="C")
             # A fixed date: the clock would make every file differ.
             info = zipfile.ZipInfo(f"{key}.npy", (1980, 1, 1, 0, 0, 0))
             info.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(info, buffer.getvalue())
+            # Told the size, so that the header has room for it; array by array nothing is copied.
+            info.file_size = array.nbytes
+            with archive.open(info, "w") as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def read_tensors(path: str | Path, *, max_bytes: int = MAX_TENSOR_BYTES) -> dict[str, Tensor]:

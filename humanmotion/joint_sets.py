@@ -69,6 +69,14 @@ _OPENPOSE_25 = (
     "left_ear left_big_toe left_small_toe left_heel right_big_toe right_small_toe right_heel"
 ).split()
 
+IBUG_MESH = (
+    162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389, 71, 63,
+    105, 66, 107, 336, 296, 334, 293, 301, 168, 197, 5, 4, 75, 97, 2, 326, 305, 33, 160, 158,
+    133, 153, 144, 362, 385, 387, 263, 373, 380, 61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84,
+    181, 78, 82, 13, 312, 308, 317, 14, 87,
+)  # fmt: skip
+"""MediaPipe face-mesh index of each of the 68 iBUG points, which are all that bodies are fitted to."""
+
 JOINT_SETS: dict[str, tuple[str, ...]] = {
     "smplx_55": SMPLX_JOINTS,
     "coco_17": tuple(_COCO_17),
@@ -96,6 +104,13 @@ JOINT_SETS: dict[str, tuple[str, ...]] = {
         *_hand_21("left"),
         *_hand_21("right"),
         *(f"mesh_{i}" for i in range(468)),
+    ),
+    "mediapipe_143": (
+        # The same without the points of the face mesh that nothing is fitted to.
+        *_MEDIAPIPE_33,
+        *_hand_21("left"),
+        *_hand_21("right"),
+        *(f"mesh_{i}" for i in IBUG_MESH),
     ),
 }
 """Set name to joint names in order."""

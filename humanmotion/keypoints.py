@@ -76,6 +76,8 @@ class Keypoints:
 
     def to_set(self, joint_set: str) -> Keypoints:
         """The same person in another joint set; joints that this set lacks get confidence 0."""
+        if joint_set == self.joint_set:
+            return self
         index = joint_map(self.joint_set, joint_set).to(self.xy.device)
         have = index >= 0
         source = index.clamp(min=0)

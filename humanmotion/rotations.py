@@ -7,25 +7,33 @@ Every function takes `(..., n)` and keeps the leading shape, dtype and device.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import roma
 import torch
 from torch import Tensor
 
+BLOCK = 4096
+"""Of a long row of rotations so many frames are converted at once."""
 Y_UP_TO_Z_UP = ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0))
 """Rows of the rotation that takes y-up coordinates (glTF, BVH) to our z-up world."""
 
 
 def rotvec_to_matrix(rotvec: Tensor) -> Tensor:
     """`(..., 3)` rotation vectors in radians to `(..., 3, 3)` matrices; smooth at zero."""
-    matrix: Tensor = roma.rotvec_to_rotmat(rotvec)
-    return matrix
+    return _in_blocks(roma.rotvec_to_rotmat, rotvec)
 
 
 def matrix_to_rotvec(matrix: Tensor) -> Tensor:
     """`(..., 3, 3)` to `(..., 3)` rotation vectors with an angle in [0, pi]."""
-    rotvec: Tensor = roma.rotmat_to_rotvec(matrix)
-    return rotvec
+    return _in_blocks(roma.rotmat_to_rotvec, matrix)
+
+
+def _in_blocks(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+    """`function` of `(T, ...)`, of a long `T` in parts: on the way it needs many times the result."""
+    if values.ndim < 2 or len(values) <= BLOCK:
+        return function(values)
+    return torch.cat([function(part) for part in values.split(BLOCK)])
 
 
 def matrix_to_sixd(matrix: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ SIZES = {
     "openpose_135": 135,
     "mediapipe_33": 33,
     "mediapipe_543": 543,
+    "mediapipe_143": 143,
 }
 
 

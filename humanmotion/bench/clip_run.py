@@ -14,6 +14,7 @@ from typing import Any
 from humanmotion.body import BodyModel
 from humanmotion.files import read_json
 from humanmotion.io.npz import read_motion
+from humanmotion.recovery.quality import QualityName
 
 OWN_STAGES = ("people", "shots", "camera", "pose", "world", "export")
 LEFT_OUT = (
@@ -44,10 +45,10 @@ class ClipRun:
         return float(steps.max()) if len(steps) else 0.0
 
 
-def run_clip(video: Path, output: Path, *, seed: int) -> ClipRun:
+def run_clip(video: Path, output: Path, *, seed: int, quality: QualityName = "standard") -> ClipRun:
     """Run `humanmotion reconstruct` on a video; stderr is kept in `output`'s log beside it."""
     command = [sys.executable, "-m", "humanmotion", "reconstruct", str(video), "-o", str(output)]
-    command += ["--seed", str(seed), "--quiet"]
+    command += ["--seed", str(seed), "--quality", quality, "--quiet"]
     log = output.with_suffix(".log")
     started = time.perf_counter()
     with log.open("wb") as stream:

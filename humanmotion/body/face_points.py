@@ -6,14 +6,13 @@ at the same places are known from `face_landmarks.json`.
 
 from __future__ import annotations
 
-import json
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
 from humanmotion.body.file_checks import Array, check_indices, check_numbers
 from humanmotion.errors import BodyError
+from humanmotion.joint_sets import IBUG_MESH
 
 STATIC_KEYS = ("lmk_faces_idx", "lmk_bary_coords")
 CONTOUR_KEYS = ("dynamic_lmk_faces_idx", "dynamic_lmk_bary_coords")
@@ -56,5 +55,4 @@ def _points(
 
 def ibug_mesh_ids() -> tuple[int, ...]:
     """MediaPipe face-mesh index of each of the 68 iBUG points."""
-    text = resources.files("humanmotion").joinpath("body/face_landmarks.json").read_text("utf-8")
-    return tuple(json.loads(text)["ibug_68"])
+    return IBUG_MESH

@@ -9,6 +9,9 @@ from torch import Tensor
 
 from humanmotion.body.skeleton import JOINTS, level_indices, parent_indices
 
+BLOCK = 4096
+"""Bodies posed at once: what is needed on the way is five times what comes out."""
+
 
 def forward_kinematics(rotations: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
     """Joint positions `(..., 55, 3)` and world rotations `(..., 55, 3, 3)`.
@@ -19,12 +22,19 @@ def forward_kinematics(rotations: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]
     lead = torch.broadcast_shapes(rotations.shape[:-3], rest.shape[:-2])
     rotations = rotations.expand(*lead, JOINTS, 3, 3).reshape(math.prod(lead), JOINTS, 3, 3)
     offsets = _offsets(rest).expand(*lead, JOINTS, 3).reshape(math.prod(lead), JOINTS, 3)
+    blocks = zip(rotations.split(BLOCK), offsets.split(BLOCK), strict=True)
+    parts = [_posed(turns, shifts) for turns, shifts in blocks] or [_posed(rotations, offsets)]
+    positions, world = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
+    return positions.reshape(*lead, JOINTS, 3), world.reshape(*lead, JOINTS, 3, 3)
+
+
+def _posed(rotations: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+    """Positions `(B, 55, 3)` and world rotations `(B, 55, 3, 3)` of bodies in one block."""
     # Batch last: every product below then runs over contiguous numbers, four times the speed of
     # multiplying many small matrices.
     local = torch.cat((rotations, offsets[..., None]), -1).permute(2, 3, 1, 0).contiguous()
     world = _walk(local)
-    positions = world[:, 3].permute(2, 1, 0).reshape(*lead, JOINTS, 3)
-    return positions, world[:, :3].permute(3, 2, 0, 1).reshape(*lead, JOINTS, 3, 3)
+    return world[:, 3].permute(2, 1, 0), world[:, :3].permute(3, 2, 0, 1)
 
 
 def _offsets(rest: Tensor) -> Tensor:

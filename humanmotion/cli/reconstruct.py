@@ -26,6 +26,9 @@ def reconstruct(
     focal: Annotated[
         float | None, typer.Option(min=1.0, help="Focal length in pixels of the upright picture.")
     ] = None,
+    quality: Annotated[
+        Literal["draft", "standard", "best"], typer.Option(help="How much work is done.")
+    ] = "standard",
     from_stage: Annotated[
         str | None,
         typer.Option(
@@ -48,6 +51,7 @@ def reconstruct(
             person=person,
             camera=camera,
             focal=focal,
+            quality=quality,
             from_stage=from_stage,
             seed=seed,
             overwrite=overwrite,

@@ -182,9 +182,9 @@ class _Writer:
     def _rotate(self, motion: Motion, joints: list[int]) -> None:
         local = motion.rotations.clone()
         local[:, 0] = turn_up(local[:, 0].mT, "y").mT
-        quaternions = _continuous(_quaternions_xyzw(local))
         for joint, node in enumerate(joints):
-            self._track(node, "rotation", times=motion.times, values=quaternions[:, joint])
+            quaternions = _continuous(_quaternions_xyzw(local[:, joint]))
+            self._track(node, "rotation", times=motion.times, values=quaternions)
 
     def _move(self, motion: Motion, body: BodyModel, joints: list[int]) -> None:
         """The pelvis path, and the few joints (jaw, eyes) that the expression shifts."""

@@ -67,7 +67,13 @@ def check_targets(
 
 
 def export(
-    result: Reconstruction, body: BodyModel, *, video: Path, folder: Path, runner: StageRunner
+    result: Reconstruction,
+    body: BodyModel,
+    *,
+    video: Path,
+    folder: Path,
+    overlay_side: int,
+    runner: StageRunner,
 ) -> ReconstructionFiles:
     """Write every file; `report.json` comes last, so its presence says that all are there."""
     progress = runner.progress
@@ -92,7 +98,7 @@ def export(
     _timed(spent, "export/motion files", small_files)
     progress("export", 0.1)
     spent |= write_overlay(
-        files.overlay, result, body, video=video,
+        files.overlay, result, body, video=video, max_side=overlay_side,
         progress=lambda share: progress("export", 0.1 + 0.8 * share),
     )  # fmt: skip
     _timed(

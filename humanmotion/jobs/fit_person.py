@@ -10,15 +10,17 @@ import torch
 from torch import Tensor
 
 from humanmotion.body import BodyModel
+from humanmotion.jobs.memory import give_back
 from humanmotion.keypoints import Keypoints
 from humanmotion.prior.model import PosePrior
 from humanmotion.recovery.face import fit_face
-from humanmotion.recovery.hands import fit_hand
+from humanmotion.recovery.hands import Side, fit_hand
 from humanmotion.recovery.lifter import Lifter
 from humanmotion.recovery.lifting import lift
 from humanmotion.recovery.pose_guess import PoseGuess, guess_poses
 from humanmotion.recovery.pose_statistics import PoseStatistics
 from humanmotion.recovery.pose_track import PoseTrack
+from humanmotion.recovery.quality import STANDARD, Quality
 
 
 @dataclass(frozen=True)
@@ -38,20 +40,15 @@ class View:
     shot_id: Tensor  # (T)
 
 
-def fit_person(track: Keypoints, body: BodyModel, learnt: Learnt, *, view: View) -> PoseTrack:
-    """Body, then both hands, then the face of one person."""
-    fitted = fit_body(track, body, learnt, view=view)
-    fitted = fit_hand(fitted, track, body, side="left", shot_id=view.shot_id)
-    fitted = fit_hand(fitted, track, body, side="right", shot_id=view.shot_id)
-    return fit_face(fitted, track, body)
-
-
-def fit_body(track: Keypoints, body: BodyModel, learnt: Learnt, *, view: View) -> PoseTrack:
+def fit_body(
+    track: Keypoints, body: BodyModel, learnt: Learnt, *, view: View, quality: Quality = STANDARD
+) -> PoseTrack:
     """The body alone, fingers and face at rest."""
     guess = guess_body(track, learnt, view=view)
+    give_back()
     return lift(
         track, body, K=view.K, shot_id=view.shot_id, statistics=PoseStatistics.load("body_pose"),
-        prior=learnt.prior, guess=guess,
+        prior=learnt.prior, guess=guess, quality=quality,
     )  # fmt: skip
 
 
@@ -60,6 +57,17 @@ def guess_body(track: Keypoints, learnt: Learnt, *, view: View) -> PoseGuess | N
     if learnt.lifter is None:
         return None
     return guess_poses(learnt.lifter, track, K=view.K, R_c2c0=view.R_c2c0, shot_id=view.shot_id)
+
+
+def fit_hands_and_face(
+    fitted: PoseTrack, track: Keypoints, body: BodyModel, *, shot_id: Tensor
+) -> PoseTrack:
+    """A body of `fit_body` with both hands, then the face; `shot_id` `(T)`."""
+    sides: tuple[Side, ...] = ("left", "right")
+    for side in sides:
+        fitted = fit_hand(fitted, track, body, side=side, shot_id=shot_id)
+        give_back()
+    return fit_face(fitted, track, body)
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

@@ -15,8 +15,6 @@ from humanmotion.motion import Motion
 from humanmotion.recovery.result import Reconstruction
 from humanmotion.viz.overlay import overlay_frames
 
-MAX_SIDE = 1920
-"""Longer side of the overlay in pixels; larger videos are drawn at this size."""
 CHUNK = 16
 """Frames whose bodies are posed at once: enough to share the work, few enough to stay in cache."""
 
@@ -34,12 +32,16 @@ def write_overlay(
     body: BodyModel,
     *,
     video: Path,
+    max_side: int,
     progress: Callable[[float], None],
 ) -> dict[str, float]:
-    """Write the overlay; returns seconds spent: `export/decode`, `export/draw`, `export/encode`."""
+    """Write the overlay, its longer side `max_side` pixels at most.
+
+    Returns seconds spent: `export/decode`, `export/draw`, `export/encode`.
+    """
     clock, started = _Clock(), time.perf_counter()
     times = result.people[0].times.tolist()
-    with closing(read_frames(video, max_side=MAX_SIDE)) as reader:
+    with closing(read_frames(video, max_side=max_side)) as reader:
         drawn = overlay_frames(
             _pictures(reader, clock), _bodies(result, body), result.camera, faces=body.faces
         )

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,8 +25,17 @@ from humanmotion.files import sha256, writable_folder
 from humanmotion.io.video import VideoInfo, probe, read_frames
 from humanmotion.jobs.exports import ReconstructionFiles, check_targets, export
 from humanmotion.jobs.fit import load_prior
-from humanmotion.jobs.fit_person import Learnt, View, digest, fit_person
+from humanmotion.jobs.fit_person import (
+    Learnt,
+    View,
+    digest,
+    fit_body,
+    fit_hands_and_face,
+    guess_body,
+)
 from humanmotion.jobs.lifter_weights import load_lifter
+from humanmotion.jobs.memory import give_back
+from humanmotion.jobs.reconstruct_warnings import body_warnings, camera_warnings
 from humanmotion.jobs.stages import Progress, StageRunner, silent
 from humanmotion.keypoints import Keypoints
 from humanmotion.motion import Motion
@@ -35,15 +44,17 @@ from humanmotion.recovery.alignment import CutAlignment
 from humanmotion.recovery.content import Content
 from humanmotion.recovery.detection import Detector, Image, MediaPipeDetector
 from humanmotion.recovery.focal import FocalEstimate
+from humanmotion.recovery.initial_pose import SET
 from humanmotion.recovery.integrator import WorldPerson
+from humanmotion.recovery.joint_world import JointResult, Look, optimise_world
 from humanmotion.recovery.lifter import Lifter
 from humanmotion.recovery.odometry import KINDS, CameraMotion, estimate_motions
-from humanmotion.recovery.people import People, find_people, viewing_warnings
+from humanmotion.recovery.people import People, viewing_warnings, watch_people
 from humanmotion.recovery.pose_track import PoseTrack
+from humanmotion.recovery.quality import QUALITIES, Quality, QualityName
 from humanmotion.recovery.reprojection import reprojection_share
 from humanmotion.recovery.resection import resect
 from humanmotion.recovery.result import Reconstruction
-from humanmotion.recovery.shot_view import JAW
 from humanmotion.recovery.shots import Shot, find_shots
 from humanmotion.recovery.world import WorldResult, to_world
 from humanmotion.rotations import matrix_to_rotvec
@@ -58,7 +69,7 @@ MIN_SEEN_SHARE = 0.2
 MAX_PEOPLE = 4
 _KEPT = (
     Keypoints, People, Content, Shot, CameraMotion, FocalEstimate, PoseTrack, WorldPerson,
-    WorldResult, CutAlignment,
+    WorldResult, CutAlignment, JointResult,
 )  # fmt: skip
 """What stage files may hold."""
 
@@ -71,6 +82,7 @@ def reconstruct(
     person: int | None = None,
     camera: CameraKind = "auto",
     focal: float | None = None,
+    quality: QualityName = "standard",
     from_stage: str | None = None,
     detector: Callable[[], Detector] = MediaPipeDetector,
     prior: Callable[[], PosePrior] | None = load_prior,
@@ -82,14 +94,16 @@ def reconstruct(
     """Reconstruct the people of a video in one world and write every result into `output`.
 
     `person` counts from 0 in order of prominence (default: the most prominent); `focal` is in
-    pixels of the upright image; `from_stage` redoes that stage and those after it; `detector` opens
-    another model than the embedded one; `prior` another prior than the shipped one and `lifter`
-    another lifter, and None fits without it; `seed` is of the samples the camera's kind is decided by.
+    pixels of the upright image; `quality` is how much work is done; `from_stage` redoes that stage
+    and those after it; `detector` opens another model than the embedded one; `prior` another prior
+    than the shipped one and `lifter` another lifter, and None fits without it; `seed` is of the
+    samples the camera's kind is decided by.
     Raises InputError for a bad video or body, NothingFoundError without a person, UsageError for a
-    person or stage that does not exist, a camera kind or focal length that cannot be meant,
+    person or stage that does not exist, a camera kind, quality or focal length that cannot be meant,
     OutputError when results are there already (without `overwrite`) or cannot be written.
     """
-    _check_options(camera, focal)
+    _check_options(camera, focal, quality)
+    level = QUALITIES[quality]
     info = probe(video)
     folder = writable_folder(output)
     check_targets(folder, video=Path(video), overwrite=overwrite or from_stage is not None)
@@ -98,15 +112,21 @@ def reconstruct(
         folder / "stages", f"{humanmotion.__version__}-{sha256(video)}", from_stage, progress
     )
     learnt = Learnt(None if prior is None else prior(), None if lifter is None else lifter())
-    recovery = _Recovery(Path(video), info, runner, body=model, learnt=learnt)
+    recovery = _Recovery(Path(video), info, runner, body=model, learnt=learnt, quality=level)
     result = recovery.run(detector=detector, person=person, camera=camera, focal=focal, seed=seed)
-    return export(result, model, video=Path(video), folder=folder, runner=runner)
+    give_back()
+    return export(
+        result, model, video=Path(video), folder=folder, overlay_side=level.overlay_side,
+        runner=runner,
+    )  # fmt: skip
 
 
-def _check_options(camera: str, focal: float | None) -> None:
+def _check_options(camera: str, focal: float | None, quality: str) -> None:
     """Before minutes are spent on the stages that come before these are used."""
     if camera not in KINDS:
         raise UsageError(f"camera kind {camera!r} given; it must be one of {', '.join(KINDS)}")
+    if quality not in QUALITIES:
+        raise UsageError(f"quality {quality!r} given; it must be one of {', '.join(QUALITIES)}")
     if focal is not None and not (math.isfinite(focal) and focal > 0):
         raise UsageError(f"focal length {focal} given; it must be a positive number of pixels")
 
@@ -122,9 +142,10 @@ class _Recovery:
         *,
         body: BodyModel,
         learnt: Learnt,
+        quality: Quality,
     ) -> None:
         self._video, self._info, self._runner = video, info, runner
-        self._body, self._learnt = body, learnt
+        self._body, self._learnt, self._quality = body, learnt, quality
 
     def run(
         self,
@@ -144,13 +165,17 @@ class _Recovery:
             classes=_KEPT,
         )
         cameras = self._cameras(people, shots, camera=camera, focal=focal, seed=seed)
-        lifted = self._poses([people.tracks[i] for i in chosen], shots, cameras, chosen)
-        world = self._world(lifted, shots, cameras)
+        # Hands and faces are most of the points, and read again when it is their turn.
+        people = replace(people, tracks=tuple(people.tracks[i].to_set(SET) for i in chosen))
+        give_back()
+        lifted = self._poses(people.tracks, shots, cameras, chosen)
+        found = self._world(lifted, people.tracks, shots, cameras)
+        world = found.world
         motions = tuple(
             self._motion(w, f, shots, index)
-            for w, f, index in zip(world.people, lifted, chosen, strict=True)
+            for w, f, index in zip(world.people, found.tracks, chosen, strict=True)
         )
-        seen_by = self._camera(world, cameras, shots)
+        seen_by = self._camera(found)
         return Reconstruction(
             people=motions,
             camera=seen_by,
@@ -158,13 +183,13 @@ class _Recovery:
             camera_kinds=tuple(c.kind for c in cameras),
             cuts=world.cuts,
             reprojection=reprojection_share(
-                motions[0], seen_by, keypoints=people.tracks[chosen[0]], body=self._body
+                motions[0], seen_by, keypoints=people.tracks[0], body=self._body
             ),
             warnings=(
                 *people.warnings,
-                *viewing_warnings(people.tracks[chosen[0]]),
-                *_camera_warnings(cameras, shots),
-                *_body_warnings(self._body),
+                *viewing_warnings(people.tracks[0]),
+                *camera_warnings(cameras, shots),
+                *body_warnings(self._body),
             ),
         )
 
@@ -178,11 +203,13 @@ class _Recovery:
             ):
                 self._runner.seconds["people/models"] = time.perf_counter() - started
                 watched = self._watched(reader, "people", frames)
-                size = (self._info.width, self._info.height)
-                found = find_people(watched, opened, max_people=MAX_PEOPLE, size=size)
-                for part in ("boxes", "keypoints", "content"):
-                    self._runner.seconds[f"people/{part}"] = found.seconds.get(part, 0.0)
-                return replace(found, warnings=(*found.warnings, *reader.warnings))
+                seen = watch_people(watched, opened, max_people=MAX_PEOPLE)
+            # Without the models there is room for everybody's keypoints over a long video.
+            give_back()
+            found = seen.people((self._info.width, self._info.height))
+            for part in ("boxes", "keypoints", "content"):
+                self._runner.seconds[f"people/{part}"] = found.seconds.get(part, 0.0)
+            return replace(found, warnings=(*found.warnings, *reader.warnings))
 
         name = getattr(detector, "__qualname__", repr(detector))
         return self._runner.run("people", compute, settings={"detector": name}, classes=_KEPT)
@@ -230,20 +257,28 @@ class _Recovery:
         cameras: tuple[CameraMotion, ...],
         chosen: Sequence[int],
     ) -> tuple[PoseTrack, ...]:
-        shot_id = _shot_id(shots)
-        K = self._intrinsics(cameras, shots)
-        view = View(K, torch.cat([c.R_c2c0 for c in cameras]).to(K.dtype), shot_id)
+        view = self._view(cameras, shots)
 
         def compute() -> tuple[PoseTrack, ...]:
-            fitted = []
+            fitted: list[PoseTrack] = []
             with _one_thread():
                 for number, track in enumerate(tracks):
                     self._runner.progress("pose", number / len(tracks))
-                    fitted.append(fit_person(track, self._body, self._learnt, view=view))
+                    fitted.append(
+                        fit_body(track, self._body, self._learnt, view=view, quality=self._quality)
+                    )
+                give_back()
+                if self._quality.hands_and_face:
+                    whole: People = self._runner.again("people", classes=_KEPT)
+                    fitted = [
+                        fit_hands_and_face(f, whole.tracks[i], self._body, shot_id=view.shot_id)
+                        for f, i in zip(fitted, chosen, strict=True)
+                    ]
             return tuple(fitted)
 
         settings = {
             "chosen": list(chosen),
+            "quality": asdict(self._quality),
             "body": self._body.sha256,
             "prior": self._learnt.prior and digest(self._learnt.prior.tensors()),
             "lifter": self._learnt.lifter and digest(self._learnt.lifter.state_dict()),
@@ -252,17 +287,35 @@ class _Recovery:
 
     def _world(
         self,
-        tracks: Sequence[PoseTrack],
+        tracks: tuple[PoseTrack, ...],
+        keypoints: Sequence[Keypoints],
         shots: tuple[Shot, ...],
         cameras: tuple[CameraMotion, ...],
-    ) -> WorldResult:
-        def compute() -> WorldResult:
+    ) -> JointResult:
+        def compute() -> JointResult:
             K = self._intrinsics(cameras, shots)
             with _one_thread():
                 world = to_world(tracks, shots=shots, cameras=cameras, body=self._body)
-                return resect(world, tracks, K=K, shots=shots, cameras=cameras, body=self._body)
+                world = resect(world, tracks, K=K, shots=shots, cameras=cameras, body=self._body)
+                give_back()
+                if not self._quality.joint_steps:
+                    return JointResult(world, tracks, K)
+                view = self._view(cameras, shots)
+                looks = [
+                    Look(t, points, guess_body(points, self._learnt, view=view))
+                    for t, points in zip(tracks, keypoints, strict=True)
+                ]
+                return optimise_world(
+                    world, looks, K=K, shots=shots, cameras=cameras, body=self._body,
+                    prior=self._learnt.prior, steps=self._quality.joint_steps,
+                )  # fmt: skip
 
-        return self._runner.run("world", compute, settings={}, classes=_KEPT)
+        settings = {"joint_steps": self._quality.joint_steps}
+        return self._runner.run("world", compute, settings=settings, classes=_KEPT)
+
+    def _view(self, cameras: tuple[CameraMotion, ...], shots: tuple[Shot, ...]) -> View:
+        K = self._intrinsics(cameras, shots)
+        return View(K, torch.cat([c.R_c2c0 for c in cameras]).to(K.dtype), _shot_id(shots))
 
     @property
     def _camera_scale(self) -> float:
@@ -275,10 +328,8 @@ class _Recovery:
         per_frame = torch.tensor(focal)[_shot_id(shots)]
         return intrinsics(per_frame, width=self._info.width, height=self._info.height)
 
-    def _camera(
-        self, world: WorldResult, cameras: tuple[CameraMotion, ...], shots: tuple[Shot, ...]
-    ) -> Camera:
-        K = self._intrinsics(cameras, shots)
+    def _camera(self, found: JointResult) -> Camera:
+        K, world = found.K, found.world
         return Camera(
             K=K,
             R_w2c=world.R_w2c.to(K.dtype),
@@ -335,27 +386,3 @@ def _chosen(people: People, person: int | None) -> list[int]:
 def _shot_id(shots: Sequence[Shot]) -> Tensor:
     lengths = torch.tensor([s.stop - s.start for s in shots])
     return torch.repeat_interleave(torch.arange(len(shots)), lengths)
-
-
-def _camera_warnings(cameras: Sequence[CameraMotion], shots: Sequence[Shot]) -> list[str]:
-    many = len(shots) > 1
-    return [
-        f"shot {number + 1}: {text}" if many else text
-        for number, camera in enumerate(cameras)
-        for text in camera.warnings
-    ]
-
-
-def _body_warnings(body: BodyModel) -> list[str]:
-    """What a user's body cannot follow."""
-    warnings = []
-    if not {"hand21_left", "hand21_right"} <= set(body.landmark_sets):
-        warnings.append(
-            f"body {body.body_id} has no finger joints: hands are left at rest with confidence 0"
-        )
-    if not (body.face_mesh_ids and bool(body.joints_present[JAW])):
-        warnings.append(
-            f"body {body.body_id} has no face points that can be fitted: jaw and expression are "
-            "left at rest with confidence 0 (lmk_faces_idx and lmk_bary_coords would give them)"
-        )
-    return warnings

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from humanmotion.errors import UsageError
+from humanmotion.errors import OutputError, UsageError
 from humanmotion.files import writable_folder
+from humanmotion.jobs.memory import give_back
 from humanmotion.jobs.stage_codec import load_value, save_value
 
 STAGES = ("people", "shots", "camera", "pose", "world", "export")
@@ -51,6 +52,7 @@ class StageRunner:
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time of each stage run now; 0 for one taken from the folder."""
     _chain: str = ""
+    _keys: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.redo_from is not None and self.redo_from not in STAGES:
@@ -67,7 +69,7 @@ class StageRunner:
         classes: tuple[type, ...],
     ) -> Value:
         """The stage's value: from its file when that still holds, else computed and kept."""
-        self._chain = _digest(self._chain, stage, settings)
+        self._chain = self._keys[stage] = _digest(self._chain, stage, settings)
         path = stage_path(self.folder, stage)
         started = time.perf_counter()
         if not self._redo(stage):
@@ -79,8 +81,20 @@ class StageRunner:
         self.progress(stage, 0.0)
         value = compute()
         save_value(path, value, key=self._chain)
+        give_back()
         self.seconds[stage] = time.perf_counter() - started
         self.progress(stage, 1.0)
+        return value
+
+    def again(self, stage: str, *, classes: tuple[type, ...]) -> Any:
+        """The value of a stage that was run, read anew: what is needed late need not be held.
+
+        Raises OutputError when its file has gone meanwhile.
+        """
+        path = stage_path(self.folder, stage)
+        value = load_value(path, key=self._keys[stage], classes=classes)
+        if value is None:
+            raise OutputError(f"{path} was removed or changed during the run; run it again")
         return value
 
     def _redo(self, stage: str) -> bool:

@@ -43,6 +43,8 @@ NOISE = 0.4 / 640
 """Tracking noise per axis."""
 MIN_PARALLAX = 0.7 / 640
 MAX_SEGMENTS = 8
+MAX_FRAMES = 1800
+"""Of a key frame's long reign so many frames are looked at, evenly strewn."""
 MOVING_SHARE = 0.2
 """The camera travels when this share of the looked-at key frames says so."""
 GRIC_MARGIN = 0.1
@@ -106,11 +108,10 @@ def _resting(tracker: BackgroundTracker, side: int) -> Floats:
     offset: dict[int, Floats] = {}
     for number, segment in enumerate(tracker.segments):
         offset[number] = _offset(tracker, segment, offset)
-        moved = np.stack(segment.xy) - segment.points + offset[number]
-        near = np.linalg.norm(moved, axis=-1) < INLIER * side
-        for place, frame in enumerate(segment.frames):
+        for frame, xy, seen in zip(segment.frames, segment.xy, segment.seen, strict=True):
             if tracker.current[frame] == number:
-                share[frame] = near[place][segment.seen[place]].mean()
+                moved = (xy - segment.points + offset[number])[seen]
+                share[frame] = (np.linalg.norm(moved, axis=-1) < INLIER * side).mean()
     return share
 
 
@@ -134,7 +135,7 @@ def _widest_pairs(tracker: BackgroundTracker, centre: Floats) -> list[Pair]:
     """For each long key frame the frame whose view differs most from it."""
     pairs = []
     for segment in _longest(tracker):
-        _, xy, seen = segment.stacked()
+        _, xy, seen = segment.stacked(most=MAX_FRAMES)
         length = np.linalg.norm(xy - segment.points, axis=-1)
         typical = [np.median(d[s]) if s.any() else 0.0 for d, s in zip(length, seen, strict=True)]
         far = int(np.argmax(typical))
@@ -161,7 +162,7 @@ class _Vote:
 
 
 def _vote(segment: Segment, centre: Floats, *, focal: float, side: int, seed: int) -> _Vote | None:
-    _, xy, seen = segment.stacked()
+    _, xy, seen = segment.stacked(most=MAX_FRAMES)
     key = segment.points - centre
     _, residual = fit_rotations(key, xy - centre, seen, focal=focal)
     typical = np.array(

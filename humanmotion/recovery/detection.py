@@ -32,7 +32,7 @@ TILE_SHARES = (1.0, 0.6)
 """Sides of the square tiles as shares of the picture's shorter side."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PersonBox:
     """A square around one person, turned so that the person stands upright in it."""
 
@@ -53,7 +53,7 @@ class PersonBox:
         return apart < reach * large and large < 1.8 * small
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sighting:
     """One person in one picture."""
 
@@ -70,6 +70,12 @@ class Sighting:
     """
     box: PersonBox
     """Where to look in the next picture."""
+
+    def at(self, rows: NDArray[np.int64]) -> Sighting:
+        """The same with some of its points alone."""
+        return Sighting(
+            self.xy[rows], self.confidence[rows], self.xyz[rows], self.sides[rows], self.box
+        )
 
 
 class Detector(Protocol):

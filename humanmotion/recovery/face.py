@@ -18,6 +18,7 @@ from humanmotion.body.carried_points import landmark_points, positions_and_jacob
 from humanmotion.joint_sets import JOINT_SETS, SMPLX_JOINTS
 from humanmotion.keypoints import Keypoints
 from humanmotion.recovery.pose_track import PoseTrack
+from humanmotion.recovery.windows import FRAMES
 from humanmotion.rotations import rotvec_to_matrix
 
 JAW = SMPLX_JOINTS.index("jaw")
@@ -46,10 +47,10 @@ class _RestFace:
 def fit_face(track: PoseTrack, keypoints: Keypoints, body: BodyModel) -> PoseTrack:
     """The track with jaw and expression fitted where a large enough face is seen.
 
-    `keypoints` in set `mediapipe_543`. Unseen frames keep a resting face and confidence 0, and so
-    do all frames of a body that has no face points, no jaw, or points that its jaw does not move.
+    Unseen frames keep a resting face and confidence 0, and so do all frames when the set of
+    `keypoints` has no face mesh, or the body no face points, no jaw, or points that it does not move.
     """
-    columns = _mesh_columns(body)
+    columns = _mesh_columns(body, keypoints.joint_set)
     if keypoints.xyz is None or not columns:
         return track
     seen = keypoints.confidence[:, columns].amin(-1)
@@ -61,7 +62,7 @@ def fit_face(track: PoseTrack, keypoints: Keypoints, body: BodyModel) -> PoseTra
     face = _rest_face(body, track.betas)
     if int(face.still.sum()) < MIN_STILL:
         return track
-    jaw, expression = _solve(keypoints.xyz[frames][:, columns], face)
+    jaw, expression = _solve(keypoints.xyz[:, columns][frames], face)
     rotations, confidence = track.rotations.clone(), track.confidence.clone()
     opening = torch.zeros(len(frames), 3)
     opening[:, 0] = jaw
@@ -72,12 +73,13 @@ def fit_face(track: PoseTrack, keypoints: Keypoints, body: BodyModel) -> PoseTra
     return replace(track, rotations=rotations, expression=full, confidence=confidence)
 
 
-def _mesh_columns(body: BodyModel) -> list[int]:
-    """Places in the 543 set of the body's face points; none when it has no face or no jaw."""
+def _mesh_columns(body: BodyModel, joint_set: str) -> list[int]:
+    """Places in a joint set of the body's face points; none when it lacks one, a face or a jaw."""
     if "face" not in body.landmark_sets or not body.joints_present[JAW]:
         return []
-    first = JOINT_SETS["mediapipe_543"].index("mesh_0")
-    return [first + int(i) for i in body.face_mesh_ids]
+    place = {name: i for i, name in enumerate(JOINT_SETS[joint_set])}
+    columns = [place.get(f"mesh_{i}", -1) for i in body.face_mesh_ids]
+    return [] if -1 in columns else columns
 
 
 def _rest_face(body: BodyModel, betas: Tensor) -> _RestFace:
@@ -89,14 +91,19 @@ def _rest_face(body: BodyModel, betas: Tensor) -> _RestFace:
     return _RestFace(rest[0], basis, moves < 0.1 * moves.amax())
 
 
-def _solve(xyz: Tensor, face: _RestFace) -> tuple[Tensor, Tensor]:
-    """Jaw opening `(T)` in radians and expression `(T, 10)` for face points `(T, L, 3)`."""
-    rest, basis, still = face.points[None], face.basis, face.still
+def _laid(xyz: Tensor, rest: Tensor, still: Tensor) -> Tensor:
+    """Face points `(T, L, 3)` laid on those at `rest` `(1, L, 3)` by the `still` ones `(L)`."""
     turn, shift, scale = roma.rigid_points_registration(
         xyz[:, still], rest.expand(len(xyz), -1, -1)[:, still], compute_scaling=True
     )
-    laid = scale[:, None, None] * (xyz @ turn.transpose(-1, -2)) + shift[:, None]
-    offset = laid - rest - (laid - rest).median(0).values
+    return scale[:, None, None] * (xyz @ turn.transpose(-1, -2)) + shift[:, None]
+
+
+def _solve(xyz: Tensor, face: _RestFace) -> tuple[Tensor, Tensor]:
+    """Jaw opening `(T)` in radians and expression `(T, 10)` for face points `(T, L, 3)`."""
+    rest, basis, still = face.points[None], face.basis, face.still
+    offset = torch.cat([_laid(part, rest, still) for part in xyz.split(FRAMES)]) - rest
+    offset -= offset.median(0).values
     flat = basis.reshape(-1, basis.shape[-1])
     normal = flat.T @ flat + RIDGE**2 * torch.eye(flat.shape[1])
     answer = torch.linalg.solve(normal, flat.T @ offset.flatten(1).T).T

@@ -39,6 +39,7 @@ def reversed_rotations(rotations: Tensor, ray: Tensor) -> Tensor:
     """
     sign = torch.tensor((-1.0, 1.0, 1.0), dtype=rotations.dtype, device=rotations.device)
     through = torch.diag_embed(torch.ones_like(ray)) - 2 * ray[:, :, None] * ray[:, None, :]
-    out = rotations[:, list(MIRROR_JOINTS)] * sign[:, None] * sign
+    out = rotations[:, list(MIRROR_JOINTS)]
+    out *= sign[:, None] * sign
     out[:, 0] = through @ rotations[:, 0] * sign
     return out

@@ -14,7 +14,11 @@ import torch
 from torch import Tensor
 
 from humanmotion.body import BodyModel
-from humanmotion.body.carried_points import landmark_points, positions_and_jacobian
+from humanmotion.body.carried_points import (
+    CarriedPoints,
+    landmark_points,
+    positions_and_jacobian,
+)
 from humanmotion.joint_sets import JOINT_SETS, SMPLX_JOINTS
 from humanmotion.keypoints import Keypoints
 from humanmotion.recovery.banded import (
@@ -25,6 +29,7 @@ from humanmotion.recovery.banded import (
 )
 from humanmotion.recovery.pose_statistics import PoseStatistics
 from humanmotion.recovery.pose_track import PoseTrack
+from humanmotion.recovery.windows import windows
 from humanmotion.rotations import matrix_to_rotvec, rotvec_to_matrix
 
 Side = Literal["left", "right"]
@@ -43,21 +48,24 @@ FADE_FRAMES = 8
 def fit_hand(
     track: PoseTrack, keypoints: Keypoints, body: BodyModel, *, side: Side, shot_id: Tensor
 ) -> PoseTrack:
-    """The track with one hand's fingers (and wrist) fitted; `keypoints` in set `mediapipe_543`.
+    """The track with one hand's fingers (and wrist) fitted; `keypoints` in a set with hands.
 
-    A body without fingers (not in `landmark_sets`) leaves the track as it is.
+    A set or a body without fingers (not in `landmark_sets`) leaves the track as it is.
     """
     joints = _hand_joints(side)
     if f"hand21_{side}" not in body.landmark_sets or not body.joints_present[joints].all():
         return track
-    first = JOINT_SETS["mediapipe_543"].index(f"{side}_hand_wrist")
+    names = JOINT_SETS[keypoints.joint_set]
+    if f"{side}_hand_wrist" not in names:
+        return track
+    first = names.index(f"{side}_hand_wrist")
     rows = slice(first, first + 21)
     seen = keypoints.confidence[:, rows].amin(-1)
     if keypoints.xyz is None or int((seen > 0).sum()) < MIN_FRAMES:
         return track
     share = _fade(seen > 0, shot_id)
     near = share.nonzero()[:, 0]
-    target = keypoints.xyz[near][:, rows]
+    target = keypoints.xyz[:, rows][near]
     fitted = _solve(
         track[near], target - target[:, :1], seen[near], body=body, side=side, shot_id=shot_id[near]
     )
@@ -97,8 +105,31 @@ def _solve(
     track: PoseTrack, target: Tensor, seen: Tensor, *, body: BodyModel, side: Side, shot_id: Tensor
 ) -> Tensor:
     """Local rotations `(T, 55, 3, 3)` whose hand follows `target` `(T, 21, 3)` about the wrist."""
+    marks = landmark_points(
+        body, f"hand21_{side}", joints=tuple(_hand_joints(side)), betas=track.betas
+    )
+    rest = marks.gather @ (marks.rest[marks.pair_joint] + marks.pair_offset)
+    scale = _palm_scale(target, seen, rest)
+    fitted = []
+    for window in windows(len(track)):
+        cut = window.solved
+        some = _solve_window(
+            track[cut], scale * target[cut], seen[cut], marks=marks, side=side, shot_id=shot_id[cut]
+        )
+        fitted.append(some[window.own])
+    return torch.cat(fitted)
+
+
+def _solve_window(
+    track: PoseTrack,
+    target: Tensor,
+    seen: Tensor,
+    *,
+    marks: CarriedPoints,
+    side: Side,
+    shot_id: Tensor,
+) -> Tensor:
     joints = _hand_joints(side)
-    marks = landmark_points(body, f"hand21_{side}", joints=tuple(joints), betas=track.betas)
     statistics = PoseStatistics.load("left_hand_pose" if side == "left" else "right_hand_pose")
     pelvis = track.transl + marks.rest[0]
     step_seconds = float(track.times.diff().min()) if len(track) > 1 else 1 / 30
@@ -107,8 +138,6 @@ def _solve(
     weight = np.full(3 * len(joints), step_seconds**-2 / ACCELERATION_SIGMA, np.float32)
     rotations = track.rotations.clone()
     rotations[:, joints[1:]] = rotvec_to_matrix(statistics.mean.reshape(15, 3))
-    rest = marks.gather @ (marks.rest[marks.pair_joint] + marks.pair_offset)
-    target = target * _palm_scale(target, seen, rest)
     for _ in range(ITERATIONS):
         points, jacobian = positions_and_jacobian(marks, rotations, pelvis)
         residual = points - points[:, :1] - target

@@ -21,6 +21,8 @@ from humanmotion.recovery.joint_problem import Evidence, Problem, Terms
 from humanmotion.recovery.joint_terms import World
 from humanmotion.rotations import rotation_about_z, rotvec_to_matrix
 
+STEPS = 6
+"""Of Gauss-Newton; the usual choice."""
 WINDOW = 600
 """Frames solved at once, or more where a shot's end is near; memory grows with it."""
 CONTEXT = 2
@@ -34,6 +36,7 @@ def optimise(
     body: BodyModel,
     prior: PosePrior | None,
     terms: Terms | None = None,
+    steps: int = STEPS,
 ) -> World:
     """`world` `T` frames put right by all of `evidence` at once; the first shot's heading stays."""
     terms = terms or Terms()
@@ -42,7 +45,7 @@ def optimise(
         low = max(start - CONTEXT, 0)
         part = slice(low, stop)
         problem = Problem(evidence[part], body, prior, terms, held=start - low)
-        solved = problem.solve(world[part])
+        solved = problem.solve(world[part], steps=steps)
         rest = _carried(world[slice(stop - 1, None)], solved[slice(-1, None)], shot_id[stop - 1 :])
         world = world.joined(solved, at=low).joined(rest, at=stop)
         # One window has shown the body's shape to all later ones.

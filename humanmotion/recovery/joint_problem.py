@@ -38,7 +38,6 @@ from humanmotion.recovery.plausible_pose import prior_pull, sightings
 from humanmotion.recovery.pose_guess import PoseGuess
 from humanmotion.rotations import rotvec_to_matrix
 
-STEPS = 6
 GUESS_SIGMA = 0.3
 """Radians that a joint of a lifter's guess is taken to be off, as in `plausible_pose`."""
 TILT_SIGMA, YAW_SIGMA = 0.05, 0.3
@@ -97,9 +96,9 @@ class Problem:
     held: int
     """So many frames at the beginning are not to change, nor is the camera of their shot."""
 
-    def solve(self, world: World) -> World:
-        """`world` after the steps."""
-        for _ in range(STEPS):
+    def solve(self, world: World, *, steps: int) -> World:
+        """`world` after so many steps."""
+        for _ in range(steps):
             frames, shared = self.equations(world).solve()
             world = self._moved(world, torch.from_numpy(frames), torch.from_numpy(shared))
         return world

@@ -16,7 +16,7 @@ from humanmotion.recovery.contacts import standing_feet
 from humanmotion.recovery.floor import foot_shape
 from humanmotion.recovery.initial_pose import SET
 from humanmotion.recovery.integrator import WorldPerson
-from humanmotion.recovery.joint import optimise
+from humanmotion.recovery.joint import STEPS, optimise
 from humanmotion.recovery.joint_problem import Evidence, Terms
 from humanmotion.recovery.joint_terms import FEET, Standing, World
 from humanmotion.recovery.landmark_terms import observe
@@ -59,6 +59,7 @@ def optimise_world(
     body: BodyModel,
     prior: PosePrior | None = None,
     terms: Terms | None = None,
+    steps: int = STEPS,
 ) -> JointResult:
     """Optimise the first person with the cameras, then each other one before those cameras."""
     terms = terms or Terms()
@@ -68,14 +69,16 @@ def optimise_world(
     first, others = looks[0], looks[1:]
     found = _start(world, 0, first.track, body)
     evidence = _evidence(world, 0, first, K=K, shot_id=shot_id, still=still, body=body)
-    found = optimise(found, evidence, body=body, prior=prior, terms=terms)
+    found = optimise(found, evidence, body=body, prior=prior, terms=terms, steps=steps)
     K = _zoomed(K, found.camera[:, 6])
     everybody = [found]
     for k, look in enumerate(others, 1):
         start = replace(_start(world, k, look.track, body), R_w2c=found.R_w2c, centre=found.centre)
         evidence = _evidence(world, k, look, K=K, shot_id=shot_id, still=still, body=body)
         fixed = replace(terms, cameras=False, lens=False)
-        everybody.append(optimise(start, evidence, body=body, prior=prior, terms=fixed))
+        everybody.append(
+            optimise(start, evidence, body=body, prior=prior, terms=fixed, steps=steps)
+        )
     fps = evidence.seen.fps
     moved = replace(
         world,

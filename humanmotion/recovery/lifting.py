@@ -11,7 +11,6 @@ Jacobians; the normal equations are banded, so time is linear in the frames.
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -37,18 +36,15 @@ from humanmotion.recovery.plausible_pose import make_plausible
 from humanmotion.recovery.pose_guess import PoseGuess
 from humanmotion.recovery.pose_statistics import PoseStatistics
 from humanmotion.recovery.pose_track import PoseTrack
+from humanmotion.recovery.quality import STANDARD, Quality
+from humanmotion.recovery.windows import windows
 from humanmotion.rotations import matrix_to_rotvec
 
 BODY_JOINTS = tuple(range(22))
-ITERATIONS, ITERATIONS_WITH_PRIOR, ITERATIONS_FROM_GUESS = 14, 10, 6
-"""Gauss-Newton steps before the prior's."""
 SHAPE_AT, SHAPE_AT_FROM_GUESS = (5, 9), (1, 3)
+"""Steps at which the shape is fitted as well."""
 GUESS_SIGMA = 0.1
 """Radians that a joint of a guess is taken to be off (chosen on val, of 0.05, 0.1 and 0.2)."""
-WINDOW = 600
-"""Frames solved at once; memory and cache misses grow with it, joins between windows shrink."""
-OVERLAP = 15
-"""Frames a window borrows from its neighbours so that its own ends are well held."""
 
 
 def lift(
@@ -60,6 +56,7 @@ def lift(
     statistics: PoseStatistics,
     prior: PosePrior | None = None,
     guess: PoseGuess | None = None,
+    quality: Quality = STANDARD,
 ) -> PoseTrack:
     """Fit one person seen in `keypoints` (set `mediapipe_543` or `mediapipe_33`).
 
@@ -69,29 +66,24 @@ def lift(
     confidence 0. A long clip is fitted in overlapping windows of one shape, that of the clearest.
     """
     points = keypoints.to_set(SET)
-    windows = _windows(len(points))
-    clearest = max(windows, key=lambda w: float(points.confidence[w[0] : w[1]].mean()))
+    parts = windows(len(points))
+    clearest = max(parts, key=lambda w: float(points.confidence[w.start : w.stop].mean()))
     betas: Tensor | None = None
-    parts: dict[tuple[int, int], PoseTrack] = {}
-    for window in (clearest, *(w for w in windows if w != clearest)):
-        low, high = max(window[0] - OVERLAP, 0), min(window[1] + OVERLAP, len(points))
-        cut = slice(low, high)
+    fitted: dict[int, PoseTrack] = {}
+    for window in (clearest, *(w for w in parts if w != clearest)):
+        cut = window.solved
         seen = observe(points[cut], K[cut], shot_id[cut])
         given = None if guess is None else guess[cut]
-        state = _fit(seen, body, statistics, betas=betas, guess=given, led=prior is not None)
+        led = prior is not None
+        steps = quality.steps_before_prior if led else quality.steps_alone
+        steps = steps if guess is None else quality.steps_from_guess
+        state = _fit(seen, body, statistics, betas=betas, guess=given, steps=steps)
         if prior is not None:
-            state = make_plausible(state, seen, prior, guess=given)
+            state = make_plausible(state, seen, prior, guess=given, steps=quality.prior_steps)
         betas = state.betas
-        keep = slice(window[0] - low, window[1] - low)
         up = None if given is None else given.up
-        parts[window] = replace(_result(state, points[cut]), up=up)[keep]
-    return _joined([parts[w] for w in windows])
-
-
-def _windows(frames: int) -> list[tuple[int, int]]:
-    count = max(1, -(-frames // WINDOW))
-    edges = [frames * i // count for i in range(count + 1)]
-    return list(pairwise(edges))
+        fitted[window.start] = replace(_result(state, points[cut]), up=up)[window.own]
+    return _joined([fitted[w.start] for w in parts])
 
 
 def _fit(
@@ -101,12 +93,10 @@ def _fit(
     *,
     betas: Tensor | None,
     guess: PoseGuess | None,
-    led: bool,
+    steps: int,
 ) -> State:
-    """The body after the statistics' or the guess's steps; `led` if a prior's follow."""
+    """The body after so many of the statistics' or the guess's steps."""
     state = _start(seen, body, torch.zeros(10) if betas is None else betas, guess)
-    steps = ITERATIONS_WITH_PRIOR if led else ITERATIONS
-    steps = steps if guess is None else ITERATIONS_FROM_GUESS
     shape_at = SHAPE_AT if guess is None else SHAPE_AT_FROM_GUESS
     for step in range(steps):
         if betas is None and step in shape_at:
@@ -126,7 +116,7 @@ def _start(seen: Observed, body: BodyModel, betas: Tensor, guess: PoseGuess | No
     marks = landmark_points(body, SET, joints=BODY_JOINTS, betas=betas)
     there = seen.weight2d.sum(-1) > 0
     if guess is not None:
-        rotations = guess.rotations
+        rotations = guess.whole()
     else:
         rotations = initial_rotations(_fill_absent(seen.xyz, there), body)
     relative = positions(marks, rotations, torch.zeros(len(rotations), 3))

@@ -57,8 +57,7 @@ class PeopleMasks:
         self._people = []
         for track in tracks:
             scale = np.array([width / track.width, height / track.height])
-            xy = track.xy.numpy().astype(np.float64) * scale
-            self._people.append((track.joint_set, xy, track.confidence.numpy()))
+            self._people.append((track, scale))
 
     def background(self, frame: int) -> Image:
         """`(height, width)` uint8: 255 where the background shows in this frame, 0 on people.
@@ -66,9 +65,13 @@ class PeopleMasks:
         A frame outside a track's range holds nothing of that person.
         """
         mask = np.full(self._size, 255, np.uint8)
-        for joint_set, xy, confidence in self._people:
-            if 0 <= frame < len(xy) and confidence[frame].max(initial=0.0) > MIN_CONFIDENCE:
-                hide_person(mask, xy[frame], confidence[frame], joint_set=joint_set)
+        for track, scale in self._people:
+            if not 0 <= frame < len(track):
+                continue
+            confidence = track.confidence[frame].numpy()
+            if confidence.max(initial=0.0) > MIN_CONFIDENCE:
+                xy = track.xy[frame].numpy().astype(np.float64) * scale
+                hide_person(mask, xy, confidence, joint_set=track.joint_set)
         return mask
 
 

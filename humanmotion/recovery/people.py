@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -72,6 +72,13 @@ def find_people(
     Raises NothingFoundError when nobody is seen, InputError when there is no picture, UsageError
     for `max_people` below 1.
     """
+    return watch_people(frames, detector, max_people=max_people).people(size)
+
+
+def watch_people(
+    frames: Iterable[tuple[float, Image]], detector: Detector, *, max_people: int = 4
+) -> Watched:
+    """The half of `find_people` that needs the pictures and the detector; arguments as there."""
     if max_people < 1:
         raise UsageError(f"max_people is {max_people}; give at least 1")
     tracker, scorer = Tracker(detector, max_people=max_people), ContentScorer()
@@ -88,16 +95,34 @@ def find_people(
         mark = time.perf_counter()
     if shown is None:
         raise InputError("there is no picture to look for people in; give a video with pictures")
-    times = torch.tensor(tracker.times, dtype=torch.float32)
-    people = _prominent(tracker, body_rows(detector.joint_set).body)
-    if not people:
-        raise NothingFoundError(
-            f"no person was found in {len(times)} pictures; people must be in view, "
-            "recognisable and at least about 60 pixels tall"
-        )
     spent = {"decode": decode, **tracker.seconds, "content": content}
-    view, scores = _View(times, shown, size or shown, detector.joint_set), scorer.result()
-    return People(_tracks(people, view, scores), times, scores, *view.size, seconds=spent)
+    times = torch.tensor(tracker.times, dtype=torch.float32)
+    view = _View(times, shown, shown, tracker.joint_set)
+    return Watched(tracker.people(), view, scorer.result(), spent)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What was seen in the pictures, not yet put together."""
+
+    sightings: list[dict[int, Sighting]]
+    """By frame, of each person, most prominent first."""
+    view: _View
+    content: Content
+    seconds: dict[str, float]
+
+    def people(self, size: tuple[int, int] | None = None) -> People:
+        """The other half of `find_people`, once: the sightings are let go of as they are used."""
+        view = replace(self.view, size=size or self.view.shown)
+        people = _prominent(self.sightings, body_rows(view.joint_set).body)
+        self.sightings.clear()
+        if not people:
+            raise NothingFoundError(
+                f"no person was found in {len(view.times)} pictures; people must be in view, "
+                "recognisable and at least about 60 pixels tall"
+            )
+        tracks = _tracks(people, view, self.content)
+        return People(tracks, view.times, self.content, *view.size, seconds=self.seconds)
 
 
 @dataclass(frozen=True)
@@ -108,8 +133,10 @@ class _View:
     joint_set: str
 
 
-def _prominent(tracker: Tracker, rows: NDArray[np.int64]) -> list[dict[int, Sighting]]:
-    people = [p for p in tracker.people() if _spread(p, rows) >= MIN_SPREAD]
+def _prominent(
+    sightings: list[dict[int, Sighting]], rows: NDArray[np.int64]
+) -> list[dict[int, Sighting]]:
+    people = [p for p in sightings if _spread(p, rows) >= MIN_SPREAD]
     weight = [sum(s.box.side**2 for s in person.values()) for person in people]
     return [p for p, share in zip(people, weight, strict=True) if share >= MIN_SHARE * weight[0]]
 
@@ -121,11 +148,16 @@ def _spread(person: dict[int, Sighting], rows: NDArray[np.int64]) -> float:
 def _tracks(
     people: list[dict[int, Sighting]], view: _View, content: Content
 ) -> tuple[Keypoints, ...]:
-    """Keypoints with left and right settled within each shot."""
+    """Keypoints with left and right settled within each shot; empties `people`."""
     raw = [_keypoints(person, view) for person in people]
     breaks = frozenset(shot.start for shot in find_shots(content, raw, times=view.times))
-    settled = (settle_sides(person, view.joint_set, breaks=breaks) for person in people)
-    return tuple(_keypoints(person, view) for person in settled)
+    raw.clear()
+    people.reverse()
+    tracks = []
+    while people:
+        settled = settle_sides(people.pop(), view.joint_set, breaks=breaks)
+        tracks.append(_keypoints(settled, view))
+    return tuple(tracks)
 
 
 def _keypoints(sightings: dict[int, Sighting], view: _View) -> Keypoints:

@@ -47,6 +47,7 @@ def plant_feet(
     down = torch.stack((drop * 0, drop * 0, -drop), -1)
     posed = Posed(posed.joints + down[:, None], posed.world)
     moved = reach_ankles(rotations, posed, ankles=ankles, feet_world=feet_world)
+    del posed  # of a long video too much to hold beside the results
     moved = _toes_up(moved, feet_world, target[..., 2], shape)
     return moved, transl + down, kept.to(transl.dtype)
 

@@ -18,13 +18,13 @@ from humanmotion.prior.space import TOKENS, PoseSpace, spread_tokens
 from humanmotion.recovery.banded import solve_clip
 from humanmotion.recovery.landmark_terms import Observed, State, advance, data_rows, smoothness
 from humanmotion.recovery.pose_guess import PoseGuess
+from humanmotion.recovery.quality import STANDARD
 
 LEVEL = 1.0
 """Noise the prior is smeared by, in standard deviations of real poses."""
 POSE_ERROR = 0.3
 """Standard deviations that the pose is off by before the prior has a say: by it windows are told lively
 or still. At the prior's own level a pose without noise would pass for a still one."""
-STEPS = 4
 FPS = 30.0
 """Frame rate that the prior knows."""
 SAME_2D_SECONDS, SAME_3D_SECONDS = 0.05, 0.15
@@ -42,14 +42,19 @@ _NUMBERS = 3 * _JOINTS
 
 
 def make_plausible(
-    state: State, seen: Observed, prior: PosePrior, *, guess: PoseGuess | None = None
+    state: State,
+    seen: Observed,
+    prior: PosePrior,
+    *,
+    guess: PoseGuess | None = None,
+    steps: int = STANDARD.prior_steps,
 ) -> State:
-    """The body after the last steps; shape, fingers and face stay as they are.
+    """The body after so many last steps; shape, fingers and face stay as they are.
 
     A `guess` goes on pulling.
     """
     counts = sightings(seen.fps)
-    for _ in range(STEPS):
+    for _ in range(steps):
         rows, residual = data_rows(state, seen, counts=counts)
         blocks = rows.mT @ rows
         right = -(rows.mT @ residual[..., None])[..., 0]

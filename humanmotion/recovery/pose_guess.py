@@ -32,7 +32,7 @@ class PoseGuess:
     """A body in every frame, in camera space."""
 
     rotations: Tensor
-    """Local `(T, 55, 3, 3)`, the root's in camera axes; fingers and face at rest."""
+    """Local `(T, 22, 3, 3)` of the body's joints, the root's in camera axes."""
     up: Tensor
     """In camera axes, unit vectors `(T, 3)`."""
     contact: Tensor
@@ -46,6 +46,12 @@ class PoseGuess:
     def sure(self, confidence: Tensor) -> Tensor:
         """Frames `(T)` bool in which the person is seen well, by landmarks' confidence `(T, L)`."""
         return confidence.mean(-1) > UNSURE
+
+    def whole(self) -> Tensor:
+        """Local rotations `(T, 55, 3, 3)`, fingers and face at rest."""
+        rotations = torch.eye(3).repeat(len(self.rotations), ALL_JOINTS, 1, 1)
+        rotations[:, :JOINTS] = self.rotations
+        return rotations
 
     def pull(
         self,
@@ -62,7 +68,7 @@ class PoseGuess:
         there is a pull: those in which the person is seen well.
         """
         there = self.sure(confidence)
-        turn = self.rotations[:, :JOINTS] @ rotations[:, :JOINTS].mT
+        turn = self.rotations @ rotations[:, :JOINTS].mT
         trust = (there / sigma**2)[:, None]
         right[:, : 3 * JOINTS] += trust * matrix_to_rotvec(turn).flatten(1)
         blocks.diagonal(dim1=-2, dim2=-1)[:, : 3 * JOINTS].add_(trust)
@@ -97,12 +103,10 @@ def _shot(lifter: Lifter, points: Keypoints, K: Tensor, R_c2c0: Tensor) -> PoseG
                  K=K[None, nearest], R_c2c0=R_c2c0[None, nearest], fps=FPS)  # fmt: skip
     lifted = bodies(_in_windows(lifter, shown), shown)
     turns = values_at(matrix_to_sixd(lifted.rotations[0]), even, times)
-    rotations = torch.eye(3).repeat(len(times), ALL_JOINTS, 1, 1)
-    rotations[:, :JOINTS] = sixd_to_matrix(turns)
     up = torch.nn.functional.normalize(values_at(lifted.up[0], even, times), dim=-1)
     contact = values_at(lifted.contact[0].sigmoid(), even, times)
     velocity = values_at(lifted.velocity[0], even, times)
-    return PoseGuess(rotations, up, contact, velocity)
+    return PoseGuess(sixd_to_matrix(turns), up, contact, velocity)
 
 
 def _in_windows(lifter: Lifter, shown: Shown) -> Tensor:

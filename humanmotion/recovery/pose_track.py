@@ -12,6 +12,8 @@ from humanmotion.errors import MotionError
 from humanmotion.motion import JOINTS
 
 ROTATION_TOLERANCE = 1e-3
+BLOCK = 4096
+"""Frames checked at once."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,7 @@ class PoseTrack:
             check_tensor("up", self.up, (frames, 3))
         if frames and not ((self.confidence >= 0) & (self.confidence <= 1)).all():
             raise MotionError("confidence must lie in [0, 1]")
-        eye = torch.eye(3, dtype=self.rotations.dtype, device=self.rotations.device)
-        gap = (self.rotations @ self.rotations.transpose(-1, -2) - eye).abs().amax((-1, -2, -3))
+        gap = torch.cat([_gap(part) for part in self.rotations.split(BLOCK)])
         if frames and (gap > ROTATION_TOLERANCE).any():
             raise MotionError(f"rotations holds no rotation at frame {int(gap.argmax())}")
 
@@ -67,3 +68,9 @@ class PoseTrack:
     def seen(self) -> Tensor:
         """Frames in which the person was found at all, `(T)` bool."""
         return (self.confidence > 0).any(-1)
+
+
+def _gap(rotations: Tensor) -> Tensor:
+    """How far `(T, 55, 3, 3)` are from rotations at most, `(T)`."""
+    eye = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+    return (rotations @ rotations.mT - eye).abs().amax((-1, -2, -3))

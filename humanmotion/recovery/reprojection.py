@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from humanmotion.body import BodyModel
@@ -11,6 +12,8 @@ from humanmotion.motion import Motion
 from humanmotion.recovery.initial_pose import SET
 from humanmotion.recovery.landmark_terms import picture_height
 
+BLOCK = 4096
+"""Frames taken at once: landmarks need many times the memory of the result."""
 SURE = 0.5
 """Keypoints of more confidence than this are compared."""
 
@@ -23,8 +26,14 @@ def reprojection_share(
     0 in frames without such a keypoint.
     """
     points = keypoints.to_set(SET)
-    marks = body.landmarks(SET, motion.rotations, betas=motion.betas, transl=motion.transl)
-    distance = (camera.project(marks) - points.xy).norm(dim=-1)
+    parts = [slice(i, i + BLOCK) for i in range(0, len(motion), BLOCK)]
+    distance = torch.cat([_distances(motion[p], camera[p], points[p], body) for p in parts])
     sure = (points.confidence > SURE).to(distance.dtype)
     mean = (distance * sure).sum(-1) / sure.sum(-1).clamp(min=1)
     return mean / picture_height(points)
+
+
+def _distances(motion: Motion, camera: Camera, points: Keypoints, body: BodyModel) -> Tensor:
+    """Pixels `(T, L)` from each landmark to its keypoint."""
+    marks = body.landmarks(SET, motion.rotations, betas=motion.betas, transl=motion.transl)
+    return (camera.project(marks) - points.xy).norm(dim=-1)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from humanmotion.keypoints import joint_map
 from humanmotion.recovery.appearance import Piece, body_colours, link
 from humanmotion.recovery.body_rows import body_rows
 from humanmotion.recovery.detection import Detector, Floats, Image, PersonBox, Sighting
@@ -25,6 +27,9 @@ MAX_DRIFT = 0.06
 """How far a second look may differ from the first before the find is taken for no person."""
 WITHIN = 0.7
 """Share of a newcomer's box inside another person's that makes it a part of that person."""
+KEPT_SETS = {"mediapipe_543": "mediapipe_143"}
+"""What is kept of a detector's points over a whole video, where that is not all: three quarters of
+MediaPipe's are a face mesh that nothing is fitted to. The body's own rows are the same in both."""
 DOUBLE = 0.08
 """Two tracks whose points lie closer than this, in sides of the square, follow one person."""
 
@@ -36,21 +41,54 @@ class _Live:
     last: Sighting
 
 
+class _Recent:
+    """The last pictures, copied into memory that is taken once.
+
+    Kept themselves, each would be freed long after its neighbours in memory were: a hole that the
+    next picture no longer fits into, some 0.8 MB more with every picture of 720p.
+    """
+
+    def __init__(self) -> None:
+        self._room: Image | None = None
+        self._frames: deque[int] = deque(maxlen=KEPT_PICTURES)
+
+    def add(self, frame: int, image: Image) -> None:
+        """Take the next picture; one of another size begins anew."""
+        if self._room is None or self._room.shape[1:] != image.shape:
+            self.clear()
+            self._room = np.zeros((KEPT_PICTURES, *image.shape), np.uint8)
+        self._room[frame % KEPT_PICTURES] = image
+        self._frames.append(frame)
+
+    def backwards(self) -> Iterator[tuple[int, Image]]:
+        """Number and picture, the last one first."""
+        if self._room is not None:
+            for frame in reversed(self._frames):
+                yield frame, self._room[frame % KEPT_PICTURES]
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._frames.clear()
+
+
 class Tracker:
     """Feed it pictures in order; then `people` gives each person's sightings, prominent first."""
 
     def __init__(self, detector: Detector, *, max_people: int) -> None:
         self.detector = detector
         self.max_people = max_people
+        self.joint_set = KEPT_SETS.get(detector.joint_set, detector.joint_set)
+        """Of the sightings of `people`."""
         self.times: list[float] = []
         self.seconds = {"boxes": 0.0, "keypoints": 0.0}
         self._live: list[_Live] = []
         self._pieces: list[Piece] = []
         self._jumps: list[int] = []
-        self._kept: deque[tuple[int, Image]] = deque(maxlen=KEPT_PICTURES)
+        self._kept = _Recent()
         self._searched = float("-inf")
         self._unsearched = 0
         self._rows = body_rows(detector.joint_set)
+        self._columns = joint_map(detector.joint_set, self.joint_set).numpy()
 
     def step(self, seconds: float, image: Image, *, jump: bool) -> None:
         """Take the next picture; `jump` says that it has nothing to do with the one before."""
@@ -66,7 +104,7 @@ class Tracker:
         overdue = seconds - self._searched >= SEARCH_SECONDS or self._unsearched >= KEPT_PICTURES
         if jump or lost or overdue or not self._live:
             self._search(frame, image, lost, thorough=bool(jump or lost or overdue))
-        self._kept.append((frame, image))
+        self._kept.add(frame, image)
         self._unsearched += 1
 
     def people(self) -> list[dict[int, Sighting]]:
@@ -84,8 +122,13 @@ class Tracker:
         return True
 
     def _take(self, live: _Live, sighting: Sighting, *, frame: int, image: Image) -> None:
-        live.piece.add(frame, sighting, body_colours(image, sighting, self._rows))
+        self._keep(live.piece, frame, sighting, image)
         live.box, live.last = sighting.box, sighting
+
+    def _keep(self, piece: Piece, frame: int, sighting: Sighting, image: Image) -> None:
+        whole = self.joint_set == self.detector.joint_set
+        kept = sighting if whole else sighting.at(self._columns)
+        piece.add(frame, kept, body_colours(image, sighting, self._rows))
 
     def _look(self, image: Image, box: PersonBox) -> Sighting | None:
         started = time.perf_counter()
@@ -132,13 +175,13 @@ class Tracker:
 
     def _trace_back(self, piece: Piece, sighting: Sighting) -> None:
         """Follow a newcomer backwards through the pictures kept since the last search."""
-        for frame, image in reversed(self._kept):
+        for frame, image in self._kept.backwards():
             earlier = self._look(image, sighting.box)
             if earlier is None or self._step(sighting, earlier) > MAX_STEP:
                 return
             if self._is_double(earlier, frame):
                 return
-            piece.add(frame, earlier, body_colours(image, earlier, self._rows))
+            self._keep(piece, frame, earlier, image)
             sighting = earlier
 
     def _confirmed(self, box: PersonBox, image: Image) -> Sighting | None:

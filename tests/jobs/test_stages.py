@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from humanmotion.errors import UsageError
+from humanmotion.errors import OutputError, UsageError
 from humanmotion.files import read_npz, write_npz
 from humanmotion.jobs.stage_codec import load_value, save_value
 from humanmotion.jobs.stages import StageRunner, silent
@@ -115,3 +115,13 @@ def test_a_stage_file_of_odd_content_is_redone(tmp_path: Path, text: str) -> Non
 def test_an_unknown_stage_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="people, shots"):
         _runner(tmp_path, redo="dancing")
+
+
+def test_a_value_is_read_again_unless_its_file_has_gone(tmp_path) -> None:
+    runner = _runner(tmp_path)
+    runner.run("people", lambda: VALUE, settings={"a": 1}, classes=(Outer, Inner))
+    again = runner.again("people", classes=(Outer, Inner))
+    assert torch.equal(again.parts[0].numbers, VALUE.parts[0].numbers) and again is not VALUE
+    (tmp_path / "1_people.npz").unlink()
+    with pytest.raises(OutputError, match=r"1_people\.npz was removed or changed during the run"):
+        runner.again("people", classes=(Outer, Inner))

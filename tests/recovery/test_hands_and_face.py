@@ -10,6 +10,7 @@ from humanmotion.body import BodyModel
 from humanmotion.files import asset, read_npz
 from humanmotion.joint_sets import JOINT_SETS
 from humanmotion.keypoints import Keypoints
+from humanmotion.recovery import windows
 from humanmotion.recovery.face import JAW, fit_face
 from humanmotion.recovery.hands import FADE_FRAMES, Side, fit_hand
 from humanmotion.recovery.pose_statistics import PoseStatistics
@@ -231,3 +232,45 @@ def _as_smpl(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         "kintree_table": np.array((parents, range(24))),
         "posedirs": np.zeros((len(weights), 3, 9 * 23), np.int8),
     }
+
+
+def test_a_long_hand_is_fitted_in_windows_as_in_one(monkeypatch) -> None:
+    side: Side = "left"
+    truth = _hand_truth(side)
+    xy, confidence, xyz = _empty(FRAMES)
+    first = NAMES.index(f"{side}_hand_wrist")
+    marks = BODY.landmarks(f"hand21_{side}", truth)
+    xyz[:, first : first + 21], confidence[:, first : first + 21] = marks, 0.9
+    keypoints, rest = _keypoints(xy, confidence, xyz), torch.eye(3).repeat(FRAMES, 55, 1, 1)
+    shot_id = torch.zeros(FRAMES, dtype=torch.long)
+    whole = fit_hand(_track(rest), keypoints, BODY, side=side, shot_id=shot_id)
+    monkeypatch.setattr(windows, "FRAMES", 10)
+    monkeypatch.setattr(windows, "OVERLAP", 5)
+    parts = fit_hand(_track(rest), keypoints, BODY, side=side, shot_id=shot_id)
+    apart = (whole.rotations - parts.rotations).abs().amax()
+    assert 0 < apart < 0.02
+
+
+def test_the_points_that_are_kept_are_enough() -> None:
+    """The small set gives the same hand and face as the detector's whole one."""
+    generator = torch.Generator().manual_seed(0)
+    xy, confidence, xyz = (torch.rand(x.shape, generator=generator) for x in _empty(FRAMES))
+    whole = _keypoints(400 * xy, confidence, 0.1 * xyz)
+    rest, shot_id = torch.eye(3).repeat(FRAMES, 55, 1, 1), torch.zeros(FRAMES, dtype=torch.long)
+    found = []
+    for keypoints in (whole, whole.to_set("mediapipe_143")):
+        track = fit_hand(_track(rest), keypoints, BODY, side="right", shot_id=shot_id)
+        found.append(fit_face(track, keypoints, BODY))
+    for name in ("rotations", "expression", "confidence"):
+        assert torch.equal(getattr(found[0], name), getattr(found[1], name))
+    assert found[0].expression.any() and found[0].confidence[:, JAW].any()
+
+
+def test_a_set_without_hands_and_face_leaves_both_at_rest() -> None:
+    xy, confidence, xyz = (x[:, :33] + 0.5 for x in _empty(FRAMES))
+    times = torch.arange(FRAMES, dtype=torch.float64) / 30
+    body_alone = Keypoints(xy, confidence, times, "mediapipe_33", 640, 480, xyz)
+    rest, shot_id = torch.eye(3).repeat(FRAMES, 55, 1, 1), torch.zeros(FRAMES, dtype=torch.long)
+    track = _track(rest)
+    assert fit_hand(track, body_alone, BODY, side="left", shot_id=shot_id) is track
+    assert fit_face(track, body_alone, BODY) is track

@@ -16,7 +16,7 @@ from humanmotion.joint_sets import JOINT_SETS
 from humanmotion.keypoints import Keypoints
 from humanmotion.metrics import mpjpe, pa_mpjpe
 from humanmotion.prior.model import PosePrior
-from humanmotion.recovery import landmark_terms, lifting
+from humanmotion.recovery import landmark_terms, windows
 from humanmotion.recovery.initial_pose import mark
 from humanmotion.recovery.lifter import Lifter
 from humanmotion.recovery.lifting import lift
@@ -184,7 +184,7 @@ def test_a_long_clip_fitted_in_windows_agrees_with_one_solve(
     _, points = _walk()
     keypoints = _keypoints(points, noise=0.005)
     whole = _joints(_lift(keypoints))
-    monkeypatch.setattr(lifting, "WINDOW", 25)
+    monkeypatch.setattr(windows, "FRAMES", 25)
     parts = _joints(_lift(keypoints))
     assert (parts - whole).norm(dim=-1).median() < 0.02
     # No visible jump where windows meet.

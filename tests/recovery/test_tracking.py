@@ -14,10 +14,10 @@ from humanmotion.io.video import read_frames
 from humanmotion.joint_sets import JOINT_SETS
 from humanmotion.keypoints import Keypoints
 from humanmotion.recovery.appearance import colour_distance
-from humanmotion.recovery.detection import MediaPipeDetector
+from humanmotion.recovery.detection import MediaPipeDetector, Sighting
 from humanmotion.recovery.people import find_people, viewing_warnings
 from humanmotion.recovery.shots import find_shots
-from humanmotion.recovery.tracking import KEPT_PICTURES, Tracker
+from humanmotion.recovery.tracking import KEPT_PICTURES, Tracker, _Recent
 
 BLUE, RED, GREEN = (40, 60, 200), (200, 40, 40), (40, 180, 60)
 FPS = 30.0
@@ -292,3 +292,43 @@ def test_the_three_shot_edit(data):
     assert main.seen.all()
     boxes = main.boxes()
     assert (boxes[:, 3] - boxes[:, 1]).min() > 500
+
+
+def test_points_that_nothing_is_fitted_to_are_not_kept(stick, monkeypatch) -> None:
+    """Of a detector with a face mesh the iBUG points are kept, and the rest as it was."""
+    script = [{"a": stick.sighting(300 + i, 240)} for i in range(12)]
+    whole = JOINT_SETS["mediapipe_543"]
+    rng = np.random.default_rng(0)
+
+    def meshed(seen):
+        def more(part):
+            tail = (len(whole) - 33, *part.shape[1:])
+            return np.concatenate((part, rng.random(tail, np.float32)))
+
+        return Sighting(
+            more(seen.xy), more(seen.confidence), more(seen.xyz), more(seen.sides), seen.box
+        )
+
+    script = [{"a": meshed(frame["a"])} for frame in script]
+    monkeypatch.setattr(stick.StickDetector, "joint_set", "mediapipe_543")
+    (track,) = run(stick, script, {"a": BLUE}).tracks
+    assert track.joint_set == "mediapipe_143"
+    columns = [whole.index(name) for name in JOINT_SETS["mediapipe_143"]]
+    for i, frame in enumerate(script):
+        assert np.allclose(track.xy[i].numpy(), frame["a"].xy[columns])
+        assert np.allclose(track.xyz[i].numpy(), frame["a"].xyz[columns])
+
+
+def test_kept_pictures_are_the_last_ones_backwards() -> None:
+    recent = _Recent()
+    assert not list(recent.backwards())
+    for frame in range(KEPT_PICTURES + 7):
+        picture = np.full((4, 6, 3), frame, np.uint8)
+        recent.add(frame, picture)
+        picture[:] = 0
+    found = [(frame, int(image[0, 0, 0])) for frame, image in recent.backwards()]
+    assert found == [(f, f) for f in range(KEPT_PICTURES + 6, 6, -1)]
+    recent.add(99, np.zeros((6, 4, 3), np.uint8))
+    assert [frame for frame, _ in recent.backwards()] == [99]
+    recent.clear()
+    assert not list(recent.backwards())
