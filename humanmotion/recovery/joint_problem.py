@@ -38,6 +38,8 @@ from humanmotion.recovery.plausible_pose import prior_pull, sightings
 from humanmotion.recovery.pose_guess import PoseGuess
 from humanmotion.rotations import rotvec_to_matrix
 
+FPS = 30.0
+"""Frame rate that sigmas of a frame are meant for."""
 GUESS_SIGMA = 0.3
 """Radians that a joint of a lifter's guess is taken to be off, as in `plausible_pose`."""
 TILT_SIGMA, YAW_SIGMA = 0.05, 0.3
@@ -109,23 +111,26 @@ class Problem:
         diagonal, frame_right = blocks[:, :FRAME, :FRAME].clone(), right[:, :FRAME].clone()
         below = diagonal.new_zeros(len(diagonal) - 1, FRAME, FRAME)
         for own, across, pull in self._movement(world):
-            diagonal[:, BODY, BODY] += own
-            below[:, BODY, BODY] += across
-            frame_right[:, BODY] += pull
-        seen = self.evidence.seen
-        second, smooth = smooth_terms(
-            world, fps=seen.fps, joined=self._joined, travels=self._travels
-        )
+            diagonal[:, BODY, BODY] += self._count * own
+            below[:, BODY, BODY] += self._count * across
+            frame_right[:, BODY] += self._count * pull
+        fps = self.evidence.seen.fps
+        second, smooth = smooth_terms(world, fps=fps, joined=self._joined, travels=self._travels)
         border, corner, corner_right = self._shared(blocks, right, world)
         return BorderedSystem(
             diagonal=(diagonal + self._holding()).double().numpy(),
             below=below.double().numpy(),
-            second=second,
-            right=frame_right.double().numpy() + smooth,
+            second=self._count * second,
+            right=frame_right.double().numpy() + self._count * smooth,
             border=border.double().numpy(),
             corner=corner.numpy(),
             corner_right=corner_right.numpy(),
         )
+
+    @property
+    def _count(self) -> float:
+        """For how many frames at the usual rate one counts: more of them tell no more."""
+        return min(1.0, FPS / self.evidence.seen.fps)
 
     @property
     def _shots(self) -> Tensor:
@@ -179,8 +184,9 @@ class Problem:
             seen_whole = replace(seen, shot_id=whole)
             prior_pull(blocks, right, state=state, seen=seen_whole, prior=self.prior)
         if self.terms.guess and self.evidence.guess is not None:
+            sigma = GUESS_SIGMA / self._count**0.5
             self.evidence.guess.pull(
-                blocks, right, state.rotations, confidence=seen.confidence, sigma=GUESS_SIGMA
+                blocks, right, state.rotations, confidence=seen.confidence, sigma=sigma
             )
 
     def _holding(self) -> Tensor:
