@@ -9,6 +9,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from humanmotion import rotations
 from humanmotion.rotations import (
     Y_UP_TO_Z_UP,
     angular_velocity,
@@ -220,3 +221,11 @@ def test_y_up_turns_to_z_up():
     turn = torch.tensor(Y_UP_TO_Z_UP)
     torch.testing.assert_close(turn @ torch.tensor([0, 1.0, 0]), torch.tensor([0, 0, 1.0]))
     torch.testing.assert_close(torch.linalg.det(turn), torch.tensor(1.0))
+
+
+def test_a_long_row_is_converted_in_blocks_as_in_one(monkeypatch) -> None:
+    turns = torch.randn(23, 4, 3, generator=torch.Generator().manual_seed(0))
+    whole = rotvec_to_matrix(turns)
+    monkeypatch.setattr(rotations, "BLOCK", 5)
+    assert torch.equal(rotvec_to_matrix(turns), whole)
+    torch.testing.assert_close(rotvec_to_matrix(matrix_to_rotvec(whole)), whole)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from humanmotion.body import BodyModel
+from humanmotion.body import BodyModel, kinematics
 from humanmotion.errors import BodyError
 from humanmotion.joint_sets import SMPLX_PARENTS
 from humanmotion.motion import Motion
@@ -219,3 +219,14 @@ def test_default_body_loads_fast(default_path) -> None:
         BodyModel.load()
         times.append(time.perf_counter() - start)
     assert min(times) < 0.3
+
+
+def test_many_bodies_are_posed_in_blocks_as_in_one(monkeypatch) -> None:
+    body, generator = BodyModel.load(), torch.Generator().manual_seed(0)
+    turned = rotvec_to_matrix(0.5 * torch.randn(9, 2, 55, 3, generator=generator))
+    betas = torch.randn(9, 1, 10, generator=generator)
+    whole = body.frames(turned, betas=betas)
+    monkeypatch.setattr(kinematics, "BLOCK", 4)
+    for one, parts in zip(whole, body.frames(turned, betas=betas), strict=True):
+        assert one.shape == parts.shape
+        torch.testing.assert_close(one, parts)

@@ -10,6 +10,7 @@ import torch
 from humanmotion.camera import Camera, intrinsics
 from humanmotion.keypoints import Keypoints
 from humanmotion.motion import Motion
+from humanmotion.recovery import reprojection
 from humanmotion.recovery.reprojection import SURE, reprojection_share
 from humanmotion.rotations import matrix_to_rotvec
 
@@ -93,3 +94,14 @@ def test_a_frame_without_the_person_is_zero(motion, camera, exact, body) -> None
     share = reprojection_share(motion, camera, keypoints=absent, body=body)
     assert share[4] == 0 and (share[[0, 11]] > 0.01).all()
     assert torch.isfinite(share).all()
+
+
+def test_a_long_motion_is_compared_in_blocks_as_in_one(
+    exact, motion, camera, body, monkeypatch
+) -> None:
+    moved = replace(exact, xy=exact.xy + torch.arange(FRAMES)[:, None, None])
+    whole = reprojection_share(motion, camera, keypoints=moved, body=body)
+    monkeypatch.setattr(reprojection, "BLOCK", 5)
+    parts = reprojection_share(motion, camera, keypoints=moved, body=body)
+    torch.testing.assert_close(parts, whole)
+    assert bool((whole.diff() > 0).all())
