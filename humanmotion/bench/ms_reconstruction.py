@@ -42,7 +42,7 @@ FIRST_FRAMES = 10
 """Frames of the first shot that a whole video is aligned on."""
 OURS, NAIVE, TRUE_YAW = "ours", "naive concatenation", "oracle: true yaw"
 JOINED = "ours, shots joined only"
-"""Before the joint optimisation over all shots, which the oracle goes without too."""
+"""Before the joint optimisation over all shots."""
 
 TERMS = {f"without {f.name}": Terms(**{f.name: False}) for f in fields(Terms)}
 OPTIMISED = {OURS: Terms()} | TERMS
@@ -99,25 +99,29 @@ def reconstructed(
     def world(turns: list[Turn] | None) -> WorldResult:
         return join_shots(read, body=body, turns=turns)
 
+    def together(joined: WorldResult, terms: Terms) -> tuple[WorldResult, PoseTrack]:
+        if learnt.lifter is None:
+            # The optimisation needs a lifter's guess; without one the joined shots are the result.
+            return joined, track
+        look = Look(track, seq.keypoints, guess_body(seq.keypoints, learnt.lifter, view=view))
+        lie = resect(joined, [track], K=K, shots=seq.spans, cameras=cameras, body=body)
+        found = optimise_world(lie, [look], K=K, shots=seq.spans, cameras=cameras, body=body,
+                               prior=learnt.prior, terms=terms)  # fmt: skip
+        return found.world, found.tracks[0]
+
     plain, ours = world([Turn(0.0, math.inf, 0.0, 0.0) for _ in seq.cuts]), world(None)
     out = {}
     for way in ways:
-        shown = track
-        if way == NAIVE:
-            found = plain
-        elif way == JOINED:
-            found = ours
-        elif way in OPTIMISED:
-            look = Look(track, seq.keypoints, guess_body(seq.keypoints, learnt, view=view))
-            found = resect(ours, [track], K=K, shots=seq.spans, cameras=cameras, body=body)
-            together = optimise_world(found, [look], K=K, shots=seq.spans, cameras=cameras,
-                                      body=body, prior=learnt.prior, terms=OPTIMISED[way])  # fmt: skip
-            found, shown = together.world, together.tracks[0]
+        if way in OPTIMISED:
+            found = together(ours, OPTIMISED[way])
         elif way == TRUE_YAW:
-            found = world(_true_turns(seq, plain))
+            found = together(world(_true_turns(seq, plain)), Terms())
+        elif way in METHODS:
+            turns = [turn_by(METHODS[way], c) for c in _cuts(seq, plain, track, K, body)]
+            found = world(turns), track
         else:
-            found = world([turn_by(METHODS[way], c) for c in _cuts(seq, plain, track, K, body)])
-        out[way] = errors(seq, found, shown, body=body, said=way in (OURS, JOINED))
+            found = {NAIVE: plain, JOINED: ours}[way], track
+        out[way] = errors(seq, *found, body=body, said=way in (OURS, JOINED))
     return out
 
 

@@ -44,7 +44,7 @@ def fit_body(
     track: Keypoints, body: BodyModel, learnt: Learnt, *, view: View, quality: Quality = STANDARD
 ) -> PoseTrack:
     """The body alone, fingers and face at rest."""
-    guess = guess_body(track, learnt, view=view)
+    guess = None if learnt.lifter is None else guess_body(track, learnt.lifter, view=view)
     give_back()
     return lift(
         track, body, K=view.K, shot_id=view.shot_id, statistics=PoseStatistics.load("body_pose"),
@@ -52,11 +52,9 @@ def fit_body(
     )  # fmt: skip
 
 
-def guess_body(track: Keypoints, learnt: Learnt, *, view: View) -> PoseGuess | None:
-    """What the lifter says of one person; None without it."""
-    if learnt.lifter is None:
-        return None
-    return guess_poses(learnt.lifter, track, K=view.K, R_c2c0=view.R_c2c0, shot_id=view.shot_id)
+def guess_body(track: Keypoints, lifter: Lifter, *, view: View) -> PoseGuess:
+    """What the lifter says of one person."""
+    return guess_poses(lifter, track, K=view.K, R_c2c0=view.R_c2c0, shot_id=view.shot_id)
 
 
 def fit_hands_and_face(

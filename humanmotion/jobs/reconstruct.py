@@ -298,11 +298,12 @@ class _Recovery:
                 world = to_world(tracks, shots=shots, cameras=cameras, body=self._body)
                 world = resect(world, tracks, K=K, shots=shots, cameras=cameras, body=self._body)
                 give_back()
-                if not self._quality.joint_steps:
+                lifter = self._learnt.lifter
+                if not self._quality.joint_steps or lifter is None:
                     return JointResult(world, tracks, K)
                 view = self._view(cameras, shots)
                 looks = [
-                    Look(t, points, guess_body(points, self._learnt, view=view))
+                    Look(t, points, guess_body(points, lifter, view=view))
                     for t, points in zip(tracks, keypoints, strict=True)
                 ]
                 return optimise_world(

@@ -77,14 +77,15 @@ class Evidence:
     """What is known of one person in `T` frames besides where they were put."""
 
     seen: Observed
-    guess: PoseGuess | None
+    guess: PoseGuess
     standing: Standing
     still: Tensor
     """`(T)` bool: the camera's centre keeps its place within a shot."""
 
     def __getitem__(self, frames: slice) -> Evidence:
-        guess = None if self.guess is None else self.guess[frames]
-        return Evidence(self.seen[frames], guess, self.standing[frames], self.still[frames])
+        return Evidence(
+            self.seen[frames], self.guess[frames], self.standing[frames], self.still[frames]
+        )
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ class Problem:
         seen, guess = self.evidence.seen, self.evidence.guess
         if self.terms.contact:
             yield contact_terms(world, self.evidence.standing, self.body)
-        if self.terms.velocity and guess is not None:
+        if self.terms.velocity:
             same = seen.shot_id[1:] == seen.shot_id[:-1]
             yield velocity_terms(
                 world, guess.velocity, sure=same * guess.sure(seen.confidence)[1:], fps=seen.fps
@@ -183,7 +184,7 @@ class Problem:
             whole = torch.zeros_like(seen.shot_id) if self.terms.seam else seen.shot_id
             seen_whole = replace(seen, shot_id=whole)
             prior_pull(blocks, right, state=state, seen=seen_whole, prior=self.prior)
-        if self.terms.guess and self.evidence.guess is not None:
+        if self.terms.guess:
             sigma = GUESS_SIGMA / self._count**0.5
             self.evidence.guess.pull(
                 blocks, right, state.rotations, confidence=seen.confidence, sigma=sigma

@@ -35,7 +35,8 @@ class Look:
 
     track: PoseTrack
     keypoints: Keypoints
-    guess: PoseGuess | None
+    guess: PoseGuess
+    """Without one nothing would say which pose a place belongs to."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +113,9 @@ def _evidence(
         placed.rotations.float(), betas=look.track.betas, transl=placed.transl.float()
     )
     contact, height = placed.contact.float(), joints[:, list(FEET), 2]
-    if look.guess is not None:
-        # What posture says of standing and what the path so far says err in different places.
-        height = torch.where(contact > 0, height, body.sole_offset(look.track.betas))
-        contact = (contact + look.guess.contact) / 2
-    standing = Standing(contact, height)
+    height = torch.where(contact > 0, height, body.sole_offset(look.track.betas))
+    # What posture says of standing and what the path so far says err in different places.
+    standing = Standing((contact + look.guess.contact) / 2, height)
     seen = observe(look.keypoints.to_set(SET), K, shot_id)
     return Evidence(seen, look.guess, standing, still)
 
