@@ -12,7 +12,8 @@ from humanmotion.cli.output import emit_rich
 
 def bench(
     name: Annotated[
-        Literal["body", "recovery", "multishot", "prior"], typer.Argument(help="What to measure.")
+        Literal["body", "recovery", "edits", "multishot", "prior"],
+        typer.Argument(help="What to measure."),
     ],
     *,
     data: Annotated[
@@ -29,7 +30,7 @@ def bench(
     json: Annotated[Path | None, typer.Option(help="Also write the rows to this file.")] = None,
 ) -> None:
     """Measure against the bars; exit code 3 when one is missed."""
-    from humanmotion.bench import body, multishot, prior, recovery
+    from humanmotion.bench import body, edits, multishot, prior, recovery
     from humanmotion.bench.report import table
     from humanmotion.errors import UsageError
     from humanmotion.files import write_json
@@ -39,7 +40,12 @@ def bench(
     if name == "prior":
         report = prior.run(data, quick=quick, weights=weights)
     else:
-        runs = {"body": body.run, "recovery": recovery.run, "multishot": multishot.run}
+        runs = {
+            "body": body.run,
+            "recovery": recovery.run,
+            "edits": edits.run,
+            "multishot": multishot.run,
+        }
         report = runs[name](data, quick=quick)
     emit_rich(table(report))
     if json is not None:
