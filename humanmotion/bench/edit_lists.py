@@ -74,24 +74,27 @@ def pairs(data: Path | None, body: BodyModel, *, split: str, wanted: int) -> Ite
 
     Raises InputError when `data` holds too little motion capture of the split.
     """
-    made = 0
-    chosen = listing(data, split=split, shots=(max(PAIRED_SHOTS),))
-    walkers = [m for c in chosen if _walks(m := load_clip(c.clip, body))]
-    draw = random.Random(2)
+    made, draw = 0, random.Random(2)
+    walkers = {n: _walkers(data, body, split=split, shots=n) for n in PAIRED_SHOTS}
     for seed in range(ROUNDS * wanted):
-        if made == wanted:
-            return
-        if len(walkers) < 2:
+        shots = PAIRED_SHOTS[made % len(PAIRED_SHOTS)]
+        if made == wanted or len(walkers[shots]) < 2:
             break
-        two, shots = draw.sample(walkers, 2), PAIRED_SHOTS[made % len(PAIRED_SHOTS)]
         try:
-            edit = make_edit(two, body, shots=shots, seed=seed, flashed=0.0)
+            edit = make_edit(
+                draw.sample(walkers[shots], 2), body, shots=shots, seed=seed, flashed=0.0
+            )
         except InputError:
             continue
         made += 1
         yield edit
     if made < wanted:
         raise InputError(f"{data} holds too few {split} clips of walking people for {wanted} pairs")
+
+
+def _walkers(data: Path | None, body: BodyModel, *, split: str, shots: int) -> list[Motion]:
+    chosen = listing(data, split=split, shots=(shots,))
+    return [m for c in chosen if _walks(m := load_clip(c.clip, body))]
 
 
 def _walks(motion: Motion) -> bool:

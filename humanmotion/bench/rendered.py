@@ -54,8 +54,10 @@ SLACK_SECONDS = 0.35
 ROOM_METRES, CEILING_METRES = (14.0, 26.0), (3.3, 5.5)
 GRAIN = 1.5
 """Standard deviation of the sensor's noise."""
-NEAREST_PEOPLE = 0.45
-"""Metres between two pelvises, at least."""
+APART_METRES = (0.9, 2.0)
+"""Between the middles of two people's ways, unless they would come nearer than NEAREST_METRES."""
+NEAREST_METRES = 0.6
+"""Between two pelvises."""
 
 Array = NDArray[np.float32]
 
@@ -175,11 +177,11 @@ def _arranged(motions: Sequence[Motion], body: BodyModel, rng: np.random.Generat
     placed = [paths[0] - centres[0]]
     moves = [-centres[0]]
     for path, centre in zip(paths[1:], centres[1:], strict=True):
-        for reach in np.linspace(0.7, 3.0, 60):
+        for reach in rng.uniform(*APART_METRES) + np.linspace(0.0, 2.0, 60):
             angle = rng.uniform(0, 2 * math.pi)
             step = torch.tensor((math.cos(angle), math.sin(angle), 0.0)) * float(reach)
             here = path - centre + step
-            if all(float((here - p).norm(dim=-1).min()) > NEAREST_PEOPLE for p in placed):
+            if all(float((here - p).norm(dim=-1).min()) > NEAREST_METRES for p in placed):
                 break
         placed.append(here)
         moves.append(step - centre)
@@ -225,7 +227,7 @@ def _takes(
         if number and not transitions[number - 1].same_scene:
             rooms.append(int(rng.integers(1 << 30)))
             light = _light(rng)
-        stage = Stage(paths[:, start:stop], room(rooms[-1]), fps, SIZE)
+        stage = Stage(paths[:, start:stop], *corners(rooms[-1]), fps, SIZE)
         chosen, camera = take_cameras(stage, azimuth, kind=kind, generator=generator)
         gain = light * rng.normal(1.0, 0.03)
         takes.append(Take(start, stop, len(rooms) - 1, chosen, camera, gain.astype(np.float32)))
@@ -286,11 +288,17 @@ def _hsv(hue: float, saturation: float, value: float) -> Rgb:
     return _rgb(cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0] / 255)
 
 
+def corners(seed: int) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """The smallest and largest coordinates of the room of a seed, metres."""
+    rng = np.random.default_rng(seed)
+    half, height = rng.uniform(*ROOM_METRES) / 2, rng.uniform(*CEILING_METRES)
+    return (-half, -half, 0.0), (half, half, height)
+
+
 def room(seed: int) -> Box:
     """A hall whose walls, floor and size the seed decides."""
-    rng = np.random.default_rng(seed)
-    edge, height = rng.uniform(*ROOM_METRES), rng.uniform(*CEILING_METRES)
-    plain = textured_room(edge_metres=edge, height_metres=height, seed=seed)
+    rng, (_, (half, _, height)) = np.random.default_rng((seed, 1)), corners(seed)
+    plain = textured_room(edge_metres=2 * half, height_metres=height, seed=seed)
     paint = rng.uniform(0.6, 1.2) * rng.uniform(0.75, 1.1, (6, 1, 1, 3))
     textures = np.clip(plain.textures * paint.astype(np.float32), 0, 255).astype(np.uint8)
     return replace(plain, textures=textures)

@@ -18,7 +18,6 @@ from humanmotion.camera import Camera
 from humanmotion.errors import InputError
 from humanmotion.recovery.virtual_cameras import KIND_SHARES, KINDS, Kind, draw_cameras
 from humanmotion.rotations import rotvec_to_matrix
-from humanmotion.viz.backdrop import Box
 
 TURN_PX = 20.0
 """Least motion of the middle of the picture while a camera turns, at a picture of 640."""
@@ -40,7 +39,9 @@ class Stage:
 
     paths: Tensor
     """Pelvis of each of `P` people `(P, T, 3)`, metres, z up."""
-    box: Box
+    low: tuple[float, float, float]
+    """Corner of the room with the smallest coordinates."""
+    high: tuple[float, float, float]
     fps: float
     size: tuple[int, int]
 
@@ -82,7 +83,7 @@ def _found(
         camera = cameras[slice(number * frames, (number + 1) * frames)]
         if kind == "pan" and turned_px(camera) < TURN_PX:
             camera = _sweeping(camera, generator)
-        if _in_the_room(camera, stage.box) and _shows(camera, stage.paths) and _is(camera, kind):
+        if _in_the_room(camera, stage) and _shows(camera, stage.paths) and _is(camera, kind):
             return camera
     return None
 
@@ -90,7 +91,8 @@ def _found(
 def turned_px(camera: Camera) -> float:
     """How far the middle of the picture gets while the camera turns, in pixels of a picture of 640."""
     ahead = camera.R_w2c[:, 2]
-    angle = (ahead @ ahead[0]).clamp(-1, 1).acos().max()
+    # By the chord: the arc cosine of nearly one is all rounding.
+    angle = 2 * ((ahead - ahead[0]).norm(dim=-1) / 2).asin().max()
     return float(angle * camera.K[0, 0, 0]) * 640 / max(camera.width, camera.height)
 
 
@@ -116,8 +118,8 @@ def _sweeping(camera: Camera, generator: torch.Generator) -> Camera:
     return replace(camera, R_w2c=R, t_w2c=-(R @ centre[..., None])[..., 0])
 
 
-def _in_the_room(camera: Camera, box: Box) -> bool:
-    low, high = (camera.centre.new_tensor(c) for c in (box.low, box.high))
+def _in_the_room(camera: Camera, stage: Stage) -> bool:
+    low, high = (camera.centre.new_tensor(c) for c in (stage.low, stage.high))
     centre = camera.centre
     return bool(((centre > low + WALL_METRES) & (centre < high - WALL_METRES)).all())
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from humanmotion.recovery.appearance import Piece, body_colours, link
+from humanmotion.recovery.appearance import Piece, body_colours, colour_distance, link
 from humanmotion.recovery.body_rows import body_rows
 from humanmotion.recovery.detection import Detector, Floats, Image, PersonBox, Sighting
 
@@ -23,6 +23,12 @@ MAX_STEP = 0.2
 """Mean motion of the points between two pictures in sides of the square; more is no motion."""
 MAX_DRIFT = 0.06
 """How far a second look may differ from the first before the find is taken for no person."""
+OTHER_CLOTHES = 0.55
+"""Colour distance to the last pictures of somebody from which on somebody else has stepped before."""
+LAST_PICTURES = 10.0
+"""So many the colours of the last pictures are a mean over."""
+BESIDE = 0.12
+"""Sides of the square between two people who stand beside each other in the picture, at least."""
 WITHIN = 0.7
 """Share of a newcomer's box inside another person's that makes it a part of that person."""
 DOUBLE = 0.08
@@ -34,6 +40,13 @@ class _Live:
     piece: Piece
     box: PersonBox
     last: Sighting
+    colours: Floats
+    """Of the last pictures, faded."""
+
+    def is_other(self, colours: Floats) -> bool:
+        """Whether these are somebody else's clothes; clothes that are not seen are nobody's."""
+        known = colours.sum() > 0 and self.colours.sum() > 0
+        return bool(known and colour_distance(self.colours, colours) > OTHER_CLOTHES)
 
 
 class Tracker:
@@ -80,12 +93,17 @@ class Tracker:
         sighting = self._look(image, live.box)
         if sighting is None or self._step(live.last, sighting) > MAX_STEP:
             return False
-        self._take(live, sighting, frame=frame, image=image)
-        return True
+        return self._take(live, sighting, frame=frame, image=image)
 
-    def _take(self, live: _Live, sighting: Sighting, *, frame: int, image: Image) -> None:
-        live.piece.add(frame, sighting, body_colours(image, sighting, self._rows))
+    def _take(self, live: _Live, sighting: Sighting, *, frame: int, image: Image) -> bool:
+        """Go on with a person; False when the clothes are another's."""
+        colours = body_colours(image, sighting, self._rows)
+        if live.is_other(colours):
+            return False
+        live.piece.add(frame, sighting, colours)
         live.box, live.last = sighting.box, sighting
+        live.colours = live.colours * np.float32(1 - 1 / LAST_PICTURES) + colours
+        return True
 
     def _look(self, image: Image, box: PersonBox) -> Sighting | None:
         started = time.perf_counter()
@@ -108,15 +126,16 @@ class Tracker:
             self._searched, self._unsearched = self.times[frame], 0
 
     def _is_free(self, box: PersonBox) -> bool:
-        return not any(box.near(live.box) for live in self._live)
+        return not any(box.near(live.box, reach=BESIDE) for live in self._live)
 
     def _regain(self, live: _Live, boxes: list[PersonBox], *, frame: int, image: Image) -> None:
         """Go on with a person who was lost, from a box found near the last place."""
         for box in boxes:
             if box.near(live.box, reach=0.5) and self._is_free(box):
                 sighting = self._confirmed(box, image)
-                if sighting is not None and not self._is_double(sighting, frame):
-                    self._take(live, sighting, frame=frame, image=image)
+                if sighting is None or self._is_double(sighting, frame):
+                    continue
+                if self._take(live, sighting, frame=frame, image=image):
                     self._live.append(live)
                     return
 
@@ -124,13 +143,13 @@ class Tracker:
         sighting = self._confirmed(box, image)
         if sighting is None or self._is_double(sighting, frame) or self._is_within(sighting):
             return
-        live = _Live(Piece(), sighting.box, sighting)
+        live = _Live(Piece(), sighting.box, sighting, np.zeros_like(Piece().colours))
         self._pieces.append(live.piece)
         self._take(live, sighting, frame=frame, image=image)
-        self._trace_back(live.piece, sighting)
+        self._trace_back(live, sighting)
         self._live.append(live)
 
-    def _trace_back(self, piece: Piece, sighting: Sighting) -> None:
+    def _trace_back(self, live: _Live, sighting: Sighting) -> None:
         """Follow a newcomer backwards through the pictures kept since the last search."""
         for frame, image in reversed(self._kept):
             earlier = self._look(image, sighting.box)
@@ -138,7 +157,10 @@ class Tracker:
                 return
             if self._is_double(earlier, frame):
                 return
-            piece.add(frame, earlier, body_colours(image, earlier, self._rows))
+            colours = body_colours(image, earlier, self._rows)
+            if live.is_other(colours):
+                return
+            live.piece.add(frame, earlier, colours)
             sighting = earlier
 
     def _confirmed(self, box: PersonBox, image: Image) -> Sighting | None:
