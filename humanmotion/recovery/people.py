@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,7 +89,8 @@ def find_people(
     if shown is None:
         raise InputError("there is no picture to look for people in; give a video with pictures")
     times = torch.tensor(tracker.times, dtype=torch.float32)
-    people = _prominent(tracker, body_rows(detector.joint_set).body)
+    rows = body_rows(detector.joint_set).body
+    people = _prominent(tracker, rows)
     if not people:
         raise NothingFoundError(
             f"no person was found in {len(times)} pictures; people must be in view, "
@@ -97,7 +98,11 @@ def find_people(
         )
     spent = {"decode": decode, **tracker.seconds, "content": content}
     view, scores = _View(times, shown, size or shown, detector.joint_set), scorer.result()
-    return People(_tracks(people, view, scores), times, scores, *view.size, seconds=spent)
+    cuts = _cuts(people, view, scores)
+    if cuts:
+        # Who is who over a cut that only the tracks have shown.
+        people = _prominent(tracker, rows, cuts=cuts) or people
+    return People(_tracks(people, view, cuts), times, scores, *view.size, seconds=spent)
 
 
 @dataclass(frozen=True)
@@ -108,8 +113,10 @@ class _View:
     joint_set: str
 
 
-def _prominent(tracker: Tracker, rows: NDArray[np.int64]) -> list[dict[int, Sighting]]:
-    people = [p for p in tracker.people() if _spread(p, rows) >= MIN_SPREAD]
+def _prominent(
+    tracker: Tracker, rows: NDArray[np.int64], *, cuts: Sequence[int] = ()
+) -> list[dict[int, Sighting]]:
+    people = [p for p in tracker.people(cuts) if _spread(p, rows) >= MIN_SPREAD]
     weight = [sum(s.box.side**2 for s in person.values()) for person in people]
     return [p for p, share in zip(people, weight, strict=True) if share >= MIN_SHARE * weight[0]]
 
@@ -118,12 +125,16 @@ def _spread(person: dict[int, Sighting], rows: NDArray[np.int64]) -> float:
     return float(np.median([np.ptp(s.xy[rows], 0).max() / s.box.side for s in person.values()]))
 
 
+def _cuts(people: list[dict[int, Sighting]], view: _View, content: Content) -> list[int]:
+    raw = [_keypoints(person, view) for person in people]
+    return [shot.start for shot in find_shots(content, raw, times=view.times)[1:]]
+
+
 def _tracks(
-    people: list[dict[int, Sighting]], view: _View, content: Content
+    people: list[dict[int, Sighting]], view: _View, cuts: Sequence[int]
 ) -> tuple[Keypoints, ...]:
     """Keypoints with left and right settled within each shot."""
-    raw = [_keypoints(person, view) for person in people]
-    breaks = frozenset(shot.start for shot in find_shots(content, raw, times=view.times))
+    breaks = frozenset((0, *cuts))
     settled = (settle_sides(person, view.joint_set, breaks=breaks) for person in people)
     return tuple(_keypoints(person, view) for person in settled)
 

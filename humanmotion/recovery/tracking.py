@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,12 +83,18 @@ class Tracker:
         self._kept.append((frame, image))
         self._unsearched += 1
 
-    def people(self) -> list[dict[int, Sighting]]:
-        """Sightings by frame index of each person, most prominent (area times frames) first."""
+    def people(self, cuts: Sequence[int] = ()) -> list[dict[int, Sighting]]:
+        """Sightings by frame index of each person, most prominent (area times frames) first.
+
+        `cuts` are first frames of later shots, where they are known: what was followed over one of
+        them may be somebody else.
+        """
         # A find that lasts for a picture or two of many is a mistake, not a person.
         least = min(3, max(1, len(self.times) // 3))
         pieces = [p for p in self._pieces if len(p.sightings) >= least]
-        return [person.sightings for person in link(pieces, self.times, self._jumps)]
+        parts = [part for piece in pieces for part in piece.split(cuts)]
+        linked = link(parts, self.times, jumps=self._jumps, cuts=cuts)
+        return [person.sightings for person in linked]
 
     def _follow(self, live: _Live, frame: int, image: Image) -> bool:
         sighting = self._look(image, live.box)
@@ -190,7 +197,7 @@ class Tracker:
         kept: list[_Live] = []
         for live in sorted(self._live, key=lambda live: -len(live.piece.sightings)):
             if any(self._step(other.last, live.last) < DOUBLE for other in kept):
-                live.piece.sightings.pop(frame, None)
+                live.piece.drop(frame)
             else:
                 kept.append(live)
         self._live = kept
