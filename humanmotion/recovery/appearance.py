@@ -49,7 +49,7 @@ class Piece:
     def drop(self, frame: int) -> None:
         """Take out what was seen at a frame, if anything was."""
         if self.sightings.pop(frame, None) is not None:
-            self.colours -= self.shown.pop(frame)
+            self.colours = np.maximum(self.colours - self.shown.pop(frame), np.float32(0))
 
     def split(self, cuts: Sequence[int]) -> list[Piece]:
         """The parts between `cuts` (first frames of later shots, rising), where it may be another."""
