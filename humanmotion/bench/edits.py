@@ -52,7 +52,7 @@ class Amount:
     pairs: int
 
 
-FULL, QUICK = Amount({2: 22, 3: 12, 4: 6}, 20, 10), Amount({2: 1, 3: 1}, 1, 1)
+FULL, QUICK = Amount({2: 22, 3: 12, 4: 6}, 20, 6), Amount({2: 1, 3: 1}, 1, 1)
 Run = list[tuple[Edit, Watched]]
 
 
