@@ -198,9 +198,9 @@ def single_rows(seen: Run) -> list[Row]:
     """Shots without a cut: what is found all the same, and what their cameras are taken for."""
     wrong = sum(len(w.cuts) for _, w in seen)
     flashed = sum(bool(e.flashes) for e, _ in seen)
-    pairs_ = Counter((e.takes[0].kind, w.kinds[0]) for e, w in seen)
+    called = Counter((e.takes[0].kind, w.kinds[0]) for e, w in seen)
     text = "; ".join(
-        f"{true}: " + ", ".join(f"{pairs_[true, k]} {k}" for k in KINDS if pairs_[true, k])
+        f"{true}: " + ", ".join(f"{called[true, k]} {k}" for k in KINDS if called[true, k])
         for true in KINDS
     )
     right = [e.takes[0].kind == w.kinds[0] for e, w in seen]

@@ -305,7 +305,10 @@ def room(seed: int) -> Box:
 
 
 def frames(edit: Edit, body: BodyModel) -> Iterator[tuple[float, Image]]:
-    """The edit's pictures `(H, W, 3)` uint8 RGB with their seconds, as the detector takes them."""
+    """The edit's pictures `(H, W, 3)` uint8 RGB with their seconds, as the detector takes them.
+
+    `io.video.write_video` makes a file to look at of the pictures.
+    """
     rng = np.random.default_rng(edit.seed)
     cast = [outfit_colors(body, wear) for wear in edit.outfits]
     boxes = [room(seed) for seed in edit.rooms]
