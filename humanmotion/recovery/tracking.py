@@ -12,6 +12,7 @@ import numpy as np
 from humanmotion.recovery.appearance import Piece, body_colours, colour_distance, link
 from humanmotion.recovery.body_rows import body_rows
 from humanmotion.recovery.detection import Detector, Floats, Image, PersonBox, Sighting
+from humanmotion.recovery.masks import hide_person
 
 SEARCH_SECONDS = 1.0
 """How often the whole picture is searched while everybody is being followed."""
@@ -30,6 +31,8 @@ LAST_PICTURES = 10.0
 """So many the colours of the last pictures are a mean over."""
 BESIDE = 0.12
 """Sides of the square between two people who stand beside each other in the picture, at least."""
+BEFORE = 0.7
+"""Sides of the square within which somebody may stand before another."""
 WITHIN = 0.7
 """Share of a newcomer's box inside another person's that makes it a part of that person."""
 DOUBLE = 0.08
@@ -97,8 +100,17 @@ class Tracker:
         return [person.sightings for person in linked]
 
     def _follow(self, live: _Live, frame: int, image: Image) -> bool:
-        sighting = self._look(image, live.box)
+        if self._go_on(live, frame, image, shown=image):
+            return True
+        others = [o for o in self._live if o is not live and o.box.near(live.box, reach=BEFORE)]
+        return bool(others) and self._go_on(live, frame, image, shown=self._without(others, image))
+
+    def _go_on(self, live: _Live, frame: int, image: Image, *, shown: Image) -> bool:
+        """Follow somebody into a picture, as `shown` to the detector."""
+        sighting = self._look(shown, live.box)
         if sighting is None or self._step(live.last, sighting) > MAX_STEP:
+            return False
+        if any(o is not live and self._step(o.last, sighting) < DOUBLE for o in self._live):
             return False
         return self._take(live, sighting, frame=frame, image=image)
 
@@ -121,16 +133,42 @@ class Tracker:
         return sighting if (sighting.confidence > 0.5).sum() >= MIN_POINTS else None
 
     def _search(self, frame: int, image: Image, lost: list[_Live], *, thorough: bool) -> None:
+        nobody = not self._live
+        self._search_rest(frame, image, lost, thorough=thorough)
+        if nobody and self._live:
+            # Who stands beside the first that are found is seen once those are painted over.
+            self._search_rest(frame, image, lost, thorough=thorough)
+        if thorough:
+            self._searched, self._unsearched = self.times[frame], 0
+
+    def _search_rest(self, frame: int, image: Image, lost: list[_Live], *, thorough: bool) -> None:
+        """Look for people beside those who are followed."""
+        shown = self._without(self._live, image)
         started = time.perf_counter()
-        boxes = self.detector.find(image, thorough=thorough)
+        boxes = self.detector.find(shown, thorough=thorough)
         self.seconds["boxes"] += time.perf_counter() - started
         for live in sorted(lost, key=lambda live: -live.box.side):
-            self._regain(live, boxes, frame=frame, image=image)
+            if live not in self._live:
+                self._regain(live, boxes, frame=frame, image=image)
         for box in sorted(boxes, key=lambda box: -box.side * box.score):
             if len(self._live) < self.max_people and self._is_free(box):
                 self._begin(box, frame, image)
-        if thorough:
-            self._searched, self._unsearched = self.times[frame], 0
+
+    def _without(self, people: Sequence[_Live], image: Image) -> Image:
+        """The picture with people painted over.
+
+        A detector takes overlapping finds for one, and looks at who is in front: who stands beside or
+        behind another is found and followed this way.
+        """
+        if not people:
+            return image
+        mask = np.full(image.shape[:2], 255, np.uint8)
+        for live in people:
+            xy, sure = live.last.xy.astype(np.float64), live.last.confidence
+            hide_person(mask, xy, sure, joint_set=self.detector.joint_set)
+        out = image.copy()
+        out[mask == 0] = image.mean((0, 1)).astype(np.uint8)
+        return out
 
     def _is_free(self, box: PersonBox) -> bool:
         return not any(box.near(live.box, reach=BESIDE) for live in self._live)
@@ -172,6 +210,7 @@ class Tracker:
 
     def _confirmed(self, box: PersonBox, image: Image) -> Sighting | None:
         """What is in the box, if a second look from its own square sees the same."""
+        image = self._without([o for o in self._live if o.box.near(box, reach=BEFORE)], image)
         first = self._look(image, box)
         second = self._look(image, first.box) if first is not None else None
         if first is None or second is None or self._step(first, second) > MAX_DRIFT:
