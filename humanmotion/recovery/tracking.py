@@ -25,9 +25,9 @@ MAX_STEP = 0.2
 """Mean motion of the points between two pictures in sides of the square; more is no motion."""
 MAX_DRIFT = 0.06
 """How far a second look may differ from the first before the find is taken for no person."""
-OTHER_CLOTHES = 0.55
+OTHER_CLOTHES = 0.45
 """Colour distance to the last pictures of somebody from which on somebody else has stepped before."""
-LAST_PICTURES = 10.0
+LAST_PICTURES = 30.0
 """So many the colours of the last pictures are a mean over."""
 BESIDE = 0.12
 """Sides of the square between two people who stand beside each other in the picture, at least."""
@@ -102,7 +102,7 @@ class Tracker:
     def _follow(self, live: _Live, frame: int, image: Image) -> bool:
         if self._go_on(live, frame, image, shown=image):
             return True
-        others = [o for o in self._live if o is not live and o.box.near(live.box, reach=BEFORE)]
+        others = [o.last for o in self._others(live.box) if o is not live]
         return bool(others) and self._go_on(live, frame, image, shown=self._without(others, image))
 
     def _go_on(self, live: _Live, frame: int, image: Image, *, shown: Image) -> bool:
@@ -143,7 +143,7 @@ class Tracker:
 
     def _search_rest(self, frame: int, image: Image, lost: list[_Live], *, thorough: bool) -> None:
         """Look for people beside those who are followed."""
-        shown = self._without(self._live, image)
+        shown = self._without([live.last for live in self._live], image)
         started = time.perf_counter()
         boxes = self.detector.find(shown, thorough=thorough)
         self.seconds["boxes"] += time.perf_counter() - started
@@ -154,7 +154,11 @@ class Tracker:
             if len(self._live) < self.max_people and self._is_free(box):
                 self._begin(box, frame, image)
 
-    def _without(self, people: Sequence[_Live], image: Image) -> Image:
+    def _others(self, box: PersonBox) -> list[_Live]:
+        """Who is followed near that box."""
+        return [live for live in self._live if live.box.near(box, reach=BEFORE)]
+
+    def _without(self, people: Sequence[Sighting], image: Image) -> Image:
         """The picture with people painted over.
 
         A detector takes overlapping finds for one, and looks at who is in front: who stands beside or
@@ -163,8 +167,8 @@ class Tracker:
         if not people:
             return image
         mask = np.full(image.shape[:2], 255, np.uint8)
-        for live in people:
-            xy, sure = live.last.xy.astype(np.float64), live.last.confidence
+        for seen in people:
+            xy, sure = seen.xy.astype(np.float64), seen.confidence
             hide_person(mask, xy, sure, joint_set=self.detector.joint_set)
         out = image.copy()
         out[mask == 0] = image.mean((0, 1)).astype(np.uint8)
@@ -197,20 +201,31 @@ class Tracker:
     def _trace_back(self, live: _Live, sighting: Sighting) -> None:
         """Follow a newcomer backwards through the pictures kept since the last search."""
         for frame, image in reversed(self._kept):
-            earlier = self._look(image, sighting.box)
-            if earlier is None or self._step(sighting, earlier) > MAX_STEP:
+            earlier = self._earlier(live, sighting, frame=frame, image=image)
+            if earlier is None:
                 return
-            if self._is_double(earlier, frame):
-                return
-            colours = body_colours(image, earlier, self._rows)
-            if live.is_other(colours):
-                return
-            live.piece.add(frame, earlier, colours)
+            live.piece.add(frame, earlier, body_colours(image, earlier, self._rows))
             sighting = earlier
+
+    def _earlier(
+        self, live: _Live, sighting: Sighting, *, frame: int, image: Image
+    ) -> Sighting | None:
+        """The same person one picture before, if need be with everybody else painted over."""
+        others = [p.sightings[frame] for p in self._pieces if frame in p.sightings]
+        near = [o for o in others if o.box.near(sighting.box, reach=BEFORE)]
+        for hidden in ([], near) if near else ([],):
+            earlier = self._look(self._without(hidden, image), sighting.box)
+            if earlier is None or self._step(sighting, earlier) > MAX_STEP:
+                continue
+            if self._is_double(earlier, frame):
+                continue
+            if not live.is_other(body_colours(image, earlier, self._rows)):
+                return earlier
+        return None
 
     def _confirmed(self, box: PersonBox, image: Image) -> Sighting | None:
         """What is in the box, if a second look from its own square sees the same."""
-        image = self._without([o for o in self._live if o.box.near(box, reach=BEFORE)], image)
+        image = self._without([o.last for o in self._others(box)], image)
         first = self._look(image, box)
         second = self._look(image, first.box) if first is not None else None
         if first is None or second is None or self._step(first, second) > MAX_DRIFT:
