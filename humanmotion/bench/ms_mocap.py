@@ -66,7 +66,7 @@ class Filmed:
 
     def odometry(self, *, focal_known: bool = False) -> tuple[CameraMotion, ...]:
         """What watching the background would give: turns that drift, read with a guessed lens."""
-        generator = torch.Generator().manual_seed(_seed(self.name, "odometry", self.seed))
+        generator = torch.Generator().manual_seed(seed_of(self.name, "odometry", self.seed))
         return tuple(_odometry(s, focal_known, generator) for s in self.shots)
 
 
@@ -152,8 +152,8 @@ def filmed(
 ) -> Filmed:
     """One motion on somebody's body in `shots` shots, whose cuts are among those into more."""
     name = motion.meta["source"]
-    generator = torch.Generator().manual_seed(_seed(name, "film", seed))
-    motion = _on_a_body(motion, body, generator=generator)
+    generator = torch.Generator().manual_seed(seed_of(name, "film", seed))
+    motion = on_a_body(motion, body, generator=generator)
     cuts = _nested_cuts(len(motion), shots, fps=motion.fps, generator=generator)
     joints = body.joints_of(motion)
     taken = film(joints[:, 0], cuts=cuts, fps=motion.fps, size=SIZE, generator=generator)
@@ -162,7 +162,7 @@ def filmed(
     return Filmed(name, motion, joints, taken, seen, seed)
 
 
-def _on_a_body(motion: Motion, body: BodyModel, *, generator: torch.Generator) -> Motion:
+def on_a_body(motion: Motion, body: BodyModel, *, generator: torch.Generator) -> Motion:
     """The motion of somebody of another shape, whose steps are as much longer as the legs."""
     betas = SHAPE_SIGMA * torch.randn(len(motion.betas), generator=generator)
     betas = betas.clamp(-SHAPE_MOST, SHAPE_MOST)
@@ -196,5 +196,6 @@ def _frames(clip: Clip) -> int:
     return len(stored[name])
 
 
-def _seed(*parts: object) -> int:
+def seed_of(*parts: object) -> int:
+    """A seed that these parts, and nothing else, decide."""
     return int(hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()[:12], 16)

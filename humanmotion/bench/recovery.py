@@ -34,8 +34,8 @@ SEED = 0
 
 def run(data: Path | None, *, quick: bool) -> BenchReport:
     """Reconstruct the videos under `data` and a rendered 720p clip; raises InputError without any."""
-    folder = _videos(data)
-    clips = _listed(folder / "index.jsonl")
+    folder = videos_folder(data)
+    clips = listed_videos(folder / "index.jsonl")
     if quick:
         # The shortest files say most per second of waiting.
         clips = sorted(clips, key=lambda c: (folder / c["file"]).stat().st_size)[:QUICK_CLIPS]
@@ -53,17 +53,18 @@ def run(data: Path | None, *, quick: bool) -> BenchReport:
     return BenchReport.create("recovery", rows, seeds=[SEED], data=data, quick=quick)
 
 
-def _videos(data: Path | None) -> Path:
+def videos_folder(data: Path | None) -> Path:
+    """Where the listed videos of a data folder lie; raises InputError when it has none."""
     for folder in () if data is None else (data / "videos", data):
         if (folder / "index.jsonl").exists():
             return folder
     raise InputError(
-        "bench recovery needs videos: give --data a folder with videos/index.jsonl "
+        "this bench needs videos: give --data a folder with videos/index.jsonl "
         "(fields id, file, cuts, camera_motion, and where known calibration, reference)"
     )
 
 
-def _listed(index: Path) -> list[dict[str, Any]]:
+def listed_videos(index: Path) -> list[dict[str, Any]]:
     """Clips of the index; raises InputError when it lists none, or one without a name or file."""
     clips = read_index(index)
     for number, clip in enumerate(clips, 1):

@@ -12,7 +12,7 @@ from humanmotion.cli.output import emit_rich
 
 def bench(
     name: Annotated[
-        Literal["body", "recovery", "multishot", "long", "prior"],
+        Literal["body", "recovery", "edits", "multishot", "long", "prior"],
         typer.Argument(help="What to measure."),
     ],
     *,
@@ -30,7 +30,7 @@ def bench(
     json: Annotated[Path | None, typer.Option(help="Also write the rows to this file.")] = None,
 ) -> None:
     """Measure against the bars; exit code 3 when one is missed."""
-    from humanmotion.bench import body, long_video, multishot, prior, recovery
+    from humanmotion.bench import body, edits, long_video, multishot, prior, recovery
     from humanmotion.bench.report import table
     from humanmotion.errors import UsageError
     from humanmotion.files import write_json
@@ -40,8 +40,13 @@ def bench(
     if name == "prior":
         report = prior.run(data, quick=quick, weights=weights)
     else:
-        runs = {"body": body.run, "recovery": recovery.run, "multishot": multishot.run,
-                "long": long_video.run}  # fmt: skip
+        runs = {
+            "body": body.run,
+            "recovery": recovery.run,
+            "edits": edits.run,
+            "multishot": multishot.run,
+            "long": long_video.run,
+        }
         report = runs[name](data, quick=quick)
     emit_rich(table(report))
     if json is not None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 
 import cv2
 import numpy as np
@@ -22,7 +25,7 @@ SAME_PLACE_COLOURS = 0.5
 """Largest colour distance at which pieces that follow on in place and time are one person."""
 SAME_SHOT_COLOURS = 0.32
 """The same for someone who left and came back."""
-OTHER_SHOT_COLOURS = 0.4
+OTHER_SHOT_COLOURS = 0.45
 """The same over a cut, where light and side of the body change."""
 SIDES_PER_SECOND = 3.0
 """Nobody runs faster than about three times the square around them in a second."""
@@ -34,11 +37,27 @@ class Piece:
 
     sightings: dict[int, Sighting] = field(default_factory=dict)
     colours: Floats = field(default_factory=lambda: np.zeros(2 * int(np.prod(BINS)), np.float32))
+    shown: dict[int, NDArray[np.float16]] = field(default_factory=dict)
+    """The colours of each frame."""
 
     def add(self, frame: int, sighting: Sighting, colours: Floats) -> None:
         """Put in what was seen at a frame (before, after or between those already there)."""
         self.sightings[frame] = sighting
+        self.shown[frame] = colours.astype(np.float16)
         self.colours += colours
+
+    def drop(self, frame: int) -> None:
+        """Take out what was seen at a frame, if anything was."""
+        if self.sightings.pop(frame, None) is not None:
+            self.colours = np.maximum(self.colours - self.shown.pop(frame), np.float32(0))
+
+    def split(self, cuts: Sequence[int]) -> list[Piece]:
+        """The parts between `cuts` (first frames of later shots, rising), where it may be another."""
+        parts: dict[int, Piece] = {}
+        for frame, sighting in self.sightings.items():
+            part = parts.setdefault(bisect_right(cuts, frame), Piece())
+            part.add(frame, sighting, self.shown[frame].astype(np.float32))
+        return list(parts.values())
 
     @property
     def start(self) -> int:
@@ -105,49 +124,79 @@ def _softened(histogram: Floats) -> Floats:
     return np.asarray(blurred / blurred.sum(), np.float32)
 
 
-def link(pieces: list[Piece], times: list[float], jumps: list[int]) -> list[Piece]:
+def link(
+    pieces: Sequence[Piece],
+    times: Sequence[float],
+    *,
+    jumps: Sequence[int],
+    cuts: Sequence[int] = (),
+) -> list[Piece]:
     """Pieces of the same person put together, most prominent first.
 
     Greedy: of all pairs that share no frame and fit, the best is joined until none fits.
-    `jumps` are the frames before which the picture changed at once.
+    `jumps` are the frames before which the picture changed at once, `cuts` those among them or beside
+    them that begin another shot, over which a place means nothing.
     """
-    people = list(pieces)
-    while True:
-        costs = [
-            (cost, i, j)
-            for i, a in enumerate(people)
-            for j, b in enumerate(people)
-            if i < j and (cost := _mismatch(a, b, times=times, jumps=jumps)) is not None
-        ]
-        if not costs:
-            return sorted(people, key=lambda p: -p.prominence)
-        _, i, j = min(costs)
-        a, b = people[i], people[j]
-        joined = Piece(a.sightings | b.sightings, a.colours + b.colours)
-        people = [p for k, p in enumerate(people) if k not in (i, j)] + [joined]
+    people = dict(enumerate(pieces))
+    seams = _Seams(times, sorted({*jumps, *cuts}), sorted(cuts))
+    fits: dict[tuple[int, int], float] = {}
+
+    def compare(i: int, j: int) -> None:
+        cost = seams.mismatch(people[i], people[j])
+        if cost is not None:
+            fits[i, j] = cost
+
+    for i, j in combinations(people, 2):
+        compare(i, j)
+    while fits:
+        _, (i, j) = min((cost, pair) for pair, cost in fits.items())
+        new = max(people) + 1
+        people[new] = _joined(people.pop(i), people.pop(j))
+        fits = {pair: cost for pair, cost in fits.items() if not {i, j} & {*pair}}
+        for other in list(people):
+            if other != new:
+                compare(other, new)
+    return sorted(people.values(), key=lambda p: -p.prominence)
 
 
-def _mismatch(a: Piece, b: Piece, *, times: list[float], jumps: list[int]) -> float | None:
-    """How badly two pieces fit as one person, or None when they cannot be."""
-    if a.sightings.keys() & b.sightings.keys():
-        return None
-    before, after = _nearest(a, b)
-    first, second = (a, b) if before in a.sightings else (b, a)
-    gap = times[after] - times[before]
-    colours = colour_distance(a.colours, b.colours)
-    left, back = first.sightings[before].box, second.sightings[after].box
-    apart = _apart(left, back)
-    if gap < 0.5 and apart < 0.1 + 0.5 * SIDES_PER_SECOND * gap:
-        return 0.3 * colours if colours < SAME_PLACE_COLOURS else None
-    if any(before < jump <= after for jump in jumps):
-        return 1 + colours if colours < OTHER_SHOT_COLOURS else None
-    if apart > 0.2 + SIDES_PER_SECOND * gap:
-        return None
-    return 0.6 + colours if colours < SAME_SHOT_COLOURS else None
+def _joined(a: Piece, b: Piece) -> Piece:
+    return Piece(a.sightings | b.sightings, a.colours + b.colours, a.shown | b.shown)
+
+
+@dataclass(frozen=True)
+class _Seams:
+    times: Sequence[float]
+    jumps: list[int]
+    cuts: list[int]
+
+    def mismatch(self, a: Piece, b: Piece) -> float | None:
+        """How badly two pieces fit as one person, or None when they cannot be."""
+        colours = colour_distance(a.colours, b.colours)
+        if colours >= SAME_PLACE_COLOURS or a.sightings.keys() & b.sightings.keys():
+            return None
+        before, after = _nearest(a, b)
+        first, second = (a, b) if before in a.sightings else (b, a)
+        gap = self.times[after] - self.times[before]
+        left, back = first.sightings[before].box, second.sightings[after].box
+        apart, cut = _apart(left, back), _between(self.cuts, before, after)
+        if not cut and gap < 0.5 and apart < 0.1 + 0.5 * SIDES_PER_SECOND * gap:
+            return 0.3 * colours
+        if cut or _between(self.jumps, before, after):
+            return 1 + colours if colours < OTHER_SHOT_COLOURS else None
+        if apart > 0.2 + SIDES_PER_SECOND * gap:
+            return None
+        return 0.6 + colours if colours < SAME_SHOT_COLOURS else None
+
+
+def _between(jumps: list[int], before: int, after: int) -> bool:
+    return bisect_right(jumps, after) > bisect_right(jumps, before)
 
 
 def _nearest(a: Piece, b: Piece) -> tuple[int, int]:
     """The neighbouring frames, one of each, that lie closest in time, in order."""
+    for first, second in ((a, b), (b, a)):
+        if first.stop < second.start:
+            return first.stop, second.start
     order = sorted([(f, 0) for f in a.sightings] + [(f, 1) for f in b.sightings])
     pairs = [
         (order[i + 1][0] - order[i][0], order[i][0], order[i + 1][0])

@@ -34,8 +34,14 @@ WATCHED = 0.25
 """Share of LEVEL from which a change is looked at for being a flash."""
 DISSOLVE_STEPS = (4, 8, 12)
 """Half lengths in frames of the dissolves looked for."""
-MIXTURE = 0.25
+MIXTURE = 0.4
 """How near the middle of a dissolve is to the mean of its ends, as a share of their difference."""
+FADED = 0.75
+"""Most of the ends' detail (mean square of the brightness's slope) that shows in the middle: two
+pictures that have nothing to do with each other keep half of theirs when they are mixed, and one that
+moves keeps it all."""
+FAINT = 7.0
+"""Least difference between the ends: two views of one room may be much alike."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +51,9 @@ class Content:
     change: Tensor
     """Difference to the frame before."""
     lasting: Tensor
-    """Least difference over the change, some frames on or back: small at both ends of a flash."""
+    """Least difference between a picture before and one after, few frames apart: small in a flash."""
     dissolve: Tensor
-    """Difference between the ends of a slow linear mixture with its middle here; else 0."""
+    """How clearly a slow mixture of two pictures has its middle here; 0 where none has."""
 
 
 class ContentScorer:
@@ -58,8 +64,9 @@ class ContentScorer:
         self._lasting: list[float] = []
         self._dissolve: list[float] = []
         self._small: deque[NDArray[np.int16]] = deque(maxlen=2 * max(DISSOLVE_STEPS) + 1)
+        self._detail: deque[float] = deque(maxlen=2 * max(DISSOLVE_STEPS) + 1)
         self._recent: deque[NDArray[np.int16]] = deque(maxlen=FLASH_FRAMES + 1)
-        self._watched: list[tuple[int, NDArray[np.int16]]] = []
+        self._watched: list[int] = []
 
     def add(self, image: Image) -> bool:
         """Take the next picture; True when it has little to do with the one before."""
@@ -74,6 +81,7 @@ class ContentScorer:
         self._compare_over(frame, hsv)
         self._recent.append(hsv)
         self._small.append(small.astype(np.int16))
+        self._detail.append(_detail(small))
         self._score_dissolves(frame)
         return jump
 
@@ -83,27 +91,31 @@ class ContentScorer:
         return Content(*(torch.tensor(row, dtype=torch.float32) for row in rows))
 
     def _compare_over(self, frame: int, hsv: NDArray[np.int16]) -> None:
-        """Whether this picture was there before a change, or comes back after one."""
+        """Whether this picture was there before a change not long ago."""
         if self._change[frame] > WATCHED * LEVEL:
-            earlier = [_difference(hsv, before) for before in self._recent]
-            self._lasting[frame] = min(earlier)
-            self._watched.append((frame, self._recent[-1]))
-        self._watched = [(f, h) for f, h in self._watched if frame < f + FLASH_FRAMES]
-        for start, before in self._watched:
-            self._lasting[start] = min(self._lasting[start], _difference(hsv, before))
+            self._watched.append(frame)
+        self._watched = [f for f in self._watched if frame < f + FLASH_FRAMES]
+        if not self._watched:
+            return
+        for back, before in enumerate(reversed(self._recent), 1):
+            apart = _difference(hsv, before)
+            for changed in self._watched:
+                if changed > frame - back:
+                    self._lasting[changed] = min(self._lasting[changed], apart)
 
     def _score_dissolves(self, frame: int) -> None:
         for step in DISSOLVE_STEPS:
             if len(self._small) <= 2 * step:
                 return
             last, middle, first = (self._small[-1 - i * step] for i in range(3))
-            ends = _difference(last, first)
-            if ends < LEVEL:
+            after, at, before = (self._detail[-1 - i * step] for i in range(3))
+            if at > FADED * (after + before) / 2:
                 continue
+            ends = _difference(last, first)
             mixed = float(np.abs(2 * middle - last - first).mean()) / 2
-            if mixed < MIXTURE * ends:
+            if ends > FAINT and mixed < MIXTURE * ends:
                 place = frame - step
-                self._dissolve[place] = max(self._dissolve[place], ends)
+                self._dissolve[place] = max(self._dissolve[place], ends - mixed)
 
 
 def _small(image: Image) -> Image:
@@ -114,6 +126,15 @@ def _small(image: Image) -> Image:
         half = (width // 2, height // 2)
         image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8)
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _detail(small: Image) -> float:
+    """Mean square of the slopes of the brightness, at half the size: the sensor's noise never fades."""
+    gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    half = (max(1, gray.shape[1] // 2), max(1, gray.shape[0] // 2))
+    gray = cv2.resize(gray, half, interpolation=cv2.INTER_AREA).astype(np.float32)
+    slopes = (np.diff(gray, axis=axis) for axis in (0, 1))
+    return float(sum(np.sum(slope**2) for slope in slopes)) / gray.size
 
 
 def _difference(a: NDArray[np.int16], b: NDArray[np.int16]) -> float:

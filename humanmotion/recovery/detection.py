@@ -28,6 +28,8 @@ Floats = NDArray[np.float32]
 
 MIN_TILE = 224
 """Tiles smaller than the model's input show it nothing new."""
+SAME = 0.15
+"""Sides of the square within which two finds are one person; people beside each other are farther."""
 TILE_SHARES = (1.0, 0.6)
 """Sides of the square tiles as shares of the picture's shorter side."""
 
@@ -207,6 +209,6 @@ def distinct(boxes: Sequence[PersonBox]) -> list[PersonBox]:
     """Best first, each person once."""
     kept: list[PersonBox] = []
     for box in sorted(boxes, key=lambda b: -b.score):
-        if not any(box.near(other) for other in kept):
+        if not any(box.near(other, reach=SAME) for other in kept):
             kept.append(box)
     return kept

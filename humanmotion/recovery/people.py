@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +19,7 @@ from humanmotion.recovery.content import Content, ContentScorer
 from humanmotion.recovery.detection import Detector, Image, Sighting
 from humanmotion.recovery.shots import find_shots
 from humanmotion.recovery.sides import settle_sides
-from humanmotion.recovery.tracking import Tracker
+from humanmotion.recovery.tracking import Followed, Tracker
 
 MIN_SHARE = 0.05
 """Tracks less prominent than this share of the first are specks, not people."""
@@ -98,15 +98,14 @@ def watch_people(
     spent = {"decode": decode, **tracker.seconds, "content": content}
     times = torch.tensor(tracker.times, dtype=torch.float32)
     view = _View(times, shown, shown, tracker.joint_set)
-    return Watched(tracker.people(), view, scorer.result(), spent)
+    return Watched(tracker.followed(), view, scorer.result(), spent)
 
 
 @dataclass(frozen=True)
 class Watched:
     """What was seen in the pictures, not yet put together."""
 
-    sightings: list[dict[int, Sighting]]
-    """By frame, of each person, most prominent first."""
+    followed: Followed
     view: _View
     content: Content
     seconds: dict[str, float]
@@ -114,15 +113,27 @@ class Watched:
     def people(self, size: tuple[int, int] | None = None) -> People:
         """The other half of `find_people`, once: the sightings are let go of as they are used."""
         view = replace(self.view, size=size or self.view.shown)
-        people = _prominent(self.sightings, body_rows(view.joint_set).body)
-        self.sightings.clear()
+        people = self._prominent()
         if not people:
             raise NothingFoundError(
                 f"no person was found in {len(view.times)} pictures; people must be in view, "
                 "recognisable and at least about 60 pixels tall"
             )
-        tracks = _tracks(people, view, self.content)
+        raw = [_keypoints(person, view) for person in people]
+        cuts = [shot.start for shot in find_shots(self.content, raw, times=view.times)[1:]]
+        raw.clear()
+        if cuts:
+            # Who is who over a cut that only the tracks have shown.
+            people = self._prominent(cuts) or people
+        self.followed.pieces.clear()
+        tracks = _tracks(people, view, cuts)
         return People(tracks, view.times, self.content, *view.size, seconds=self.seconds)
+
+    def _prominent(self, cuts: Sequence[int] = ()) -> list[dict[int, Sighting]]:
+        rows = body_rows(self.view.joint_set).body
+        people = [p for p in self.followed.people(cuts) if _spread(p, rows) >= MIN_SPREAD]
+        weight = [sum(s.box.side**2 for s in person.values()) for person in people]
+        return [p for p, w in zip(people, weight, strict=True) if w >= MIN_SHARE * weight[0]]
 
 
 @dataclass(frozen=True)
@@ -133,25 +144,15 @@ class _View:
     joint_set: str
 
 
-def _prominent(
-    sightings: list[dict[int, Sighting]], rows: NDArray[np.int64]
-) -> list[dict[int, Sighting]]:
-    people = [p for p in sightings if _spread(p, rows) >= MIN_SPREAD]
-    weight = [sum(s.box.side**2 for s in person.values()) for person in people]
-    return [p for p, share in zip(people, weight, strict=True) if share >= MIN_SHARE * weight[0]]
-
-
 def _spread(person: dict[int, Sighting], rows: NDArray[np.int64]) -> float:
     return float(np.median([np.ptp(s.xy[rows], 0).max() / s.box.side for s in person.values()]))
 
 
 def _tracks(
-    people: list[dict[int, Sighting]], view: _View, content: Content
+    people: list[dict[int, Sighting]], view: _View, cuts: Sequence[int]
 ) -> tuple[Keypoints, ...]:
     """Keypoints with left and right settled within each shot; empties `people`."""
-    raw = [_keypoints(person, view) for person in people]
-    breaks = frozenset(shot.start for shot in find_shots(content, raw, times=view.times))
-    raw.clear()
+    breaks = frozenset((0, *cuts))
     people.reverse()
     tracks = []
     while people:

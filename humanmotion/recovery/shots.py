@@ -86,7 +86,7 @@ def _sudden(change: Tensor) -> Tensor:
 
 def _dissolves(content: Content, strength: Tensor) -> Tensor:
     """Middles of dissolves `(T)`, where no hard cut is near; their values stay below a cut's."""
-    score = torch.where(content.dissolve > LEVEL, content.dissolve, 0.0)
+    score = content.dissolve
     window = 2 * DISSOLVE_REACH + 1
     peak = _around(score, window)
     # A mixture scores over several frames around its middle: take the middle of the best ones.

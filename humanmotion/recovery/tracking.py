@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from humanmotion.keypoints import joint_map
-from humanmotion.recovery.appearance import Piece, body_colours, link
+from humanmotion.recovery.appearance import Piece, body_colours, colour_distance, link
 from humanmotion.recovery.body_rows import body_rows
 from humanmotion.recovery.detection import Detector, Floats, Image, PersonBox, Sighting
+from humanmotion.recovery.masks import hide_person
 
 SEARCH_SECONDS = 1.0
 """How often the whole picture is searched while everybody is being followed."""
@@ -25,6 +26,14 @@ MAX_STEP = 0.2
 """Mean motion of the points between two pictures in sides of the square; more is no motion."""
 MAX_DRIFT = 0.06
 """How far a second look may differ from the first before the find is taken for no person."""
+OTHER_CLOTHES = 0.55
+"""Colour distance to the last pictures of somebody from which on somebody else has stepped before."""
+LAST_PICTURES = 10.0
+"""So many the colours of the last pictures are a mean over."""
+BESIDE = 0.12
+"""Sides of the square between two people who stand beside each other in the picture, at least."""
+BEFORE = 0.7
+"""Sides of the square within which somebody may stand before another."""
 WITHIN = 0.7
 """Share of a newcomer's box inside another person's that makes it a part of that person."""
 KEPT_SETS = {"mediapipe_543": "mediapipe_143"}
@@ -39,6 +48,13 @@ class _Live:
     piece: Piece
     box: PersonBox
     last: Sighting
+    colours: Floats
+    """Of the last pictures, faded."""
+
+    def is_other(self, colours: Floats) -> bool:
+        """Whether these are somebody else's clothes; clothes that are not seen are nobody's."""
+        known = colours.sum() > 0 and self.colours.sum() > 0
+        return bool(known and colour_distance(self.colours, colours) > OTHER_CLOTHES)
 
 
 class _Recent:
@@ -71,14 +87,36 @@ class _Recent:
         self._frames.clear()
 
 
+@dataclass(frozen=True)
+class Followed:
+    """What was followed in the pictures of a video, not yet put together to people."""
+
+    pieces: list[Piece]
+    times: list[float]
+    jumps: list[int]
+
+    def people(self, cuts: Sequence[int] = ()) -> list[dict[int, Sighting]]:
+        """Sightings by frame index of each person, most prominent (area times frames) first.
+
+        `cuts` are first frames of later shots, where they are known: what was followed over one of
+        them may be somebody else.
+        """
+        # A find that lasts for a picture or two of many is a mistake, not a person.
+        least = min(3, max(1, len(self.times) // 3))
+        pieces = [p for p in self.pieces if len(p.sightings) >= least]
+        parts = [part for piece in pieces for part in piece.split(cuts)]
+        linked = link(parts, self.times, jumps=self.jumps, cuts=cuts)
+        return [person.sightings for person in linked]
+
+
 class Tracker:
-    """Feed it pictures in order; then `people` gives each person's sightings, prominent first."""
+    """Feed it pictures in order; then `followed` tells who was seen."""
 
     def __init__(self, detector: Detector, *, max_people: int) -> None:
         self.detector = detector
         self.max_people = max_people
         self.joint_set = KEPT_SETS.get(detector.joint_set, detector.joint_set)
-        """Of the sightings of `people`."""
+        """Of the sightings that are kept."""
         self.times: list[float] = []
         self.seconds = {"boxes": 0.0, "keypoints": 0.0}
         self._live: list[_Live] = []
@@ -107,28 +145,34 @@ class Tracker:
         self._kept.add(frame, image)
         self._unsearched += 1
 
-    def people(self) -> list[dict[int, Sighting]]:
-        """Sightings by frame index of each person, most prominent (area times frames) first."""
-        # A find that lasts for a picture or two of many is a mistake, not a person.
-        least = min(3, max(1, len(self.times) // 3))
-        pieces = [p for p in self._pieces if len(p.sightings) >= least]
-        return [person.sightings for person in link(pieces, self.times, self._jumps)]
+    def followed(self) -> Followed:
+        """Everybody seen so far."""
+        return Followed(self._pieces, self.times, self._jumps)
 
     def _follow(self, live: _Live, frame: int, image: Image) -> bool:
-        sighting = self._look(image, live.box)
+        if self._go_on(live, frame, image, shown=image):
+            return True
+        others = [o.last for o in self._others(live.box) if o is not live]
+        return bool(others) and self._go_on(live, frame, image, shown=self._without(others, image))
+
+    def _go_on(self, live: _Live, frame: int, image: Image, *, shown: Image) -> bool:
+        """Follow somebody into a picture, as `shown` to the detector."""
+        sighting = self._look(shown, live.box)
         if sighting is None or self._step(live.last, sighting) > MAX_STEP:
             return False
-        self._take(live, sighting, frame=frame, image=image)
-        return True
+        if any(o is not live and self._step(o.last, sighting) < DOUBLE for o in self._live):
+            return False
+        return self._take(live, sighting, frame=frame, image=image)
 
-    def _take(self, live: _Live, sighting: Sighting, *, frame: int, image: Image) -> None:
-        self._keep(live.piece, frame, sighting, image)
+    def _take(self, live: _Live, sighting: Sighting, *, frame: int, image: Image) -> bool:
+        """Go on with a person; False when the clothes are another's."""
+        colours = body_colours(image, sighting, self._rows)
+        if live.is_other(colours):
+            return False
+        live.piece.add(frame, sighting, colours)
         live.box, live.last = sighting.box, sighting
-
-    def _keep(self, piece: Piece, frame: int, sighting: Sighting, image: Image) -> None:
-        whole = self.joint_set == self.detector.joint_set
-        kept = sighting if whole else sighting.at(self._columns)
-        piece.add(frame, kept, body_colours(image, sighting, self._rows))
+        live.colours = live.colours * np.float32(1 - 1 / LAST_PICTURES) + colours
+        return True
 
     def _look(self, image: Image, box: PersonBox) -> Sighting | None:
         started = time.perf_counter()
@@ -136,30 +180,64 @@ class Tracker:
         self.seconds["keypoints"] += time.perf_counter() - started
         if sighting is None or sighting.box.score < MIN_SCORE:
             return None
-        return sighting if (sighting.confidence > 0.5).sum() >= MIN_POINTS else None
+        if (sighting.confidence > 0.5).sum() < MIN_POINTS:
+            return None
+        whole = self.joint_set == self.detector.joint_set
+        return sighting if whole else sighting.at(self._columns)
 
     def _search(self, frame: int, image: Image, lost: list[_Live], *, thorough: bool) -> None:
-        started = time.perf_counter()
-        boxes = self.detector.find(image, thorough=thorough)
-        self.seconds["boxes"] += time.perf_counter() - started
-        for live in sorted(lost, key=lambda live: -live.box.side):
-            self._regain(live, boxes, frame=frame, image=image)
-        for box in sorted(boxes, key=lambda box: -box.side * box.score):
-            if len(self._live) < self.max_people and self._is_free(box):
-                self._begin(box, frame, image)
+        nobody = not self._live
+        self._search_rest(frame, image, lost, thorough=thorough)
+        if nobody and self._live:
+            # Who stands beside the first that are found is seen once those are painted over.
+            self._search_rest(frame, image, lost, thorough=thorough)
         if thorough:
             self._searched, self._unsearched = self.times[frame], 0
 
+    def _search_rest(self, frame: int, image: Image, lost: list[_Live], *, thorough: bool) -> None:
+        """Look for people beside those who are followed."""
+        shown = self._without([live.last for live in self._live], image)
+        started = time.perf_counter()
+        boxes = self.detector.find(shown, thorough=thorough)
+        self.seconds["boxes"] += time.perf_counter() - started
+        for live in sorted(lost, key=lambda live: -live.box.side):
+            if live not in self._live:
+                self._regain(live, boxes, frame=frame, image=image)
+        for box in sorted(boxes, key=lambda box: -box.side * box.score):
+            if len(self._live) < self.max_people and self._is_free(box):
+                self._begin(box, frame, image)
+
+    def _others(self, box: PersonBox) -> list[_Live]:
+        """Who is followed near that box."""
+        return [live for live in self._live if live.box.near(box, reach=BEFORE)]
+
+    def _without(self, people: Sequence[Sighting], image: Image) -> Image:
+        """The picture with people painted over.
+
+        A detector takes overlapping finds for one, and looks at who is in front: who stands beside or
+        behind another is found and followed this way.
+        """
+        if not people:
+            return image
+        mask = np.full(image.shape[:2], 255, np.uint8)
+        for seen in people:
+            xy, sure = seen.xy.astype(np.float64), seen.confidence
+            hide_person(mask, xy, sure, joint_set=self.joint_set)
+        out = image.copy()
+        out[mask == 0] = image.mean((0, 1)).astype(np.uint8)
+        return out
+
     def _is_free(self, box: PersonBox) -> bool:
-        return not any(box.near(live.box) for live in self._live)
+        return not any(box.near(live.box, reach=BESIDE) for live in self._live)
 
     def _regain(self, live: _Live, boxes: list[PersonBox], *, frame: int, image: Image) -> None:
         """Go on with a person who was lost, from a box found near the last place."""
         for box in boxes:
             if box.near(live.box, reach=0.5) and self._is_free(box):
                 sighting = self._confirmed(box, image)
-                if sighting is not None and not self._is_double(sighting, frame):
-                    self._take(live, sighting, frame=frame, image=image)
+                if sighting is None or self._is_double(sighting, frame):
+                    continue
+                if self._take(live, sighting, frame=frame, image=image):
                     self._live.append(live)
                     return
 
@@ -167,25 +245,40 @@ class Tracker:
         sighting = self._confirmed(box, image)
         if sighting is None or self._is_double(sighting, frame) or self._is_within(sighting):
             return
-        live = _Live(Piece(), sighting.box, sighting)
+        live = _Live(Piece(), sighting.box, sighting, np.zeros_like(Piece().colours))
         self._pieces.append(live.piece)
         self._take(live, sighting, frame=frame, image=image)
-        self._trace_back(live.piece, sighting)
+        self._trace_back(live, sighting)
         self._live.append(live)
 
-    def _trace_back(self, piece: Piece, sighting: Sighting) -> None:
+    def _trace_back(self, live: _Live, sighting: Sighting) -> None:
         """Follow a newcomer backwards through the pictures kept since the last search."""
         for frame, image in self._kept.backwards():
-            earlier = self._look(image, sighting.box)
-            if earlier is None or self._step(sighting, earlier) > MAX_STEP:
+            earlier = self._earlier(live, sighting, frame=frame, image=image)
+            if earlier is None:
                 return
-            if self._is_double(earlier, frame):
-                return
-            self._keep(piece, frame, earlier, image)
+            live.piece.add(frame, earlier, body_colours(image, earlier, self._rows))
             sighting = earlier
+
+    def _earlier(
+        self, live: _Live, sighting: Sighting, *, frame: int, image: Image
+    ) -> Sighting | None:
+        """The same person one picture before, if need be with everybody else painted over."""
+        others = [p.sightings[frame] for p in self._pieces if frame in p.sightings]
+        near = [o for o in others if o.box.near(sighting.box, reach=BEFORE)]
+        for hidden in ([], near) if near else ([],):
+            earlier = self._look(self._without(hidden, image), sighting.box)
+            if earlier is None or self._step(sighting, earlier) > MAX_STEP:
+                continue
+            if self._is_double(earlier, frame):
+                continue
+            if not live.is_other(body_colours(image, earlier, self._rows)):
+                return earlier
+        return None
 
     def _confirmed(self, box: PersonBox, image: Image) -> Sighting | None:
         """What is in the box, if a second look from its own square sees the same."""
+        image = self._without([o.last for o in self._others(box)], image)
         first = self._look(image, box)
         second = self._look(image, first.box) if first is not None else None
         if first is None or second is None or self._step(first, second) > MAX_DRIFT:
@@ -211,7 +304,7 @@ class Tracker:
         kept: list[_Live] = []
         for live in sorted(self._live, key=lambda live: -len(live.piece.sightings)):
             if any(self._step(other.last, live.last) < DOUBLE for other in kept):
-                live.piece.sightings.pop(frame, None)
+                live.piece.drop(frame)
             else:
                 kept.append(live)
         self._live = kept

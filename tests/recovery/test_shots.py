@@ -90,6 +90,15 @@ def test_flashes_are_no_cuts(length):
     assert starts(content, ()) == []
 
 
+def test_a_flash_that_fades_is_no_cut():
+    """Its second frame is lit less: neither of the changes within it lasts."""
+    pictures = [scene(0)] * 60
+    pictures[30], pictures[31] = scene(0) * 0.3 + 178, scene(0) * 0.65 + 89
+    content, _ = score(film(pictures))
+    assert content.change[31] > LEVEL and content.lasting[31] < LEVEL / 4
+    assert starts(content, ()) == []
+
+
 def test_a_flash_at_a_cut_hides_it_by_a_frame_at_most():
     pictures = [scene(0)] * 30 + [np.full((90, 160, 3), 250.0)] + [scene(1)] * 30
     found = cuts(film(pictures))
@@ -102,6 +111,24 @@ def test_dissolves_are_cut_in_the_middle(length):
     mixed = [scene(0) * (1 - a) + scene(1) * a for a in ramp]
     found = cuts(film([scene(0)] * 40 + mixed + [scene(1)] * 40))
     assert len(found) == 1 and abs(found[0] - (40 + length / 2)) <= length / 3
+
+
+@pytest.mark.parametrize("length", [7, 13, 25])
+def test_a_dissolve_between_alike_views_that_move_is_cut(length):
+    """Too little changes for a cut, but mixing loses detail; a view that only moves loses none."""
+    rng = np.random.default_rng(5)
+    walls = [
+        cv2.GaussianBlur(rng.normal(0, 260, (90, 300, 3)).astype(np.float32), (0, 0), 7) + 120
+        for _ in range(2)
+    ]
+    views = [[w[:, i // 2 : i // 2 + 160] for i in range(80)] for w in walls]
+    share = np.clip((np.arange(80) - 40 + length / 2) / length, 0, 1)
+    mixed = [a * (1 - s) + b * s for a, b, s in zip(*views, share, strict=True)]
+    content, _ = score(film(mixed))
+    assert content.change.max() < 0.7 * LEVEL > np.abs(mixed[20] - mixed[60]).mean()
+    (found,) = starts(content, ())
+    assert abs(found - 40) <= max(2, length / 4)
+    assert cuts(film(views[0])) == cuts(film(views[1])) == []
 
 
 def test_a_pan_is_no_cut():

@@ -13,7 +13,7 @@ from humanmotion.errors import NothingFoundError, UsageError
 from humanmotion.io.video import read_frames
 from humanmotion.joint_sets import JOINT_SETS
 from humanmotion.keypoints import Keypoints
-from humanmotion.recovery.appearance import colour_distance
+from humanmotion.recovery.appearance import Piece, colour_distance, link
 from humanmotion.recovery.detection import MediaPipeDetector, Sighting
 from humanmotion.recovery.people import find_people, viewing_warnings
 from humanmotion.recovery.shots import find_shots
@@ -30,7 +30,7 @@ def film(stick, script, colors, *, jumps=()):
     for i, frame in enumerate(script):
         dressed = [(seen, colors[name]) for name, seen in frame.items()]
         tracker.step(i / FPS, stick.picture(i, dressed), jump=i in jumps)
-    return tracker.people(), detector
+    return tracker.followed().people(), detector
 
 
 def frames_of(people, script, name):
@@ -108,6 +108,68 @@ def test_over_a_cut_people_are_known_by_their_clothes(stick):
     assert len(people) == 2
     for name in ("a", "b"):
         assert sorted(frames_of(people, script, name)) == [0, 60]
+
+
+def test_a_cut_that_only_the_tracks_show_parts_who_was_followed_over_it(stick):
+    """Each is where the other was, a little off: the tracker goes on, the clothes tell."""
+    rows = [
+        ({"a": stick.sighting(160, 240), "b": stick.sighting(480, 240)})
+        if i < 30
+        else {"b": stick.sighting(170, 240), "a": stick.sighting(470, 240)}
+        for i in range(60)
+    ]
+    colors = {"a": BLUE, "b": RED}
+    detector = stick.StickDetector([list(frame.values()) for frame in rows])
+    tracker = Tracker(detector, max_people=4)
+    for i, frame in enumerate(rows):
+        dressed = [(seen, colors[name]) for name, seen in frame.items()]
+        tracker.step(i / FPS, stick.picture(i, dressed), jump=False)
+    people = tracker.followed().people([30])
+    assert len(people) == 2
+    for name in ("a", "b"):
+        assert max(frames_of(people, rows, name)) >= 58
+        assert min(frames_of(people, rows, name)) == 0
+
+
+def test_who_stands_close_beside_another_is_found(stick):
+    """Half a body height apart in the picture is room for two."""
+    script = [{"a": stick.sighting(300, 240), "b": stick.sighting(345, 244)} for _ in range(30)]
+    people, _ = film(stick, script, {"a": BLUE, "b": RED})
+    assert len(people) == 2
+
+
+def _piece(first: int, count: int, x: float, *, bin_: int, stick) -> Piece:
+    colours = np.zeros_like(Piece().colours)
+    colours[bin_] = colours[bin_ + 128] = 1.0
+    piece = Piece()
+    for frame in range(first, first + count):
+        piece.add(frame, stick.sighting(x, 240), colours)
+    return piece
+
+
+def test_a_piece_keeps_its_colours_when_split_and_less_what_is_dropped(stick):
+    piece = _piece(0, 10, 100, bin_=3, stick=stick)
+    early, late = piece.split([4])
+    assert (early.start, early.stop, late.start, late.stop) == (0, 3, 4, 9)
+    assert np.allclose(early.colours + late.colours, piece.colours)
+    assert piece.split([])[0].sightings == piece.sightings
+    piece.drop(9)
+    piece.drop(9)
+    assert piece.stop == 8 and piece.colours[3] == 9 and piece.colours.min() == 0
+
+
+def test_over_a_cut_a_place_means_nothing(stick):
+    """Who stands at the same place in other clothes is the same person only within a shot."""
+    before = _piece(0, 30, 100, bin_=3, stick=stick)
+    after, elsewhere = (
+        _piece(30, 30, x, bin_=b, stick=stick) for x, b in ((100, 3 + 48), (600, 3))
+    )
+    times = [i / FPS for i in range(60)]
+    within = link([before, after], times, jumps=[])
+    assert len(within) == len(link([before, after], times, jumps=[], cuts=[30])) == 2
+    joined = link([before, after, elsewhere], times, jumps=[], cuts=[30])
+    assert sorted(joined[0].sightings) == list(range(60))
+    assert {p.sightings[30].box.x for p in joined if 0 in p.sightings} == {600}
 
 
 def test_a_newcomer_is_followed_back(stick):
