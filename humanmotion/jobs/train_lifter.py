@@ -19,7 +19,7 @@ from humanmotion.errors import InputError
 from humanmotion.files import read_json, read_text, writable_folder, write_json, write_tensors
 from humanmotion.jobs.data import FPS
 from humanmotion.jobs.early_stopping import Stopping, best_weights, fabric_on, train_network
-from humanmotion.jobs.lifter_data import MotionCorpus, Truth
+from humanmotion.jobs.lifter_data import LifterWindows, Truth
 from humanmotion.jobs.stages import Progress, silent
 from humanmotion.recovery.detector_noise import DetectorNoise
 from humanmotion.recovery.lifter import JOINTS, Lifted, Lifter, LifterConfig, Shown, bodies
@@ -51,15 +51,15 @@ def train_lifter(
     folder = writable_folder(output)
     here, noise = fabric.device, DetectorNoise()
     _check_same_run(folder / "lifter.run.json", settings | {"noise": asdict(noise)})
-    corpus = MotionCorpus.read(data, split="train", noise=noise).to(here)
-    val = MotionCorpus.read(data, split="val", noise=noise).to(here)
+    windows = LifterWindows.read(data, split="train", noise=noise).to(here)
+    val = LifterWindows.read(data, split="val", noise=noise).to(here)
     torch.manual_seed(settings["seed"])
-    sizes = LifterConfig(**settings["network"])
+    body, sizes = windows.corpus.body, LifterConfig(**settings["network"])
     training = dict(settings["training"])
     batch = int(training.pop("batch"))
 
     def loss(network: nn.Module, generator: torch.Generator) -> Tensor:
-        return lifting_loss(network, *corpus.draw(batch, generator=generator), body=corpus.body)
+        return lifting_loss(network, *windows.draw(batch, generator=generator), body=body)
 
     best = train_network(
         folder, "lifter", Lifter(sizes), schedule=Schedule(**training, seed=settings["seed"]),
@@ -97,11 +97,11 @@ def _check_same_run(path: Path, run: dict[str, Any]) -> None:
 
 
 @torch.no_grad()
-def _val_loss(network: nn.Module, val: MotionCorpus, batch: int) -> float:
+def _val_loss(network: nn.Module, val: LifterWindows, batch: int) -> float:
     """The loss on the same windows, cameras and noise every time."""
-    generator = torch.Generator(val.turns.device).manual_seed(0)
+    generator = torch.Generator(val.corpus.turns.device).manual_seed(0)
     found = [
-        lifting_loss(network, *val.draw(batch, generator=generator), body=val.body)
+        lifting_loss(network, *val.draw(batch, generator=generator), body=val.corpus.body)
         for _ in range(VAL_BATCHES)
     ]
     return float(torch.stack(found).double().mean())
