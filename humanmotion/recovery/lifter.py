@@ -123,8 +123,10 @@ class Lifter(nn.Module):
         super().__init__()
         self.config = config
         self.enter = nn.Linear(INPUTS, config.width)
-        self.blocks = nn.ModuleList(TimeBlock(config.width, config.hidden, heads=config.heads, dropout=config.dropout)
-            for _ in range(config.blocks))
+        self.blocks = nn.ModuleList(
+            TimeBlock(config.width, config.hidden, heads=config.heads, dropout=config.dropout)
+            for _ in range(config.blocks)
+        )
         self.norm = nn.LayerNorm(config.width)
         self.leave = nn.Linear(config.width, sum(_SIZES.values()))
         with torch.no_grad():
