@@ -75,16 +75,6 @@ class Take:
     still: Tensor
     """Whether the camera keeps its place `(B)`."""
 
-    def part(self, windows: slice, frames: slice) -> Take:
-        """Some of the windows, as if the camera had begun at the first of `frames`."""
-        shown = self.shown
-        turned = self.R_c2c0[windows, frames]
-        return Take(
-            Shown(*(x[windows, frames] for x in (shown.values, shown.view, shown.centre, shown.size))),
-            self.confidence[windows, frames], self.R_w2c[windows, frames], turned[:, :1].mT @ turned,
-            self.pelvis[windows, frames], self.still[windows],
-        )  # fmt: skip
-
 
 def film_windows(
     marks: Tensor,

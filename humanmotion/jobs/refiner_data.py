@@ -1,51 +1,56 @@
-"""Motion in one shot or two as our own chain gets it wrong: what the refiner learns from.
+"""Motion in several shots as our own chain has it, beside what it is: what the refiner learns from.
 
-Recorded motion is filmed by two virtual cameras with a cut between them, some with time missing at the
-cut; the lifter answers what the made-up detector says of each shot, and its answers are put into the
-world with errors of up, of heading after the cut and of the way, on top of which limbs go missing,
-change sides and tremble.
+Recorded motion is filmed by virtual cameras with a cut or two, some with time missing there; the
+made-up detector says what it sees, the body is fitted with lifter and prior, and the shots are joined.
+That is done once. In every batch the drafts are then mirrored, joined a little worse and made to
+tremble.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from humanmotion.body import BodyModel
+from humanmotion.camera import default_focal, intrinsics
+from humanmotion.files import read_tensors, write_tensors
 from humanmotion.jobs.data import FPS
-from humanmotion.jobs.lifter_data import Take, contacts, film_windows, velocities
-from humanmotion.jobs.motion_corpus import MotionCorpus, Played
+from humanmotion.jobs.fit_person import Learnt, View, fit_body
+from humanmotion.jobs.lifter_data import SIZE, contacts, velocities
+from humanmotion.jobs.motion_corpus import MotionCorpus
+from humanmotion.metrics import heading
 from humanmotion.motion import MIRROR_JOINTS
-from humanmotion.recovery.detector_noise import DetectorNoise, another_detector, lasting
-from humanmotion.recovery.lifter import JOINTS, Lifter, bodies
-from humanmotion.recovery.lifting import body_confidence
-from humanmotion.recovery.pose_guess import lift_windows
+from humanmotion.recovery.detector_noise import DetectorNoise, another_detector, watch
+from humanmotion.recovery.focal import DIAGONAL_SIGMA, FocalEstimate
+from humanmotion.recovery.lifter import JOINTS
+from humanmotion.recovery.odometry import CameraMotion
 from humanmotion.recovery.refiner import Draft, bare_joints
-from humanmotion.recovery.virtual_cameras import faded
+from humanmotion.recovery.shots import Shot
+from humanmotion.recovery.virtual_cameras import VirtualShot, faded, film
+from humanmotion.recovery.world import place_people, read_shots
 from humanmotion.rotations import matrix_to_rotvec, rotation_about_z, rotvec_to_matrix
 
-WINDOW = 96
-SHORTEST_SHOT = 16
-ONE_SHOT_SHARE = 0.2
+CLIP, WINDOW = 128, 96
+"""Frames that are filmed, and frames of them that are learnt from at once."""
+SHORTEST_SHOT = 32
+CUT_SHARES = (0.2, 0.5, 0.3)
+"""Clips without a cut, with one and with two."""
 GAP_SHARE, LONGEST_GAP = 0.3, 10
-"""Batches with time missing at the cut, and how many frames at most."""
-TILT_SIGMA = math.radians(3.0)
-YAW_SIGMA, OUTLIER_SHARE, OUTLIER_SIGMA = math.radians(8.0), 0.07, math.radians(60.0)
-"""How a later shot is joined to the first."""
-SHARE = (0.2, 1.0)
-"""How much of the lifter's error is left: a fit to the pixels undoes some of it."""
-TREMBLE = 0.05
-"""Largest standard deviation of a joint's own noise in a window, radians."""
-LIMB_CHANCE, SWAP_CHANCE = 0.001, 0.0005
-"""That a limb goes missing, or a pair changes sides, in a frame."""
-LIMBS = ((16, 18, 20), (17, 19, 21), (1, 4, 7, 10), (2, 5, 8, 11))
-DEPTH_BIAS, DEPTH_NOISE, ACROSS_NOISE = 0.05, 0.015, 0.01
-"""Of the way: shares of the distance for a whole shot and within it, and metres."""
+"""Cuts with time missing, and how many frames at most."""
+KNOWN_LENS = 0.25
+DRIFT_RAD = 2e-4
+"""Standard deviation of what odometry is off by in a frame, added up over a shot."""
+TILT_SIGMA = math.radians(1.0)
+YAW_SIGMA, OUTLIER_SHARE, OUTLIER_SIGMA = math.radians(4.0), 0.07, math.radians(60.0)
+"""How much worse shots are joined in training than they were."""
+TREMBLE = 0.03
+"""Largest standard deviation of a joint's added noise in a window, radians."""
 KEEP = 0.85
-"""Correlation of noise from frame to frame."""
+"""Correlation of that noise from frame to frame."""
 
 
 @dataclass(frozen=True)
@@ -63,133 +68,195 @@ class Ideal:
 
 
 @dataclass(frozen=True)
+class Drafts:
+    """`N` clips of CLIP frames, small enough to be kept."""
+
+    turns: Tensor
+    """Rotation vectors `(N, T, 22, 3)`, float16, the root's in the world."""
+    confidence: Tensor
+    """`(N, T, 22)` in 255ths."""
+    offset: Tensor
+    """Pelvis minus camera centre `(N, T, 3)`."""
+    still: Tensor
+    shot_id: Tensor
+    """`(N, T)`, small numbers both."""
+    true_turns: Tensor
+    """As `turns`, heading as the first camera is taken to."""
+    recorded: Tensor
+    """`(N, 22)`."""
+    contact: Tensor
+    """`(N, T, 2)`."""
+    velocity: Tensor
+    """`(N, T, 3)`."""
+
+    def write(self, path: Path) -> None:
+        """Write all of it."""
+        write_tensors(path, {f.name: getattr(self, f.name) for f in fields(self)})
+
+    @classmethod
+    def read(cls, path: Path) -> Drafts:
+        """What `write` wrote."""
+        return cls(**read_tensors(path))
+
+
+def make_drafts(
+    corpus: MotionCorpus, count: int, *, learnt: Learnt, noise: DetectorNoise, seed: int
+) -> Drafts:
+    """Film, fit and join `count` clips, on the CPU."""
+    clips = [
+        _clip(corpus, learnt, noise, torch.Generator().manual_seed(1_000_003 * seed + i))
+        for i in range(count)
+    ]
+    return Drafts(*(torch.stack([getattr(c, f.name) for c in clips]) for f in fields(Drafts)))
+
+
+def _clip(
+    corpus: MotionCorpus, learnt: Learnt, noise: DetectorNoise, generator: torch.Generator
+) -> Drafts:
+    """One clip, without the leading shape."""
+    body = corpus.body
+    cuts, kept = _cuts(generator)
+    played = corpus.draw(1, frames=int(kept[-1]) + 1, generator=generator)
+    joints, marks = played.joints[0, kept], played.marks(body)[0, kept]
+    shots = film(joints[:, 0], cuts=cuts, fps=FPS, size=SIZE, generator=generator)
+    if float(torch.rand((), generator=generator)) < 0.5:
+        noise = another_detector(noise, generator)
+    keypoints = watch(marks, joints, shots, fps=FPS, noise=noise, generator=generator)
+    known = float(torch.rand((), generator=generator)) < KNOWN_LENS
+    cameras = [_odometry(s, known, generator) for s in shots]
+    lengths = torch.tensor([s.stop - s.start for s in shots])
+    focal = torch.tensor([c.focal.focal_px for c in cameras]).repeat_interleave(lengths)
+    K = intrinsics(focal, width=keypoints.width, height=keypoints.height)
+    shot_id = torch.arange(len(shots)).repeat_interleave(lengths)
+    view = View(K, torch.cat([c.R_c2c0 for c in cameras]), shot_id)
+    track = fit_body(keypoints, body, learnt, view=view)
+    spans = [Shot(s.start, s.stop) for s in shots]
+    read = read_shots([track], shots=spans, cameras=cameras, body=body)
+    R_c2w, placed = place_people(read, [turn for turn, _ in read.turns])
+    seen, true = read.people[0].track, played.rotations[0, kept, :JOINTS]
+    yaw = heading(R_c2w[:1]) - heading(shots[0].camera.R_w2c[:1].mT)
+    true = torch.cat((rotation_about_z(yaw)[:, None] @ true[:, :1], true[:, 1:]), 1)
+    still = torch.tensor([c.kind != "moving" for c in cameras]).repeat_interleave(lengths)
+    return Drafts(
+        turns=matrix_to_rotvec(placed[0].rotations[:, :JOINTS]).half(),
+        confidence=(255 * seen.confidence[:, :JOINTS] * seen.seen[:, None]).round().byte(),
+        offset=placed[0].offset.float(),
+        still=still.byte(),
+        shot_id=shot_id.byte(),
+        true_turns=matrix_to_rotvec(true).half(),
+        recorded=played.recorded[0, 0].byte(),
+        contact=contacts(played, body)[0, kept].byte(),
+        velocity=velocities(played)[0, kept],
+    )
+
+
+def _cuts(generator: torch.Generator) -> tuple[list[int], Tensor]:
+    """First frames of later shots, and which frames `(CLIP)` of a longer take are kept."""
+    shares = torch.tensor(CUT_SHARES)
+    count = int(shares.multinomial(1, generator=generator))
+    spare = CLIP - (count + 1) * SHORTEST_SHOT
+    u = torch.rand(3, count, generator=generator)
+    extra = (u[0].sort().values * (spare + 1)).long()
+    cuts = [(i + 1) * SHORTEST_SHOT + int(x) for i, x in enumerate(extra)]
+    missing = torch.where(u[1] < GAP_SHARE, 1 + (u[2] * LONGEST_GAP).long(), 0)
+    kept = torch.arange(CLIP)
+    for cut, gap in zip(cuts, missing.tolist(), strict=True):
+        kept[cut:] += int(gap)
+    return cuts, kept
+
+
+def _odometry(shot: VirtualShot, known: bool, generator: torch.Generator) -> CameraMotion:
+    """What watching the background would give: turns that drift, read with the lens that is told."""
+    camera = shot.camera
+    true, R_c2w = float(camera.K[0, 0, 0]), camera.R_w2c.mT
+    guess = true if known else default_focal(camera.width, camera.height)
+    turn = R_c2w[0].T @ R_c2w
+    shift = (camera.centre - camera.centre[0]) @ R_c2w[0]
+    drift = DRIFT_RAD * torch.randn(len(turn), 3, generator=generator).cumsum(0)
+    turn = rotvec_to_matrix(matrix_to_rotvec(turn) * (true / guess) + drift)
+    return CameraMotion(
+        kind=shot.kind,
+        R_c2c0=torch.eye(3).expand_as(turn).clone() if shot.kind == "static" else turn,
+        t_c2c0=shift if shot.kind == "moving" else torch.zeros_like(shift),
+        flow_px=torch.zeros(len(turn)),
+        confidence=1.0,
+        focal=FocalEstimate(guess, 0.0, "given") if known
+        else FocalEstimate(guess, DIAGONAL_SIGMA, "diagonal"),
+        warnings=(),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class RefinerWindows:
     """What the refiner is trained on."""
 
-    corpus: MotionCorpus
-    lifter: Lifter
-    noise: DetectorNoise
-
-    @classmethod
-    def read(
-        cls, data: str | Path, *, split: str, lifter: Lifter, noise: DetectorNoise
-    ) -> RefinerWindows:
-        """Raises InputError as `MotionCorpus.read`."""
-        return cls(MotionCorpus.read(data, split=split), lifter, noise)
+    drafts: Drafts
+    body: BodyModel
 
     def to(self, device: torch.device | str) -> RefinerWindows:
         """The same on `device`."""
-        return RefinerWindows(self.corpus.to(device), self.lifter.to(device), self.noise)
+        moved = Drafts(*(getattr(self.drafts, f.name).to(device) for f in fields(Drafts)))
+        return RefinerWindows(moved, self.body.to(device))
 
     @torch.no_grad()
     def draw(self, count: int, *, generator: torch.Generator) -> tuple[Draft, Ideal]:
         """`count` windows as they come out of the shots, and what they are."""
-        body = self.corpus.body
-        cut, gap = _cut(generator)
-        played = self.corpus.draw(count, frames=WINDOW + gap, generator=generator)
-        spans = [(0, cut), (cut + gap, WINDOW + gap)] if cut else [(0, WINDOW)]
-        kept = torch.cat([torch.arange(a, b, device=generator.device) for a, b in spans])
-        rotations, confidence, offset, still = self._shots(played, spans, generator)
-        rotations, confidence = _damaged(rotations, confidence, generator)
-        true = played.rotations[:, kept, :JOINTS]
-        shot_id = (torch.arange(WINDOW, device=kept.device) >= cut).long() if cut else 0 * kept
-        draft = Draft(rotations, bare_joints(rotations, body), confidence, offset, still,
-                      shot_id.expand(count, -1))  # fmt: skip
+        held, at = self.drafts, generator.device
+        row = torch.randint(len(held.turns), (count, 1), generator=generator, device=at)
+        first = torch.randint(CLIP - WINDOW + 1, (count, 1), generator=generator, device=at)
+        frame = first + torch.arange(WINDOW, device=at)
+        mirrored = torch.rand(count, generator=generator, device=at) < 0.5
+        turns, true = (
+            _reflected(x[row, frame].float(), mirrored) for x in (held.turns, held.true_turns)
+        )
+        confidence = held.confidence[row, frame] / 255
+        confidence = _swapped(confidence[..., None], mirrored)[..., 0]
+        shot_id = held.shot_id[row, frame].long()
+        shot_id = shot_id - shot_id[:, :1]
+        across = turns.new_tensor((-1.0, 1.0, 1.0))
+        sign = torch.where(mirrored[:, None, None], across, torch.ones_like(across))
+        turn = _misjoined(count, generator)[torch.arange(count, device=at)[:, None], shot_id]
+        rotations = self._trembling(rotvec_to_matrix(turns), generator)
+        rotations = torch.cat((turn[:, :, None] @ rotations[:, :, :1], rotations[:, :, 1:]), 2)
+        offset = (turn @ (held.offset[row, frame] * sign)[..., None])[..., 0]
+        draft = Draft(rotations, bare_joints(rotations, self.body), confidence, offset,
+                      held.still[row, frame] > 0, shot_id)  # fmt: skip
+        ideal = rotvec_to_matrix(true)
+        contact, recorded = held.contact[row, frame] > 0, held.recorded[row] > 0
+        velocity = held.velocity[row, frame] * sign
         return draft, Ideal(
-            rotations=true,
-            recorded=played.recorded,
-            joints=bare_joints(true, body),
-            contact=contacts(played, body)[:, kept],
-            velocity=velocities(played)[:, kept],
+            rotations=ideal,
+            recorded=_swapped(recorded[..., None], mirrored)[..., 0],
+            joints=bare_joints(ideal, self.body),
+            contact=torch.where(mirrored[:, None, None], contact.flip(-1), contact),
+            velocity=velocity,
         )
 
-    def _shots(
-        self, played: Played, spans: list[tuple[int, int]], generator: torch.Generator
-    ) -> tuple[Tensor, ...]:
-        """Rotations, confidence, offsets and standing cameras of all shots, `(B, T, ...)`."""
-        count, many, at = len(played.joints), len(spans), generator.device
-        # Every camera films everything, which costs less than filming twice.
-        taken = film_windows(
-            played.marks(self.corpus.body).repeat(many, 1, 1, 1),
-            played.joints.repeat(many, 1, 1, 1),
-            2 * math.pi * torch.rand(many * count, generator=generator, device=at),
-            noise=another_detector(self.noise, generator), generator=generator,
-        )  # fmt: skip
-        parts = []
-        for number, (start, stop) in enumerate(spans):
-            take = taken.part(slice(number * count, (number + 1) * count), slice(start, stop))
-            wrong = _misjoined(count, later=number > 0, generator=generator)
-            R_c2w = wrong[:, None] @ take.R_w2c[:, :1].mT @ take.R_c2c0
-            turned = self._answered(take, played.rotations[:, start:stop, :JOINTS], generator)
-            root = R_c2w @ turned[:, :, 0]
-            parts.append(
-                (
-                    torch.cat((root[:, :, None], turned[:, :, 1:]), 2),
-                    body_confidence(take.confidence),
-                    (R_c2w @ _misplaced(take.pelvis, generator)[..., None])[..., 0],
-                    take.still[:, None].expand(-1, stop - start),
-                )
-            )
-        return tuple(torch.cat(part, 1) for part in zip(*parts, strict=True))
-
-    def _answered(self, take: Take, true: Tensor, generator: torch.Generator) -> Tensor:
-        """What the lifter says of a shot `(B, T, 22, 3, 3)`, root in camera axes, with part of its
-        error undone and noise of its own on every joint."""
-        said = bodies(lift_windows(self.lifter, take.shown), take.shown).rotations
-        root = take.R_w2c @ true[:, :, 0]
-        true = torch.cat((root[:, :, None], true[:, :, 1:]), 2)
-        u = torch.rand(2, len(true), 1, 1, 1, generator=generator, device=generator.device)
-        share, size = SHARE[0] + (SHARE[1] - SHARE[0]) * u[0], TREMBLE * u[1]
-        wander = faded(tuple(said.shape[:-1]), keep=KEEP, generator=generator)
-        return true @ rotvec_to_matrix(share * matrix_to_rotvec(true.mT @ said) + size * wander)
+    def _trembling(self, rotations: Tensor, generator: torch.Generator) -> Tensor:
+        u = torch.rand(len(rotations), 1, 1, 1, generator=generator, device=generator.device)
+        wander = faded(tuple(rotations.shape[:-1]), keep=KEEP, generator=generator)
+        return rotations @ rotvec_to_matrix(TREMBLE * u * wander)
 
 
-def _cut(generator: torch.Generator) -> tuple[int, int]:
-    """First frame of the second shot, 0 for none, and the frames missing before it."""
-    u = torch.rand(4, generator=generator, device=generator.device).tolist()
-    if u[0] < ONE_SHOT_SHARE:
-        return 0, 0
-    cut = SHORTEST_SHOT + int(u[1] * (WINDOW - 2 * SHORTEST_SHOT + 1))
-    return cut, 1 + int(u[3] * LONGEST_GAP) if u[2] < GAP_SHARE else 0
+def _swapped(values: Tensor, mirrored: Tensor) -> Tensor:
+    """Joints `(B, T, 22, n)` that change sides in the windows `(B)` that are mirrored."""
+    other = values[:, :, list(MIRROR_JOINTS[:JOINTS])]
+    return torch.where(mirrored[:, None, None, None], other, values)
 
 
-def _misjoined(count: int, *, later: bool, generator: torch.Generator) -> Tensor:
-    """Wrong turns of shots in the world `(count, 3, 3)`: off the vertical, of later ones about it."""
-    at = generator.device
-    tilt = TILT_SIGMA * torch.randn(count, 3, generator=generator, device=at)
-    tilt = rotvec_to_matrix(tilt * tilt.new_tensor((1.0, 1.0, 0.0)))
-    if not later:
-        return tilt
-    far = torch.rand(count, generator=generator, device=at) < OUTLIER_SHARE
+def _reflected(turns: Tensor, mirrored: Tensor) -> Tensor:
+    """Rotation vectors `(B, T, 22, 3)`, some of them seen in a mirror across x."""
+    sign = torch.where(mirrored[:, None, None, None], turns.new_tensor((1.0, -1.0, -1.0)), 1.0)
+    return _swapped(turns, mirrored) * sign
+
+
+def _misjoined(count: int, generator: torch.Generator) -> Tensor:
+    """Wrong turns `(count, shots, 3, 3)`: off the vertical in all shots, about it in later ones."""
+    at, shape = generator.device, (count, len(CUT_SHARES))
+    tilt = TILT_SIGMA * torch.randn(*shape, 3, generator=generator, device=at)
+    far = torch.rand(shape, generator=generator, device=at) < OUTLIER_SHARE
     sigma = torch.where(far, OUTLIER_SIGMA, YAW_SIGMA)
-    return rotation_about_z(sigma * torch.randn(count, generator=generator, device=at)) @ tilt
-
-
-def _misplaced(place: Tensor, generator: torch.Generator) -> Tensor:
-    """Pelvis `(B, T, 3)` in camera axes, nearer or further and beside where it is."""
-    bias = DEPTH_BIAS * torch.randn(len(place), 1, 1, generator=generator, device=place.device)
-    depth = DEPTH_NOISE * faded((*place.shape[:2], 1), keep=KEEP, generator=generator)
-    beside = ACROSS_NOISE * faded(tuple(place.shape), keep=KEEP, generator=generator)
-    return place * (bias + depth).exp() + beside
-
-
-def _damaged(
-    rotations: Tensor, confidence: Tensor, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Limbs at rest for a while, which nobody is sure of; arms or legs that change sides, unnoticed."""
-    limbs = torch.zeros(len(LIMBS), JOINTS, dtype=torch.bool, device=rotations.device)
-    for number, joints in enumerate(LIMBS):
-        limbs[number, list(joints)] = True
-    u = torch.rand(*rotations.shape[:2], 6, generator=generator, device=rotations.device)
-    swaps, _ = lasting(u[..., :2] < SWAP_CHANCE, "swap", fps=FPS, generator=generator)
-    pairs = torch.stack((limbs[0] | limbs[1], limbs[2] | limbs[3]))
-    swapped = (swaps[..., None] & pairs).any(-2)
-    other = list(MIRROR_JOINTS[:JOINTS])
-    sign = rotations.new_tensor((-1.0, 1.0, 1.0))
-    mirrored = rotations[:, :, other] * sign[:, None] * sign
-    rotations = torch.where(swapped[..., None, None], mirrored, rotations)
-    gone, _ = lasting(u[..., 2:] < LIMB_CHANCE, "limb", fps=FPS, generator=generator)
-    missing = (gone[..., None] & limbs).any(-2)
-    rest = torch.eye(3, device=rotations.device)
-    rotations = torch.where(missing[..., None, None], rest, rotations)
-    return rotations, torch.where(missing, 0.1 * confidence, confidence)
+    yaw = sigma * torch.randn(shape, generator=generator, device=at)
+    yaw[:, 0] = 0
+    level = tilt.new_tensor((1.0, 1.0, 0.0))
+    return rotation_about_z(yaw) @ rotvec_to_matrix(tilt * level)

@@ -1,7 +1,11 @@
-"""`humanmotion train refiner`: motion-capture folders in, the refiner's weights out; resumable."""
+"""`humanmotion train refiner`: motion-capture folders in, the refiner's weights out; resumable.
+
+The folder first gets `drafts_train.safetensors` and `drafts_val.safetensors`, made on the CPU.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,16 +14,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from humanmotion.body import BodyModel
+from humanmotion.errors import InputError
 from humanmotion.files import writable_folder
 from humanmotion.jobs.data import FPS
 from humanmotion.jobs.early_stopping import fabric_on
-from humanmotion.jobs.fit_person import digest
+from humanmotion.jobs.fit import load_prior
+from humanmotion.jobs.fit_person import Learnt, digest
 from humanmotion.jobs.lifter_weights import load_lifter
+from humanmotion.jobs.motion_corpus import MotionCorpus
 from humanmotion.jobs.network_run import Draws, check_same_run, read_settings, train_in
-from humanmotion.jobs.refiner_data import Ideal, RefinerWindows
+from humanmotion.jobs.refiner_data import Drafts, Ideal, RefinerWindows, make_drafts
 from humanmotion.jobs.stages import Progress, silent
 from humanmotion.recovery.detector_noise import DetectorNoise
-from humanmotion.recovery.lifter import Lifter
 from humanmotion.recovery.refiner import (
     Draft,
     Refined,
@@ -31,6 +37,7 @@ from humanmotion.recovery.refiner import (
 from humanmotion.rotations import matrix_to_sixd
 
 CONFIG = Path(__file__).with_name("refiner.toml")
+SPLITS = ("train", "val")
 WEIGHTS = {
     "pose": 5.0, "joints": 10.0, "speed": 1.0, "acceleration": 0.02, "seam": 0.5, "velocity": 1.0,
     "contact": 0.3,
@@ -46,34 +53,57 @@ def train_refiner(
     config: str | Path = CONFIG,
     device: str = "cpu",
     progress: Progress = silent,
-    lifter: Lifter | None = None,
 ) -> Path:
-    """Train the refiner on the train split under `data` and what the lifter (the shipped one if none)
-    makes of it; returns the weights' path.
+    """Train the refiner on what the shipped lifter and prior make of the train split under `data`;
+    returns the weights' path.
 
     Raises InputError for data or a config that cannot be used, MissingExtraError without the `train`
     extra. Run again after an interruption, it goes on where it was.
     """
     settings = read_settings(config, RefinerConfig, what="refiner")
+    counts = settings.get("drafts")
+    if not isinstance(counts, dict) or set(counts) != set(SPLITS):
+        raise InputError(f"{config} is no config of a refiner: [drafts] must give train and val")
     fabric = fabric_on(device, settings["precision"])
     folder, noise = writable_folder(output), DetectorNoise()
-    lifter = lifter or load_lifter()
-    made_by = {"noise": asdict(noise), "lifter": digest(lifter.state_dict())}
+    learnt = Learnt(load_prior(), load_lifter())
+    assert learnt.prior is not None and learnt.lifter is not None
+    made_by = {"noise": asdict(noise), "lifter": digest(learnt.lifter.state_dict()),
+               "prior": digest(learnt.prior.tensors())}  # fmt: skip
     check_same_run(folder / "refiner.run.json", settings | made_by)
+    train, val = (
+        RefinerWindows(drafts, BodyModel.load()).to(fabric.device)
+        for drafts in _drafts(folder, data, counts, learnt=learnt, noise=noise)
+    )
     torch.manual_seed(settings["seed"])
     network = Refiner(RefinerConfig(**settings["network"]))
-    train, val = (
-        RefinerWindows.read(data, split=split, lifter=lifter, noise=noise).to(fabric.device)
-        for split in ("train", "val")
-    )
     return train_in(folder, "refiner", network, settings=settings,
                     losses=(_loss(train), _loss(val)), fabric=fabric, progress=progress)  # fmt: skip
+
+
+def _drafts(
+    folder: Path,
+    data: str | Path,
+    counts: Mapping[str, int],
+    *,
+    learnt: Learnt,
+    noise: DetectorNoise,
+) -> list[Drafts]:
+    """The drafts of both splits, made where the folder does not hold them."""
+    found = []
+    for seed, split in enumerate(SPLITS):
+        path = folder / f"drafts_{split}.safetensors"
+        if not path.exists():
+            corpus = MotionCorpus.read(data, split=split)
+            make_drafts(corpus, counts[split], learnt=learnt, noise=noise, seed=seed).write(path)
+        found.append(Drafts.read(path))
+    return found
 
 
 def _loss(windows: RefinerWindows) -> Draws:
     def loss(network: nn.Module, count: int, generator: torch.Generator) -> Tensor:
         draft, ideal = windows.draw(count, generator=generator)
-        return refining_loss(network, draft, ideal, body=windows.corpus.body)
+        return refining_loss(network, draft, ideal, body=windows.body)
 
     return loss
 

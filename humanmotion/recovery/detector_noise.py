@@ -26,7 +26,7 @@ HIPS = (mark("left_hip"), mark("right_hip"))
 _TORSO = ("shoulder", "hip")
 _ENDS = ("wrist", "pinky", "index", "thumb", "ankle", "heel", "big_toe")
 _LIMBS = (("elbow", "wrist", "pinky", "index", "thumb"), ("knee", "ankle", "heel", "big_toe"))
-LASTING = {"burst": (5, 20), "swap": (3, 15), "limb": (9, 60)}
+LASTING = {"burst": (5, 20), "swap": (3, 15)}
 """Frames at 30 fps."""
 
 
@@ -166,7 +166,7 @@ def _error2d(
     bias = torch.randn(shape[0], 1, *shape[2:], generator=generator, device=at) * noise.bias
     factor = torch.where(hidden, noise.hidden_factor, 1.0)[..., None]
     begins = _uniform(tuple(hidden.shape), generator) < noise.burst_chance * 30 / fps
-    astray, number = lasting(begins, "burst", fps=fps, generator=generator)
+    astray, number = _lasting(begins, "burst", fps=fps, generator=generator)
     u = _uniform((2, *hidden.shape), generator)
     far = noise.burst[0] + (noise.burst[1] - noise.burst[0]) * u[0]
     angle = 2 * math.pi * u[1]
@@ -180,7 +180,7 @@ def _group(name: str) -> int:
     return 0 if part in _TORSO else 2 if part in _ENDS else 1
 
 
-def lasting(
+def _lasting(
     begins: Tensor, what: str, *, fps: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Frames `(B, T, ...)` bool within something that lasts from where it `begins`, and that frame."""
@@ -235,7 +235,7 @@ def _swaps(away: Tensor, *, fps: float, noise: DetectorNoise, generator: torch.G
     chance = noise.swap_chance * 30 / fps
     begins = _uniform((*away.shape, len(_LIMBS)), generator) < chance
     begins &= (away > -0.5)[..., None]
-    during, _ = lasting(begins, "swap", fps=fps, generator=generator)
+    during, _ = _lasting(begins, "swap", fps=fps, generator=generator)
     return (during[..., None] & own).any(-2)
 
 

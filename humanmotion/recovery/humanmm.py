@@ -1,9 +1,10 @@
 """The published modules after alignment of HumanMM (Zhang et al. 2025, sections 3.3 and 3.4).
 
 Re-implemented; what the paper leaves open is chosen here: sizes, how positions are coded, which poses
-are noised. A transformer encoder over the whole video knows the number of the shot; a bidirectional LSTM
-says which feet stand and how the root moves; WHAM's trajectory refiner (Shin et al. 2024) puts root and
-velocity right, the velocity first reset by the standing feet. No picture features: our inputs have none.
+are noised. A transformer encoder over the whole video knows the number of the shot; a bidirectional
+LSTM says which feet stand and how the root moves; WHAM's trajectory refiner (Shin et al. 2024) puts
+root and velocity right, the velocity first reset by the standing feet. There are no picture features:
+our inputs have none.
 """
 
 from __future__ import annotations

@@ -41,6 +41,10 @@ class Placed:
     """`(T)` in [0, 1]; 0 where absent."""
     feet_seen: Tensor
     """Confidence of both feet `(T, 2)`."""
+    contact: Tensor | None = None
+    """How likely each foot stands `(T, 2)`, where a network says it."""
+    velocity: Tensor | None = None
+    """Of the pelvis in the world `(T, 3)`, m/s, where a network says it: the step to each frame."""
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def _shot(lifter: Lifter, points: Keypoints, K: Tensor, R_c2c0: Tensor) -> PoseG
     xyz = torch.zeros(*points.xy.shape[:2], 3) if points.xyz is None else points.xyz
     shown = show(points.xy[None, nearest], points.confidence[None, nearest], xyz[None, nearest],
                  K=K[None, nearest], R_c2c0=R_c2c0[None, nearest], fps=FPS)  # fmt: skip
-    lifted = bodies(lift_windows(lifter, shown), shown)
+    lifted = bodies(_in_windows(lifter, shown), shown)
     turns = values_at(matrix_to_sixd(lifted.rotations[0]), even, times)
     rotations = torch.eye(3).repeat(len(times), ALL_JOINTS, 1, 1)
     rotations[:, :JOINTS] = sixd_to_matrix(turns)
@@ -95,19 +95,18 @@ def _shot(lifter: Lifter, points: Keypoints, K: Tensor, R_c2c0: Tensor) -> PoseG
     return PoseGuess(rotations, up)
 
 
-def lift_windows(lifter: Lifter, shown: Shown) -> Tensor:
-    """What is said `(B, T, n)` of overlapping windows, blended by a weight that falls to their ends."""
+def _in_windows(lifter: Lifter, shown: Shown) -> Tensor:
+    """What is said of overlapping windows, blended by a weight that falls to their ends."""
     frames = shown.values.shape[1]
     last = max(frames - WINDOW, 0)
     total: Tensor | None = None
-    weight = shown.values.new_zeros(frames, 1)
+    weight = torch.zeros(frames, 1)
     for start in (*range(0, last, WINDOW // 2), last):
         part = slice(start, start + WINDOW)
         said = lifter(shown.values[:, part])
         length = said.shape[1]
-        away = (torch.arange(length, device=weight.device) - (length - 1) / 2).abs()
-        ramp = 1 - away[:, None] / (WINDOW / 2 + 1)
-        total = said.new_zeros(len(said), frames, said.shape[-1]) if total is None else total
+        ramp = 1 - (torch.arange(length) - (length - 1) / 2).abs()[:, None] / (WINDOW / 2 + 1)
+        total = said.new_zeros(1, frames, said.shape[-1]) if total is None else total
         total[:, part] += said * ramp
         weight[part] += ramp
     assert total is not None

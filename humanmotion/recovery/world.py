@@ -138,7 +138,7 @@ def join_shots(
             raise MotionError(f"{len(turns)} turns given for {len(found)} cuts")
         found = [(turn, common) for turn, (_, common) in zip(turns, found, strict=True)]
     shots, people, fps = read.shots, read.people, _rate(read.people[0].track.times)
-    R_c2w, placed = _placed(people, read.frames, views=read.views, turns=found)
+    R_c2w, placed = place_people(read, [turn for turn, _ in found])
     lengths = [s.stop - s.start for s in shots]
     shot_id = np.repeat(np.arange(len(shots)), lengths)
     still = np.repeat([f.still for f in read.frames], lengths)
@@ -302,17 +302,12 @@ def _align(before: Sequence[ShotView], after: Sequence[ShotView]) -> tuple[Turn,
     return align_sides(left, right), common
 
 
-def _placed(
-    people: Sequence[Seen],
-    frames: Sequence[ShotFrame],
-    *,
-    views: Sequence[Sequence[ShotView]],
-    turns: Sequence[tuple[Turn, int]],
-) -> tuple[Tensor, list[Placed]]:
+def place_people(read: ShotsRead, turns: Sequence[Turn]) -> tuple[Tensor, list[Placed]]:
     """Camera-to-world rotations `(T, 3, 3)`, and everybody turned into the world's axes."""
+    people, views = read.people, read.views
     heading, turned, upright = 0.0, [], [[] for _ in people]  # type: ignore[var-annotated]
-    for s, frame in enumerate(frames):
-        heading += turns[s - 1][0].yaw_rad if s else 0.0
+    for s, frame in enumerate(read.frames):
+        heading += turns[s - 1].yaw_rad if s else 0.0
         yaw = rotation_about_z(torch.tensor(heading, dtype=frame.turn.dtype))
         turned.append(yaw @ frame.turn)
         for k, view in enumerate(views[s]):
