@@ -2,8 +2,8 @@
 
 Recorded motion is filmed by virtual cameras with a cut or two, some with time missing there; the
 made-up detector says what it sees, the body is fitted with lifter and prior, and the shots are joined.
-That is done once. In every batch the drafts are then mirrored, joined a little worse and made to
-tremble.
+That is done once. In every batch the drafts are then mirrored, given each other's errors, joined a
+little worse and made to tremble.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ GAP_SHARE, LONGEST_GAP = 0.3, 10
 KNOWN_LENS = 0.25
 DRIFT_RAD = 2e-4
 """Standard deviation of what odometry is off by in a frame, added up over a shot."""
+MIXED_SHARE = 0.5
+"""Windows of training that take their errors, cuts and views from another clip."""
 TILT_SIGMA = math.radians(1.0)
 YAW_SIGMA, OUTLIER_SHARE, OUTLIER_SIGMA = math.radians(4.0), 0.07, math.radians(60.0)
 """How much worse shots are joined in training than they were."""
@@ -192,62 +194,102 @@ class RefinerWindows:
 
     drafts: Drafts
     body: BodyModel
+    varied: bool
+    """Whether drafts are changed in every batch; those of val are not."""
 
     def to(self, device: torch.device | str) -> RefinerWindows:
         """The same on `device`."""
         moved = Drafts(*(getattr(self.drafts, f.name).to(device) for f in fields(Drafts)))
-        return RefinerWindows(moved, self.body.to(device))
+        return RefinerWindows(moved, self.body.to(device), self.varied)
 
     @torch.no_grad()
     def draw(self, count: int, *, generator: torch.Generator) -> tuple[Draft, Ideal]:
         """`count` windows as they come out of the shots, and what they are."""
         held, at = self.drafts, generator.device
-        row = torch.randint(len(held.turns), (count, 1), generator=generator, device=at)
-        first = torch.randint(CLIP - WINDOW + 1, (count, 1), generator=generator, device=at)
-        frame = first + torch.arange(WINDOW, device=at)
-        mirrored = torch.rand(count, generator=generator, device=at) < 0.5
-        turns, true = (
-            _reflected(x[row, frame].float(), mirrored) for x in (held.turns, held.true_turns)
-        )
-        confidence = held.confidence[row, frame] / 255
-        confidence = _swapped(confidence[..., None], mirrored)[..., 0]
-        shot_id = held.shot_id[row, frame].long()
-        shot_id = shot_id - shot_id[:, :1]
-        across = turns.new_tensor((-1.0, 1.0, 1.0))
-        sign = torch.where(mirrored[:, None, None], across, torch.ones_like(across))
-        turn = _misjoined(count, generator)[torch.arange(count, device=at)[:, None], shot_id]
-        rotations = self._trembling(rotvec_to_matrix(turns), generator)
-        rotations = torch.cat((turn[:, :, None] @ rotations[:, :, :1], rotations[:, :, 1:]), 2)
-        offset = (turn @ (held.offset[row, frame] * sign)[..., None])[..., 0]
-        draft = Draft(rotations, bare_joints(rotations, self.body), confidence, offset,
-                      held.still[row, frame] > 0, shot_id)  # fmt: skip
-        ideal = rotvec_to_matrix(true)
-        contact, recorded = held.contact[row, frame] > 0, held.recorded[row] > 0
-        velocity = held.velocity[row, frame] * sign
+        own = self._places(count, generator)
+        share = MIXED_SHARE if self.varied else 0.0
+        mixed = torch.rand(count, 1, generator=generator, device=at) < share
+        other = tuple(torch.where(mixed, x, y) for x, y in
+                      zip(self._places(count, generator), own, strict=True))  # fmt: skip
+        true, true_other = (rotvec_to_matrix(held.true_turns[x].float()) for x in (own, other))
+        rotations = true @ (true_other.mT @ rotvec_to_matrix(held.turns[other].float()))
+        # Seen from where the other was, moving as this one does.
+        velocity = held.velocity[own]
+        offset = held.offset[other] + _way(true, velocity) - _way(true_other, held.velocity[other])
+        shot_id = held.shot_id[other].long()
+        if self.varied:
+            turn = _misjoined(count, generator)
+            turn = turn[torch.arange(count, device=at)[:, None], shot_id - shot_id[:, :1]]
+            rotations = _trembling(rotations, generator)
+            root = turn[:, :, None] @ rotations[:, :, :1]
+            rotations = torch.cat((root, rotations[:, :, 1:]), 2)
+            offset = (turn @ offset[..., None])[..., 0]
+        drawn = _Drawn(
+            rotations, true, held.confidence[other] / 255, offset,
+            velocity, held.contact[own] > 0, held.recorded[own[0]] > 0,
+        )  # fmt: skip
+        drawn = drawn.mirrored(torch.rand(count, generator=generator, device=at) < 0.5)
+        draft = Draft(drawn.rotations, bare_joints(drawn.rotations, self.body), drawn.confidence,
+                      drawn.offset, held.still[other] > 0, shot_id)  # fmt: skip
         return draft, Ideal(
-            rotations=ideal,
-            recorded=_swapped(recorded[..., None], mirrored)[..., 0],
-            joints=bare_joints(ideal, self.body),
-            contact=torch.where(mirrored[:, None, None], contact.flip(-1), contact),
-            velocity=velocity,
+            rotations=drawn.true,
+            recorded=drawn.recorded,
+            joints=bare_joints(drawn.true, self.body),
+            contact=drawn.contact,
+            velocity=drawn.velocity,
         )
 
-    def _trembling(self, rotations: Tensor, generator: torch.Generator) -> Tensor:
-        u = torch.rand(len(rotations), 1, 1, 1, generator=generator, device=generator.device)
-        wander = faded(tuple(rotations.shape[:-1]), keep=KEEP, generator=generator)
-        return rotations @ rotvec_to_matrix(TREMBLE * u * wander)
+    def _places(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Clips `(count, 1)` and frames of them `(count, WINDOW)`."""
+        at = generator.device
+        clip = torch.randint(len(self.drafts.turns), (count, 1), generator=generator, device=at)
+        first = torch.randint(CLIP - WINDOW + 1, (count, 1), generator=generator, device=at)
+        return clip, first + torch.arange(WINDOW, device=at)
 
 
-def _swapped(values: Tensor, mirrored: Tensor) -> Tensor:
-    """Joints `(B, T, 22, n)` that change sides in the windows `(B)` that are mirrored."""
-    other = values[:, :, list(MIRROR_JOINTS[:JOINTS])]
-    return torch.where(mirrored[:, None, None, None], other, values)
+def _trembling(rotations: Tensor, generator: torch.Generator) -> Tensor:
+    u = torch.rand(len(rotations), 1, 1, 1, generator=generator, device=generator.device)
+    wander = faded(tuple(rotations.shape[:-1]), keep=KEEP, generator=generator)
+    return rotations @ rotvec_to_matrix(TREMBLE * u * wander)
 
 
-def _reflected(turns: Tensor, mirrored: Tensor) -> Tensor:
-    """Rotation vectors `(B, T, 22, 3)`, some of them seen in a mirror across x."""
-    sign = torch.where(mirrored[:, None, None, None], turns.new_tensor((1.0, -1.0, -1.0)), 1.0)
-    return _swapped(turns, mirrored) * sign
+def _way(rotations: Tensor, velocity: Tensor) -> Tensor:
+    """Path `(B, T, 3)` of a pelvis in the world, by its velocity in the axes of the root."""
+    step = (rotations[:, :, 0] @ velocity[..., None])[..., 0] / FPS
+    return step.cumsum(1) - step[:, :1]
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What a mirror changes, `(B, T, ...)`."""
+
+    rotations: Tensor
+    true: Tensor
+    confidence: Tensor
+    offset: Tensor
+    velocity: Tensor
+    contact: Tensor
+    recorded: Tensor
+
+    def mirrored(self, where: Tensor) -> _Drawn:
+        """The windows `where` `(B)` seen in a mirror across x."""
+        across = self.offset.new_tensor((-1.0, 1.0, 1.0))
+        flipped = _Drawn(
+            rotations=across[:, None] * self.rotations[:, :, _TWINS] * across,
+            true=across[:, None] * self.true[:, :, _TWINS] * across,
+            confidence=self.confidence[..., _TWINS],
+            offset=self.offset * across,
+            velocity=self.velocity * across,
+            contact=self.contact.flip(-1),
+            recorded=self.recorded[..., _TWINS],
+        )
+        pairs = ((getattr(self, f.name), getattr(flipped, f.name)) for f in fields(_Drawn))
+        return _Drawn(
+            *(torch.where(where.reshape(-1, *[1] * (a.ndim - 1)), b, a) for a, b in pairs)
+        )
+
+
+_TWINS = list(MIRROR_JOINTS[:JOINTS])
 
 
 def _misjoined(count: int, generator: torch.Generator) -> Tensor:

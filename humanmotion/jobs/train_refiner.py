@@ -39,8 +39,8 @@ from humanmotion.rotations import matrix_to_sixd
 CONFIG = Path(__file__).with_name("refiner.toml")
 SPLITS = ("train", "val")
 WEIGHTS = {
-    "pose": 5.0, "joints": 10.0, "speed": 1.0, "acceleration": 0.02, "seam": 0.5, "velocity": 1.0,
-    "contact": 0.3,
+    "pose": 5.0, "joints": 10.0, "speed": 1.0, "acceleration": 0.02, "seam": 0.5, "velocity": 3.0,
+    "contact": 0.5,
 }  # fmt: skip
 SUMMED = (1, 3, 9, 27)
 """Frames over which errors of velocity are added up, as WHAM does."""
@@ -71,14 +71,16 @@ def train_refiner(
     made_by = {"noise": asdict(noise), "lifter": digest(learnt.lifter.state_dict()),
                "prior": digest(learnt.prior.tensors())}  # fmt: skip
     check_same_run(folder / "refiner.run.json", settings | made_by)
-    train, val = (
-        RefinerWindows(drafts, BodyModel.load()).to(fabric.device)
-        for drafts in _drafts(folder, data, counts, learnt=learnt, noise=noise)
+    body = BodyModel.load()
+    train, val = _drafts(folder, data, counts, learnt=learnt, noise=noise)
+    losses = tuple(
+        _loss(RefinerWindows(drafts, body, varied=drafts is train).to(fabric.device))
+        for drafts in (train, val)
     )
     torch.manual_seed(settings["seed"])
     network = Refiner(RefinerConfig(**settings["network"]))
     return train_in(folder, "refiner", network, settings=settings,
-                    losses=(_loss(train), _loss(val)), fabric=fabric, progress=progress)  # fmt: skip
+                    losses=(losses[0], losses[1]), fabric=fabric, progress=progress)  # fmt: skip
 
 
 def _drafts(
@@ -124,7 +126,9 @@ def refining_errors(
     away = bare_joints(refined.rotations, body) - ideal.joints
     speed = away.diff(dim=1).abs().mean((-1, -2)) * FPS
     cut = (draft.shot_id.diff(dim=1) != 0).float()
-    wrong = ideal.rotations[:, :, 0] @ (refined.velocity - ideal.velocity)[..., None]
+    # In the world, where the root's heading counts as well.
+    moved = refined.rotations[:, :, 0] @ refined.velocity[..., None]
+    wrong = moved - ideal.rotations[:, :, 0] @ ideal.velocity[..., None]
     return {
         "pose": (turns * asked).sum() / (asked.sum() * turns.shape[1] * 6),
         "joints": away.abs().mean(),

@@ -76,7 +76,7 @@ def integrate(
     fixed = None if centre is None else centre.double().numpy()
     shapes = [foot_shape(body, p.betas) for p in people]
     bodies = [body.joints(p.rotations, betas=p.betas) for p in people]
-    known = [_person_path(p, j, s) for p, j, s in zip(people, bodies, shapes, strict=True)]
+    known = [_person_path(p, j, s, fps=fps) for p, j, s in zip(people, bodies, shapes, strict=True)]
     levels = [_levels(p, still=still, shot_id=shot_id, fps=fps, centre=fixed) for p in known]
     # Everybody is brought down to the floor for the solve, and back up to what they stand on.
     known = [_lowered(p, level) for p, level in zip(known, levels, strict=True)]
@@ -99,7 +99,7 @@ def integrate(
     return tuple(out), torch.from_numpy(paths.centre)
 
 
-def _person_path(person: Placed, joints: Tensor, shape: FootShape) -> PersonPath:
+def _person_path(person: Placed, joints: Tensor, shape: FootShape, *, fps: float) -> PersonPath:
     pelvis = joints[:, :1]
     feet = (joints[:, [10, 11]] - pelvis).double().numpy()
     sole = shape.sole.double().numpy()
@@ -112,6 +112,7 @@ def _person_path(person: Placed, joints: Tensor, shape: FootShape) -> PersonPath
         feet_seen=believed,
         contact=FIRST_GUESS * believed * lower_foot(feet, sole=sole),
         lowest=lowest_point(joints - pelvis).double().numpy(),
+        steps=None if person.velocity is None else person.velocity[1:].double().numpy() / fps,
     )
 
 

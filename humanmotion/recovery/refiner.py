@@ -21,12 +21,14 @@ from humanmotion.recovery.lifter import JOINTS
 from humanmotion.rotations import matrix_to_sixd, rotation_about_z, sixd_to_matrix
 
 FEET = (10, 11)
+LEGS = (7, 8, 10, 11)
+"""Ankles and feet: how they move about the pelvis says how the pelvis moves over them."""
 FASTEST = 8.0
 """Steps are cut off there, m/s."""
 NEAR_CUT = 5.0
 """Frames by which the nearness of a cut fades."""
 _SIZES = {"pose": 6 * JOINTS, "contact": 2, "velocity": 3}
-INPUTS = (6 + 3 + 1) * JOINTS + 14
+INPUTS = (6 + 3 + 1) * JOINTS + 14 + 3 * len(LEGS)
 
 
 @dataclass(frozen=True)
@@ -152,14 +154,14 @@ def show_draft(draft: Draft, *, fps: float) -> Tensor:
     same = draft.shot_id[:, 1:] == draft.shot_id[:, :-1]
     known = (same & draft.still[:, 1:])[..., None] * seen[:, 1:] * seen[:, :-1]
     step = (draft.offset.diff(dim=1) * fps).clamp(-FASTEST, FASTEST) * known
-    step = torch.cat((torch.zeros_like(step[:, :1]), step), 1)
-    known = torch.cat((torch.zeros_like(known[:, :1]), known), 1)
+    legs = (draft.joints[:, :, LEGS].diff(dim=1) * fps).clamp(-FASTEST, FASTEST).flatten(-2)
+    step, known, legs = (nn.functional.pad(x, (0, 0, 1, 0)) for x in (step, known, legs))
     low = draft.joints[..., FEET, 2].amin(-1, keepdim=True)
     parity = (draft.shot_id % 2).to(confidence.dtype)[..., None]
     return torch.cat(
         (
             matrix_to_sixd(draft.rotations).flatten(-2), draft.joints.flatten(-2), confidence,
-            draft.offset / distance * seen, distance.log() * seen, step, known, low, seen, parity,
+            draft.offset / distance * seen, distance.log() * seen, step, known, legs, low, seen, parity,
             draft.still.to(confidence.dtype)[..., None], _nearness(same),
         ), -1,
     )  # fmt: skip
@@ -173,9 +175,9 @@ def _nearness(same: Tensor) -> Tensor:
     frames = torch.arange(same.shape[1] + 1, device=same.device)
     far = 1e6
     first = torch.where(same, -far, frames[1:].float())
-    before = torch.nn.functional.pad(first, (1, 0), value=-far).cummax(1).values
+    before = nn.functional.pad(first, (1, 0), value=-far).cummax(1).values
     last = torch.where(same, far, frames[:-1].float())
-    after = torch.nn.functional.pad(last, (0, 1), value=far)
+    after = nn.functional.pad(last, (0, 1), value=far)
     after = after.flip(1).cummin(1).values.flip(1)
     away = torch.stack((frames - before, after - frames), -1)
     return (-away / NEAR_CUT).exp()

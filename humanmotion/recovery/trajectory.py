@@ -35,6 +35,8 @@ CAMERA_ACCELERATION = 2.0
 CAMERA_STEP_SIGMA = 0.15
 STILL_SIGMA = 5e-4
 UNSEEN_STEP_SIGMA = 0.03
+LEARNT_STEP_SIGMA = 0.01
+"""Error of a network's step of the pelvis between two frames, metres (chosen on val)."""
 ANYWHERE_SIGMA = 100.0
 """Nobody has to be seen: what nothing else places is near the start, in metres."""
 
@@ -57,6 +59,8 @@ class PersonPath:
     """Height of the lowest body point minus the pelvis's `(T)`."""
     feet_seen: Floats
     """How far the feet were observed `(T, 2)`, above 0."""
+    steps: Floats | None = None
+    """Steps of the pelvis `(T - 1, 3)` as a network has them, metres."""
 
     def standing(self, stands: Floats) -> PersonPath:
         """The same with other contacts `(T, 2)`, believed as far as the feet were seen."""
@@ -238,6 +242,9 @@ def _body_rows(
         column = layout.person(k, axis)
         layout.tie(rows, column, value=0 * absent, sigma=ANYWHERE_SIGMA, share=everywhere)
         layout.bend(rows, column, sigma=PELVIS_ACCELERATION / fps**2, share=everywhere[2:])
+        if person.steps is not None:
+            layout.step(rows, column, value=person.steps[:, axis], sigma=LEARNT_STEP_SIGMA,
+                        share=everywhere[1:])  # fmt: skip
         layout.step(
             rows, column, value=absent[1:] * 0, sigma=UNSEEN_STEP_SIGMA,
             share=np.maximum(absent[1:], absent[:-1]),

@@ -27,9 +27,12 @@ from humanmotion.recovery.alignment import (
 )
 from humanmotion.recovery.flip_choice import FlipChoice, choose_flips, flip_odds, shot_cost
 from humanmotion.recovery.integrator import Placed, WorldPerson, integrate
+from humanmotion.recovery.motion_refining import refine_person
 from humanmotion.recovery.pose_track import PoseTrack
+from humanmotion.recovery.refiner import Refiner
 from humanmotion.recovery.seams import blend_seams
 from humanmotion.recovery.shot_view import (
+    BODY_JOINTS,
     JAW,
     Seen,
     ShotFrame,
@@ -126,10 +129,15 @@ def read_shots(
 
 
 def join_shots(
-    read: ShotsRead, *, body: BodyModel, turns: Sequence[Turn] | None = None
+    read: ShotsRead,
+    *,
+    body: BodyModel,
+    turns: Sequence[Turn] | None = None,
+    refiner: Refiner | None = None,
 ) -> WorldResult:
     """The second half of `to_world`; `turns`, one per cut, join the shots where they are known.
 
+    A `refiner` has a say in how everybody moves.
     Raises MotionError when there are not as many turns as cuts.
     """
     found = list(read.turns)
@@ -142,6 +150,8 @@ def join_shots(
     lengths = [s.stop - s.start for s in shots]
     shot_id = np.repeat(np.arange(len(shots)), lengths)
     still = np.repeat([f.still for f in read.frames], lengths)
+    if refiner is not None:
+        placed = _refined(placed, read, refiner, still=still, shot_id=shot_id, body=body)
     placed = [blend_seams(p, starts=[s.start for s in shots[1:]], fps=fps) for p in placed]
     world, centre = _integrated(
         placed, read.guides, still=still, shot_id=shot_id, fps=fps, body=body
@@ -155,6 +165,26 @@ def join_shots(
         flipped=tuple(c.flipped for c in read.choices),
         gravity_sigma_rad=tuple(f.gravity.pitch_sigma_rad for f in read.frames),
     )
+
+
+def _refined(
+    placed: Sequence[Placed],
+    read: ShotsRead,
+    refiner: Refiner,
+    *,
+    still: NDArray[np.bool_],
+    shot_id: NDArray[np.int64],
+    body: BodyModel,
+) -> list[Placed]:
+    """Everybody as the refiner sees them."""
+    return [
+        refine_person(
+            refiner, p, body=body, confidence=person.track.confidence[:, BODY_JOINTS],
+            times=person.track.times, shot_id=torch.from_numpy(shot_id),
+            still=torch.from_numpy(still),
+        )
+        for p, person in zip(placed, read.people, strict=True)
+    ]  # fmt: skip
 
 
 def _true_readings(
