@@ -59,9 +59,9 @@ def windows(swaying) -> RefinerWindows:
 def test_drafts_are_near_their_truth_and_can_be_kept(windows, tmp_path) -> None:
     draft, ideal = windows.draw(6, generator=torch.Generator().manual_seed(0))
     assert draft.rotations.shape == (6, WINDOW, 22, 3, 3)
-    apart = geodesic_distance(draft.rotations[:, :, 0], ideal.rotations[:, :, 0]).rad2deg()
-    # Somebody who sways in place is not joined well, but seen well before the first cut.
-    assert float(apart[draft.shot_id == draft.shot_id[:, :1]].median()) < 20
+    apart = geodesic_distance(draft.rotations, ideal.rotations).rad2deg()
+    # Who walks so stiffly is not joined well, and a camera that turns is read with a guessed lens.
+    assert float(apart[:, :, 0].median()) < 40 and float(apart[:, :, 1:].median()) < 15
     windows.drafts.write(tmp_path / "drafts.safetensors")
     again = Drafts.read(tmp_path / "drafts.safetensors")
     for field in fields(Drafts):
