@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import torch
 from scipy.signal import butter, filtfilt
 from torch import Tensor
 
-from humanmotion.bench.ms_alignment import METHODS, Cut, turn_by
+from humanmotion.bench.humanmm import published_world
+from humanmotion.bench.ms_alignment import METHODS, Cut, essential, turn_by
 from humanmotion.bench.ms_mocap import Filmed
 from humanmotion.body import BodyModel
 from humanmotion.camera import intrinsics
@@ -29,8 +30,11 @@ from humanmotion.metrics import (
     wa_mpjpe,
 )
 from humanmotion.recovery.alignment import Turn
+from humanmotion.recovery.humanmm import HumanMM
 from humanmotion.recovery.initial_pose import SET
+from humanmotion.recovery.motion_refining import HELPFUL, Part
 from humanmotion.recovery.pose_track import PoseTrack
+from humanmotion.recovery.refiner import Refiner
 from humanmotion.recovery.world import WorldResult, join_shots, read_shots
 
 BODY = 22
@@ -38,6 +42,14 @@ CALM_HZ = 6.0
 FIRST_FRAMES = 10
 """Frames of the first shot that a whole video is aligned on."""
 OURS, NAIVE, TRUE_YAW = "ours", "naive concatenation", "oracle: true yaw"
+HUMANMM = "published modules (HumanMM)"
+"""Joined by the essential matrix, then encoder, integrator and trajectory refiner."""
+REFINED: dict[str, Set[Part]] = {
+    "ours without the refiner": frozenset(),
+    "ours, contact of the refiner too": HELPFUL | {"contact"},
+    "ours, poses of the refiner too": HELPFUL | {"pose"},
+}
+"""Ours with other parts of what the refiner says."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +87,13 @@ def reconstructed(
     learnt: Learnt,
     ways: Sequence[str],
     focal_known: bool = False,
+    refiner: Refiner | None = None,
+    humanmm: HumanMM | None = None,
 ) -> dict[str, Errors]:
-    """Errors of each of `ways`: OURS, NAIVE, TRUE_YAW or names of METHODS."""
+    """Errors of each of `ways`: OURS, NAIVE, TRUE_YAW, names of METHODS or REFINED, and HUMANMM.
+
+    The `refiner` has a say in ours and the oracle; HUMANMM is the way of those networks.
+    """
     cameras = seq.odometry(focal_known=focal_known)
     lengths = torch.tensor([s.stop - s.start for s in seq.spans])
     focal = torch.tensor([c.focal.focal_px for c in cameras]).repeat_interleave(lengths)
@@ -86,20 +103,27 @@ def reconstructed(
     track = fit_body(seq.keypoints, body, learnt, view=View(K, turn, shot_id))
     read = read_shots([track], shots=seq.spans, cameras=cameras, body=body)
 
-    def world(turns: list[Turn] | None) -> WorldResult:
-        return join_shots(read, body=body, turns=turns)
+    def world(turns: list[Turn] | None, parts: Set[Part] = frozenset()) -> WorldResult:
+        return join_shots(read, body=body, turns=turns, refiner=refiner, refined=parts)
 
     plain = world([Turn(0.0, math.inf, 0.0, 0.0) for _ in seq.cuts])
+    cuts = _cuts(seq, plain, track, K, body)
     out = {}
     for way in ways:
         if way == NAIVE:
             found = plain
         elif way == OURS:
-            found = world(None)
+            found = world(None, HELPFUL)
         elif way == TRUE_YAW:
-            found = world(_true_turns(seq, plain))
+            found = world(_true_turns(seq, plain), HELPFUL)
+        elif way in REFINED:
+            found = world(None, REFINED[way])
+        elif way == HUMANMM:
+            assert humanmm is not None
+            turns = [turn_by(essential, c) for c in cuts]
+            found = published_world(read, humanmm, turns=turns, body=body)
         else:
-            found = world([turn_by(METHODS[way], c) for c in _cuts(seq, plain, track, K, body)])
+            found = world([turn_by(METHODS[way], c) for c in cuts])
         out[way] = errors(seq, found, track, body=body, said=way == OURS)
     return out
 

@@ -12,16 +12,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from humanmotion.bench.humanmm import load_humanmm
 from humanmotion.bench.ms_alignment import METHODS
 from humanmotion.bench.ms_mocap import Listed, fingerprint, listing, sequences
-from humanmotion.bench.ms_reconstruction import NAIVE, OURS, TRUE_YAW, Errors, reconstructed
+from humanmotion.bench.ms_reconstruction import (
+    HUMANMM,
+    NAIVE,
+    OURS,
+    REFINED,
+    TRUE_YAW,
+    Errors,
+    reconstructed,
+)
 from humanmotion.bench.report import Baseline, BenchReport, Row
 from humanmotion.body import BodyModel
 from humanmotion.jobs.fit import load_prior
 from humanmotion.jobs.fit_person import Learnt
 from humanmotion.jobs.lifter_weights import load_lifter
+from humanmotion.jobs.refiner_weights import load_refiner
 from humanmotion.metrics import group_bootstrap
 from humanmotion.recovery.detector_noise import NONE, DetectorNoise
+from humanmotion.recovery.humanmm import HumanMM
 
 SHOTS, SEEDS = (2, 3, 4, 6), (0, 1, 2)
 QUICK_SHOTS, QUICK_CLIPS = (2, 4), 2
@@ -30,20 +41,25 @@ VARIANT_CLIPS = 6
 SPLIT = "test"
 PUBLISHED = "essential matrix (HumanMM)"
 """The one that ours must beat."""
-WAYS = (NAIVE, *METHODS, OURS, TRUE_YAW)
+WAYS = (NAIVE, *METHODS, OURS, *REFINED, TRUE_YAW)
 Part = Callable[[Errors], float | None]
 Run = dict[tuple[str, int, str, int], Errors]
 """By way, number of shots, clip and seed."""
 
 
-def run(data: Path | None, *, quick: bool) -> BenchReport:
-    """Reconstruct ms-mocap; raises InputError when `data` holds no motion capture."""
+def run(data: Path | None, *, quick: bool, weights: Path | None = None) -> BenchReport:
+    """Reconstruct ms-mocap; `weights` is the folder that holds the published modules.
+
+    Raises InputError when `data` holds no motion capture, or `weights` no such modules.
+    """
+    humanmm = None if weights is None else load_humanmm(weights)
     body = BodyModel.load()
     chosen = listing(data, split=SPLIT, shots=QUICK_SHOTS if quick else SHOTS)
     if quick:
         chosen = _few(chosen, QUICK_CLIPS)
     seeds = SEEDS[:1] if quick else SEEDS
-    found = _run(chosen, body, seeds)
+    ways = WAYS if humanmm is None else (*WAYS, HUMANMM)
+    found = _run(chosen, body, seeds, ways=ways, humanmm=humanmm)
     known = fingerprint(chosen, seeds=seeds, noise=DetectorNoise())
     what = f"sequences of {SPLIT} clips, seeds {', '.join(map(str, seeds))}, list {known}"
     rows = [Row("list", what, float(len(chosen)), "")]
@@ -68,12 +84,21 @@ def _run(
     noise: DetectorNoise | None = None,
     learnt: Learnt | None = None,
     focal_known: bool = False,
+    humanmm: HumanMM | None = None,
 ) -> Run:
     learnt, noise = learnt or Learnt(load_prior(), load_lifter()), noise or DetectorNoise()
-    found = {}
+    found, refiner = {}, load_refiner()
     for seed in seeds:
         for seq in sequences(chosen, body, noise=noise, seed=seed):
-            errors = reconstructed(seq, body, learnt=learnt, ways=ways, focal_known=focal_known)
+            errors = reconstructed(
+                seq,
+                body,
+                learnt=learnt,
+                ways=ways,
+                focal_known=focal_known,
+                refiner=refiner,
+                humanmm=humanmm,
+            )
             for way, error in errors.items():
                 found[way, len(seq.shots), seq.name, seed] = error
     return found
@@ -112,7 +137,7 @@ _COLUMNS: tuple[tuple[str, str, str, Part], ...] = (
 
 def _way_rows(run: Run) -> list[Row]:
     rows = []
-    for way in WAYS:
+    for way in dict.fromkeys(way for way, _, _, _ in run):
         errors = _of(run, way)
         yaw = _yaw(errors)
         rows += [
@@ -147,7 +172,7 @@ def _bars(run: Run) -> list[Row]:
             "<="),
         Row("jitter_low", "jitter under 6 Hz over the truth's", jumpy, "", 0.7, ">="),
         Row("jitter_high", "the same", jumpy, "", 1.2, "<="),
-        *(row for way in METHODS for row in _against(run, way)),
+        *(row for way in (*METHODS, *REFINED, HUMANMM) for row in _against(run, way)),
     ]  # fmt: skip
 
 
@@ -156,14 +181,19 @@ def _against(run: Run, way: str) -> list[Row]:
     keys = [k for k in run if k[0] == OURS]
     rows = []
     for part in ("yaw", "roe_first", "w_all"):
+        bar: Sequence[Any] = (0.0, ">=") if way in (PUBLISHED, HUMANMM) else ()
+        unit = "mm" if part == "w_all" else "deg"
+        if not _of(run, way):
+            what = f"gain over {way} in {part}; humanmotion train baselines makes its weights"
+            rows.append(Row(f"gain/{way}/{part}", what, None, unit, *bar))
+            continue
         pairs = [(_value(run[k], part), _value(run[way, *k[1:]], part)) for k in keys]
         gains = torch.tensor([b - a for a, b in pairs])[:, None]
-        clips, unit = [k[2] for k in keys], "mm" if part == "w_all" else "deg"
+        clips = [k[2] for k in keys]
         low, high = math.nan, math.nan
         if len(set(clips)) > 1:
             low, high = group_bootstrap(gains, clips, statistic=lambda m: m[:, 0])
         what = f"gain over {way} in {part}, 95 % from this (to {high:.1f})"
-        bar: Sequence[Any] = (0.0, ">=") if way == PUBLISHED else ()
         rows.append(Row(f"gain/{way}/{part}", what, low, unit, *bar))
     return rows
 

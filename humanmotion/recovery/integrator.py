@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from humanmotion.body import BodyModel
-from humanmotion.recovery.contacts import lower_foot, standing_feet
+from humanmotion.recovery.contacts import lower_foot, standing_feet, told_feet
 from humanmotion.recovery.floor import FootShape, foot_shape, lowest_point
 from humanmotion.recovery.planting import plant_feet
 from humanmotion.recovery.support import support_level
@@ -82,9 +82,9 @@ def integrate(
     known = [_lowered(p, level) for p, level in zip(known, levels, strict=True)]
     for _ in range(ROUNDS):
         paths = solve_paths(known, still=still, shot_id=shot_id, fps=fps, centre=fixed)
-        known = [_with_contact(p, path, fps) for p, path in zip(known, paths.pelvis, strict=True)]
+        known = _with_contacts(known, paths.pelvis, people, fps=fps)
     paths = solve_paths(known, still=still, shot_id=shot_id, fps=fps, centre=fixed)
-    known = [_with_contact(p, path, fps) for p, path in zip(known, paths.pelvis, strict=True)]
+    known = _with_contacts(known, paths.pelvis, people, fps=fps)
     out = []
     for k, person in enumerate(people):
         rest = body.rest_joints(person.betas)[0]
@@ -143,6 +143,19 @@ def _lowered(person: PersonPath, level: NDArray[np.float64]) -> PersonPath:
     return replace(person, offset=offset)
 
 
-def _with_contact(person: PersonPath, path: NDArray[np.float64], fps: float) -> PersonPath:
-    stands = standing_feet(person.feet + path[:, None], sole=person.sole, fps=fps)
-    return person.standing(stands)
+def _with_contacts(
+    known: Sequence[PersonPath],
+    paths: NDArray[np.float64],
+    people: Sequence[Placed],
+    *,
+    fps: float,
+) -> list[PersonPath]:
+    """Everybody with the contacts that these paths `(K, T, 3)` show, or that they are told to have."""
+    out = []
+    for path, pelvis, person in zip(known, paths, people, strict=True):
+        if person.contact is None:
+            stands = standing_feet(path.feet + pelvis[:, None], sole=path.sole, fps=fps)
+        else:
+            stands = told_feet(person.contact.double().numpy(), fps=fps)
+        out.append(path.standing(stands))
+    return out

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -24,6 +26,10 @@ FPS = 30.0
 """Frame rate the refiner is trained at."""
 WINDOW = 96
 """Frames it is trained on at once."""
+Part = Literal["pose", "contact", "velocity"]
+HELPFUL: frozenset[Part] = frozenset({"velocity"})
+"""What is taken of its answer unless told otherwise: on val, poses and root come out further from the
+truth than they went in, and contact makes feet slide less but bends the legs wrongly."""
 
 
 @torch.no_grad()
@@ -36,8 +42,9 @@ def refine_person(
     times: Tensor,
     shot_id: Tensor,
     still: Tensor,
+    parts: Set[Part] = HELPFUL,
 ) -> Placed:
-    """The same person with pose and root put right, and what is said of contact and velocity.
+    """The same person with what the refiner says of these `parts`; `pose` has the root in it.
 
     `confidence` `(T, 22)` of the joints, 0 where absent; `times` `(T)` seconds; `shot_id` `(T)`;
     `still` `(T)` bool where the camera keeps its place.
@@ -52,12 +59,18 @@ def refine_person(
     change = matrix_to_rotvec(rotations[0].mT @ found.rotations[0])
     velocity = (found.rotations[0, :, 0] @ found.velocity[0, :, :, None])[..., 0]
     said = torch.cat((change.flatten(1), torch.sigmoid(found.contact[0]), velocity), -1)
-    parts = [values_at(said[a:b], even, times[shot_id == s]) for s, (a, b, even) in spans.items()]
-    change, contact, velocity = torch.cat(parts).split((3 * JOINTS, 2, 3), -1)
+    shots = [values_at(said[a:b], even, times[shot_id == s]) for s, (a, b, even) in spans.items()]
+    change, contact, velocity = torch.cat(shots).split((3 * JOINTS, 2, 3), -1)
     turned = person.rotations.clone()
-    turn = rotvec_to_matrix(change.unflatten(-1, (JOINTS, 3))).to(turned.dtype)
-    turned[:, :JOINTS] = turned[:, :JOINTS] @ turn
-    return replace(person, rotations=turned, contact=contact, velocity=velocity)
+    if "pose" in parts:
+        turn = rotvec_to_matrix(change.unflatten(-1, (JOINTS, 3))).to(turned.dtype)
+        turned[:, :JOINTS] = turned[:, :JOINTS] @ turn
+    return replace(
+        person,
+        rotations=turned,
+        contact=contact if "contact" in parts else None,
+        velocity=velocity if "velocity" in parts else None,
+    )
 
 
 def _even(times: Tensor, shot_id: Tensor) -> tuple[Tensor, dict[int, tuple[int, int, Tensor]]]:

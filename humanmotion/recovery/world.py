@@ -8,7 +8,7 @@ gravity known, people's 3D bodies instead of an essential matrix, and an uncerta
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ from humanmotion.recovery.alignment import (
 )
 from humanmotion.recovery.flip_choice import FlipChoice, choose_flips, flip_odds, shot_cost
 from humanmotion.recovery.integrator import Placed, WorldPerson, integrate
-from humanmotion.recovery.motion_refining import refine_person
+from humanmotion.recovery.motion_refining import HELPFUL, Part, refine_person
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.refiner import Refiner
 from humanmotion.recovery.seams import blend_seams
@@ -96,12 +96,15 @@ def to_world(
     shots: Sequence[Shot],
     cameras: Sequence[CameraMotion],
     body: BodyModel,
+    refiner: Refiner | None = None,
 ) -> WorldResult:
     """One world from `tracks`, one per person over the whole video, and one camera per shot.
 
-    Shots follow each other without a gap. Raises MotionError when numbers of frames do not fit.
+    A `refiner` has a say in how everybody moves. Shots follow each other without a gap. Raises
+    MotionError when numbers of frames do not fit.
     """
-    return join_shots(read_shots(tracks, shots=shots, cameras=cameras, body=body), body=body)
+    read = read_shots(tracks, shots=shots, cameras=cameras, body=body)
+    return join_shots(read, body=body, refiner=refiner)
 
 
 def read_shots(
@@ -134,10 +137,11 @@ def join_shots(
     body: BodyModel,
     turns: Sequence[Turn] | None = None,
     refiner: Refiner | None = None,
+    refined: Set[Part] = HELPFUL,
 ) -> WorldResult:
     """The second half of `to_world`; `turns`, one per cut, join the shots where they are known.
 
-    A `refiner` has a say in how everybody moves.
+    A `refiner` has a say in these parts of how everybody moves.
     Raises MotionError when there are not as many turns as cuts.
     """
     found = list(read.turns)
@@ -151,7 +155,14 @@ def join_shots(
     shot_id = np.repeat(np.arange(len(shots)), lengths)
     still = np.repeat([f.still for f in read.frames], lengths)
     if refiner is not None:
-        placed = _refined(placed, read, refiner, still=still, shot_id=shot_id, body=body)
+        placed = [
+            refine_person(
+                refiner, p, body=body, confidence=person.track.confidence[:, BODY_JOINTS],
+                times=person.track.times, shot_id=torch.from_numpy(shot_id),
+                still=torch.from_numpy(still), parts=refined,
+            )
+            for p, person in zip(placed, people, strict=True)
+        ]  # fmt: skip
     placed = [blend_seams(p, starts=[s.start for s in shots[1:]], fps=fps) for p in placed]
     world, centre = _integrated(
         placed, read.guides, still=still, shot_id=shot_id, fps=fps, body=body
@@ -165,26 +176,6 @@ def join_shots(
         flipped=tuple(c.flipped for c in read.choices),
         gravity_sigma_rad=tuple(f.gravity.pitch_sigma_rad for f in read.frames),
     )
-
-
-def _refined(
-    placed: Sequence[Placed],
-    read: ShotsRead,
-    refiner: Refiner,
-    *,
-    still: NDArray[np.bool_],
-    shot_id: NDArray[np.int64],
-    body: BodyModel,
-) -> list[Placed]:
-    """Everybody as the refiner sees them."""
-    return [
-        refine_person(
-            refiner, p, body=body, confidence=person.track.confidence[:, BODY_JOINTS],
-            times=person.track.times, shot_id=torch.from_numpy(shot_id),
-            still=torch.from_numpy(still),
-        )
-        for p, person in zip(placed, read.people, strict=True)
-    ]  # fmt: skip
 
 
 def _true_readings(

@@ -23,6 +23,7 @@ from humanmotion.recovery.refiner import (
 from humanmotion.rotations import geodesic_distance, rotation_about_z
 
 FPS = 30.0
+ALL = frozenset({"pose", "contact", "velocity"})
 TINY = RefinerConfig(width=32, hidden=32, blocks=2, heads=2, dropout=0.0)
 
 
@@ -49,7 +50,7 @@ def _refined(network, person, body, *, times=None, shot_id=None):
     shot_id = (torch.arange(frames) >= 70).long() if shot_id is None else shot_id
     return refine_person(
         network, person, body=body, confidence=torch.full((frames, 22), 0.8), times=times,
-        shot_id=shot_id, still=torch.ones(frames, dtype=torch.bool),
+        shot_id=shot_id, still=torch.ones(frames, dtype=torch.bool), parts=ALL,
     )  # fmt: skip
 
 
