@@ -29,7 +29,7 @@ WINDOW = 96
 Part = Literal["pose", "contact", "velocity"]
 HELPFUL: frozenset[Part] = frozenset({"velocity"})
 """What is taken of its answer unless told otherwise: on val, poses and root come out further from the
-truth than they went in, and contact makes feet slide less but bends the legs wrongly."""
+truth than they went in, and with its contact the path errs more and feet slide more."""
 
 
 @torch.no_grad()
