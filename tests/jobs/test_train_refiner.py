@@ -61,7 +61,7 @@ def test_drafts_are_near_their_truth_and_can_be_kept(windows, tmp_path) -> None:
     assert draft.rotations.shape == (6, WINDOW, 22, 3, 3)
     apart = geodesic_distance(draft.rotations, ideal.rotations).rad2deg()
     # Who walks so stiffly is not joined well, and a camera that turns is read with a guessed lens.
-    assert float(apart[:, :, 0].median()) < 40 and float(apart[:, :, 1:].median()) < 15
+    assert float(apart[:, :, 0].median()) < 40 and float(apart[:, :, 1:].median()) < 30
     windows.drafts.write(tmp_path / "drafts.safetensors")
     again = Drafts.read(tmp_path / "drafts.safetensors")
     for field in fields(Drafts):
