@@ -19,7 +19,8 @@ from humanmotion.body import BodyModel
 from humanmotion.camera import default_focal
 from humanmotion.errors import InputError
 from humanmotion.jobs.data import Clip, list_clips, load_clip
-from humanmotion.jobs.lifter_data import SHAPE_MOST, SHAPE_SIGMA, SIZE
+from humanmotion.jobs.lifter_data import SIZE
+from humanmotion.jobs.motion_corpus import SHAPE_MOST, SHAPE_SIGMA
 from humanmotion.jobs.prior_data import SETS
 from humanmotion.keypoints import Keypoints
 from humanmotion.metrics.contact import stance_sole_height

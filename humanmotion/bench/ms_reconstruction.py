@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, fields
 
 import torch
 from scipy.signal import butter, filtfilt
 from torch import Tensor
 
-from humanmotion.bench.ms_alignment import METHODS, Cut, turn_by
+from humanmotion.bench.humanmm import published_world
+from humanmotion.bench.ms_alignment import METHODS, Cut, essential, turn_by
 from humanmotion.bench.ms_mocap import Filmed
 from humanmotion.body import BodyModel
 from humanmotion.camera import intrinsics
@@ -29,10 +30,13 @@ from humanmotion.metrics import (
     wa_mpjpe,
 )
 from humanmotion.recovery.alignment import Turn
+from humanmotion.recovery.humanmm import HumanMM
 from humanmotion.recovery.initial_pose import SET
 from humanmotion.recovery.joint_problem import Terms
 from humanmotion.recovery.joint_world import Look, optimise_world
+from humanmotion.recovery.motion_refining import HELPFUL, Part
 from humanmotion.recovery.pose_track import PoseTrack
+from humanmotion.recovery.refiner import Refiner
 from humanmotion.recovery.resection import resect
 from humanmotion.recovery.world import WorldResult, join_shots, read_shots
 
@@ -47,6 +51,14 @@ JOINED = "ours, shots joined only"
 TERMS = {f"without {f.name}": Terms(**{f.name: False}) for f in fields(Terms)}
 OPTIMISED = {OURS: Terms()} | TERMS
 """Ways that end with the joint optimisation: all of it, and each term of it left out."""
+HUMANMM = "published modules (HumanMM)"
+"""Joined by the essential matrix, then encoder, integrator and trajectory refiner."""
+REFINED: dict[str, Set[Part]] = {
+    "shots joined only, without the refiner": frozenset(),
+    "shots joined only, contact of the refiner too": HELPFUL | {"contact"},
+    "shots joined only, poses of the refiner too": HELPFUL | {"pose"},
+}
+"""Joined with other parts of what the refiner says."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +96,13 @@ def reconstructed(
     learnt: Learnt,
     ways: Sequence[str],
     focal_known: bool = False,
+    refiner: Refiner | None = None,
+    humanmm: HumanMM | None = None,
 ) -> dict[str, Errors]:
-    """Errors of each of `ways`: NAIVE, JOINED, TRUE_YAW, or names of METHODS or OPTIMISED."""
+    """Errors of `ways`: NAIVE, JOINED, TRUE_YAW, HUMANMM, or of METHODS, REFINED or OPTIMISED.
+
+    The `refiner` has a say in ours and the oracle; HUMANMM is the way of those networks.
+    """
     cameras = seq.odometry(focal_known=focal_known)
     lengths = torch.tensor([s.stop - s.start for s in seq.spans])
     focal = torch.tensor([c.focal.focal_px for c in cameras]).repeat_interleave(lengths)
@@ -96,8 +113,8 @@ def reconstructed(
     track = fit_body(seq.keypoints, body, learnt, view=view)
     read = read_shots([track], shots=seq.spans, cameras=cameras, body=body)
 
-    def world(turns: list[Turn] | None) -> WorldResult:
-        return join_shots(read, body=body, turns=turns)
+    def world(turns: list[Turn] | None, parts: Set[Part] = frozenset()) -> WorldResult:
+        return join_shots(read, body=body, turns=turns, refiner=refiner, refined=parts)
 
     def together(joined: WorldResult, terms: Terms) -> tuple[WorldResult, PoseTrack]:
         if learnt.lifter is None:
@@ -109,16 +126,21 @@ def reconstructed(
                                prior=learnt.prior, terms=terms)  # fmt: skip
         return found.world, found.tracks[0]
 
-    plain, ours = world([Turn(0.0, math.inf, 0.0, 0.0) for _ in seq.cuts]), world(None)
-    out = {}
+    plain, ours = world([Turn(0.0, math.inf, 0.0, 0.0) for _ in seq.cuts]), world(None, HELPFUL)
+    cuts, out = _cuts(seq, plain, track, K, body), {}
     for way in ways:
         if way in OPTIMISED:
             found = together(ours, OPTIMISED[way])
         elif way == TRUE_YAW:
-            found = together(world(_true_turns(seq, plain)), Terms())
+            found = together(world(_true_turns(seq, plain), HELPFUL), Terms())
         elif way in METHODS:
-            turns = [turn_by(METHODS[way], c) for c in _cuts(seq, plain, track, K, body)]
-            found = world(turns), track
+            found = world([turn_by(METHODS[way], c) for c in cuts]), track
+        elif way in REFINED:
+            found = world(None, REFINED[way]), track
+        elif way == HUMANMM:
+            assert humanmm is not None
+            turns = [turn_by(essential, c) for c in cuts]
+            found = published_world(read, humanmm, turns=turns, body=body), track
         else:
             found = {NAIVE: plain, JOINED: ours}[way], track
         out[way] = errors(seq, *found, body=body, said=way in (OURS, JOINED))

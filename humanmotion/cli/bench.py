@@ -25,7 +25,7 @@ def bench(
     ] = False,
     weights: Annotated[
         Path | None,
-        typer.Option(help="prior: folder that `train baselines` wrote, to compare with."),
+        typer.Option(help="Folder that `train baselines` wrote; for prior and multishot."),
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Also write the rows to this file.")] = None,
 ) -> None:
@@ -35,10 +35,13 @@ def bench(
     from humanmotion.errors import UsageError
     from humanmotion.files import write_json
 
-    if weights is not None and name != "prior":
-        raise UsageError(f"bench {name} compares with no weights; --weights is for bench prior")
-    if name == "prior":
-        report = prior.run(data, quick=quick, weights=weights)
+    compared = {"prior": prior.run, "multishot": multishot.run}
+    if weights is not None and name not in compared:
+        raise UsageError(
+            f"bench {name} compares with no weights; --weights is for {' and '.join(compared)}"
+        )
+    if name in compared:
+        report = compared[name](data, quick=quick, weights=weights)
     else:
         runs = {
             "body": body.run,

@@ -1,4 +1,4 @@
-"""`humanmotion train prior|lifter|baselines`."""
+"""`humanmotion train prior|lifter|refiner|baselines`."""
 
 from __future__ import annotations
 
@@ -52,6 +52,21 @@ def lifter(
 
 
 @train.command()
+def refiner(
+    *,
+    data: Data,
+    output: Output,
+    config: Config = None,
+    device: Device = "cpu",
+    quiet: Quiet = False,
+) -> None:
+    """Train the refiner of motion over cuts; run again, it goes on where it was."""
+    from humanmotion.jobs.train_refiner import CONFIG, train_refiner
+
+    _trained(train_refiner, data, output, config=config or CONFIG, device=device, quiet=quiet)
+
+
+@train.command()
 def baselines(
     *,
     data: Data,
@@ -60,7 +75,7 @@ def baselines(
     device: Device = "cpu",
     quiet: Quiet = False,
 ) -> None:
-    """Train the priors that ours is compared with; run again, it goes on where it was."""
+    """Train what ours is compared with; run again, it goes on where it was."""
     from humanmotion.jobs.train_baselines import CONFIG, train_baselines
 
     _trained(train_baselines, data, output, config=config or CONFIG, device=device, quiet=quiet)

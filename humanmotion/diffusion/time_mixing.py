@@ -26,6 +26,23 @@ class TimeMixing(nn.Module):
         return self.answer(mixed.transpose(-2, -3).flatten(-2))
 
 
+class TimeBlock(nn.Module):
+    """Attention over time, then every place by itself; `(B, T, width)` to the same."""
+
+    def __init__(self, width: int, hidden: int, *, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.mix = TimeMixing(width, heads)
+        self.norm = nn.LayerNorm(width)
+        self.grow = nn.Linear(width, hidden)
+        self.shrink = nn.Linear(hidden, width)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same, further on."""
+        x = x + self.drop(self.mix(x))
+        return x + self.drop(self.shrink(functional.gelu(self.grow(self.norm(x)))))
+
+
 def _turns(frames: int, size: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """Cosine and sine `(T, 1, size / 2)` of each patch's place."""
     speed = 100.0 ** -(torch.arange(size // 2, device=like.device) / (size // 2))

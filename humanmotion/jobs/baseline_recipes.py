@@ -1,7 +1,8 @@
 """What each baseline is: its network, what it learns from and what it is asked.
 
-The published system (DPoser-X): part networks of bodies, hands and faces; *fused*, a correction on top
-of them learnt from whole bodies; *mixed*, the same learnt from parts alone too.
+The published prior (DPoser-X): part networks of bodies, hands and faces; *fused*, a correction on top
+of them learnt from whole bodies; *mixed*, the same learnt from parts alone too. And *humanmm*, the
+published modules for motion in several shots.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from torch import Tensor, nn
 from humanmotion.errors import InputError
 from humanmotion.jobs.baseline_data import Parts, parts
 from humanmotion.jobs.baseline_weights import NETWORKS, read_parts
+from humanmotion.jobs.humanmm_training import humanmm_loss
+from humanmotion.jobs.motion_corpus import MotionCorpus
 from humanmotion.jobs.prior_data import distinct, read_poses
 from humanmotion.prior.baseline_distance import distance_loss
 from humanmotion.prior.baseline_vae import vae_loss
 from humanmotion.prior.published import Normaliser, mixed_loss, noise_loss
 from humanmotion.prior.published_fixes import clean_loss, preconditioned_loss
 from humanmotion.prior.published_networks import PARTS, FusedNetwork, PublishedConfig
+from humanmotion.recovery.humanmm import HumanMM
 
 Loss = Callable[[nn.Module, Tensor, torch.Generator], Tensor]
 """From the network, a batch of states `(B, D)` and randomness on the same device."""
@@ -33,6 +37,8 @@ BANK = 10_000
 SHARES = (0.65, 0.14, 0.08, 0.08, 0.05)
 """Of whole bodies, then of each part alone, in mixed training: the paper's, with its pairs of hands
 counted as single ones, which the sampler makes."""
+POSES = 32
+"""Fewer windows are looked at on val than poses are."""
 PRESENT = torch.cat((torch.ones(1, len(PARTS)), torch.eye(len(PARTS)))).bool()
 """The parts that are there in each kind of sample."""
 
@@ -130,6 +136,18 @@ def _mixed(material: Material) -> Task:
     return Task(FusedNetwork(networks), on[0], on[1], None)
 
 
+def _humanmm(material: Material) -> Task:
+    train, val = (
+        MotionCorpus.read(material.data, split=split).to(material.device)
+        for split in ("train", "val")
+    )
+
+    def look(network: nn.Module, count: int, generator: torch.Generator) -> Tensor:
+        return humanmm_loss(network, count // POSES, generator, corpus=val)
+
+    return Task(HumanMM(), partial(humanmm_loss, corpus=train), look, None)
+
+
 def asked_mixed(
     found: Parts, normaliser: Normaliser, config: PublishedConfig, *, device: torch.device
 ) -> Ask:
@@ -171,5 +189,6 @@ RECIPES: dict[str, Callable[[Material], Task]] = {
     "dp_face": _part("dp_face", noise_loss, lambda found: found.faces),
     "dp_fused": _fused,
     "dp_mixed": _mixed,
+    "humanmm": _humanmm,
 }
-"""In the order of training: the last two take the parts that are there by then."""
+"""In the order of training: the mixed and the fused take the parts that are there by then."""

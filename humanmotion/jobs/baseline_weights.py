@@ -82,7 +82,7 @@ def _small(name: str, value: Tensor) -> Tensor:
 
 
 def finished(weights: Path) -> Iterator[tuple[str, int, Path]]:
-    """Name, seed and path of every network whose training has ended, sorted by path."""
+    """Name, seed and path of every prior whose training has ended, sorted by path."""
     for path in sorted(weights.glob("*.safetensors")):
         name, _, seed = path.stem.rpartition("_")
         if seed.isdigit() and (name in NETWORKS or name in WHOLE):

@@ -21,6 +21,7 @@ from humanmotion.recovery.pose_guess import PoseGuess, guess_poses
 from humanmotion.recovery.pose_statistics import PoseStatistics
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.quality import STANDARD, Quality
+from humanmotion.recovery.refiner import Refiner
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Learnt:
 
     prior: PosePrior | None
     lifter: Lifter | None
+    refiner: Refiner | None = None
+    """Of shots that are joined."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""Windows of recorded motion, filmed and seen anew every time: what the lifter learns from."""
+"""Windows of recorded motion, filmed and seen anew every time: what the lifter learns from.
+
+Every batch has a picture shape and a detector of its own: one that errs more or less than the one that
+`bench multishot` measures with.
+"""
 
 from __future__ import annotations
 
@@ -11,35 +15,30 @@ from torch import Tensor
 
 from humanmotion.body import BodyModel
 from humanmotion.camera import Camera, default_focal
-from humanmotion.errors import InputError
-from humanmotion.jobs.data import FPS, good_frames, list_clips, load_clip, runs
-from humanmotion.jobs.prior_data import FROZEN, SETS, UNRELIABLE
+from humanmotion.jobs.data import FPS
+from humanmotion.jobs.motion_corpus import MotionCorpus, Played
 from humanmotion.metrics.contact import foot_contact
-from humanmotion.motion import MIRROR_JOINTS
-from humanmotion.recovery.detector_noise import DetectorNoise, detect
-from humanmotion.recovery.initial_pose import SET
-from humanmotion.recovery.lifter import JOINTS, SHAPES, Shown, show
+from humanmotion.recovery.detector_noise import DetectorNoise, another_detector, detect
+from humanmotion.recovery.lifter import JOINTS, Shown, show
 from humanmotion.recovery.virtual_cameras import draw_cameras
-from humanmotion.rotations import (
-    matrix_to_rotvec,
-    matrix_to_sixd,
-    rotation_about_z,
-    rotvec_to_matrix,
-    sixd_to_matrix,
-)
+from humanmotion.rotations import matrix_to_rotvec, rotation_about_z, rotvec_to_matrix
 
 WINDOW = 64
-STRIDE = 8
-SPEED = (0.67, 1.5)
-SHAPE_SIGMA, SHAPE_MOST = 0.8, 2.5
 SIZE = (1280, 720)
+SIZES = (SIZE, SIZE, (720, 1280), (960, 960))
+"""Pictures, equally often: half of them lie, the others stand or are square."""
 KNOWN_LENS = 0.5
 """Windows whose focal length is known; in the others the diagonal is taken for it."""
 TILTED_SHARE = 0.35
 """Windows whose camera is held askew, as phones are."""
 ROLL_SIGMA, TILTED_SIGMA = math.radians(2.0), math.radians(20.0)
+CROPPED_SHARE, CROP = 0.25, (0.25, 0.45)
+"""Windows in which the picture ends near the person: how far their middle is moved, standard deviations
+across and upright as shares of the picture."""
 FLAT_SHARE = 0.2
 """Windows in which the detector gives no 3D."""
+SIZE3D_SIGMA = 0.06
+"""Log of how much larger than life the detector's 3D is."""
 
 
 @dataclass(frozen=True)
@@ -61,148 +60,102 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class MotionCorpus:
-    """Recorded motion of one split, and its mirror image."""
+class Take:
+    """Windows filmed by one camera each, as the lifter is shown them; leading shape `(B, T)`."""
 
-    body: BodyModel
-    turns: Tensor
-    """`(N, 55, 6)`."""
+    shown: Shown
+    confidence: Tensor
+    """Of the landmarks `(B, T, 33)`."""
+    R_w2c: Tensor
+    """`(B, T, 3, 3)`."""
+    R_c2c0: Tensor
+    """The camera's turn since its first frame, as the lens that is told makes of it `(B, T, 3, 3)`."""
     pelvis: Tensor
-    """`(N, 3)` metres."""
-    recorded: Tensor
-    """`(N, 22)` bool."""
-    starts: Tensor
-    """First frames of windows and how many frames follow in the clip `(W, 2)`."""
+    """In camera axes, if the lens were the one that is told `(B, T, 3)`."""
+    still: Tensor
+    """Whether the camera keeps its place `(B)`."""
+
+
+def film_windows(
+    marks: Tensor,
+    joints: Tensor,
+    azimuth: Tensor,
+    *,
+    noise: DetectorNoise,
+    generator: torch.Generator,
+) -> Take:
+    """Landmarks `(B, T, 33, 3)` and joints `(B, T, 55, 3)` seen from `azimuth` `(B)` by `noise`."""
+    lead, at = joints.shape[:2], generator.device
+    size = SIZES[int(torch.randint(len(SIZES), (), generator=generator, device=at))]
+    kind, camera = draw_cameras(joints[:, :, 0], azimuth, fps=FPS, size=size, generator=generator)
+    camera = _cropped(_rolled(camera, lead, generator), lead, generator)
+    xy, confidence, xyz = detect(marks, joints, camera, fps=FPS, noise=noise, generator=generator)
+    u = torch.rand(2, lead[0], 1, generator=generator, device=at)
+    larger = SIZE3D_SIGMA * torch.randn(lead[0], generator=generator, device=at)
+    xyz = xyz * (larger.exp() * (u[0, :, 0] >= FLAT_SHARE))[:, None, None, None]
+    K, R = (x.unflatten(0, lead) for x in (camera.K, camera.R_w2c))
+    true = K[..., 0, 0]
+    guess = torch.where(u[1] < KNOWN_LENS, true, default_focal(*size))
+    zoom = (guess / true)[..., None]
+    told = K.clone()
+    told[..., 0, 0], told[..., 1, 1] = guess, guess
+    turned = rotvec_to_matrix(matrix_to_rotvec(R[:, :1] @ R.mT) / zoom)
+    place = camera.to_camera(joints[:, :, 0].flatten(0, 1)).unflatten(0, lead)
+    place = torch.cat((place[..., :2], place[..., 2:] * zoom), -1)
+    shown = show(xy, confidence, xyz, K=told, R_c2c0=turned, fps=FPS)
+    return Take(shown, confidence, R, turned, place, kind != 2)
+
+
+def velocities(played: Played) -> Tensor:
+    """Of the pelvis in the root's axes `(B, T, 3)`, m/s; each frame's is the step that led to it."""
+    step = played.joints[:, :, 0].diff(dim=1) * FPS
+    step = torch.cat((step[:, :1], step), 1)
+    return (played.rotations[:, :, 0].mT @ step[..., None])[..., 0]
+
+
+def contacts(played: Played, body: BodyModel) -> Tensor:
+    """Which feet stand `(B, T, 2)` bool."""
+    sole = body.sole_offset(played.betas[:, 0])[:, None]
+    return foot_contact(played.joints, sole=sole, fps=FPS)
+
+
+@dataclass(frozen=True)
+class LifterWindows:
+    """What the lifter is trained on."""
+
+    corpus: MotionCorpus
     noise: DetectorNoise
+    """The detector that others are made from."""
 
     @classmethod
-    def read(cls, data: str | Path, *, split: str, noise: DetectorNoise) -> MotionCorpus:
-        """All clips of the free sets under `data`; raises InputError without any."""
-        body, parts = BodyModel.load(), []
-        for name in SETS:
-            folder = Path(data) / name
-            if not (folder / "index.jsonl").exists():
-                continue
-            for clip in list_clips(folder, split=split):
-                if not clip.excluded:
-                    motion = load_clip(clip, body)
-                    good = good_frames(clip, len(motion))
-                    parts += [(motion[a:b], name) for a, b in runs(good) if b - a >= WINDOW]
-        if not parts:
-            raise InputError(f"{data} holds none of {', '.join(SETS)} with a {split} split")
-        turns, pelvis, recorded, starts, at = [], [], [], [], 0
-        for motion, name in parts:
-            frames = len(motion)
-            turns.append(matrix_to_sixd(motion.rotations))
-            pelvis.append(body.joints_of(motion)[:, 0])
-            recorded.append(_recorded(motion.rotvec, name).expand(frames, -1))
-            starts += [(at + i, frames - i) for i in range(0, frames - WINDOW + 1, STRIDE)]
-            at += frames
-        return cls(body, torch.cat(turns), torch.cat(pelvis), torch.cat(recorded),
-                   torch.tensor(starts), noise)  # fmt: skip
+    def read(cls, data: str | Path, *, split: str, noise: DetectorNoise) -> LifterWindows:
+        """Raises InputError as `MotionCorpus.read`."""
+        return cls(MotionCorpus.read(data, split=split), noise)
 
-    def to(self, device: torch.device | str) -> MotionCorpus:
+    def to(self, device: torch.device | str) -> LifterWindows:
         """The same on `device`."""
-        return MotionCorpus(self.body.to(device), self.turns.to(device), self.pelvis.to(device),
-                            self.recorded.to(device), self.starts.to(device), self.noise)  # fmt: skip
+        return LifterWindows(self.corpus.to(device), self.noise)
 
     def draw(self, count: int, *, generator: torch.Generator) -> tuple[Shown, Truth]:
         """`count` windows as a detector sees them, and what they are."""
-        at = generator.device
-        chosen = self.starts[torch.randint(len(self.starts), (count,), generator=generator,
-                                           device=at)]  # fmt: skip
-        rotations, pelvis, recorded = self._played(chosen, generator)
-        u = torch.rand(3, count, generator=generator, device=at)
-        turn = rotation_about_z(2 * math.pi * u[0])[:, None]
-        rotations = torch.cat((turn[:, :, None] @ rotations[:, :, :1], rotations[:, :, 1:]), 2)
-        pelvis = (turn @ pelvis[..., None])[..., 0]
-        betas = SHAPE_SIGMA * torch.randn(count, 1, SHAPES, generator=generator, device=at)
-        betas = betas.clamp(-SHAPE_MOST, SHAPE_MOST)
-        return self._filmed(rotations, pelvis, recorded, betas, u[1:], generator)
-
-    def _played(self, chosen: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Windows at another speed, half of them in a mirror."""
-        count, at = len(chosen), generator.device
-        u = torch.rand(2, count, generator=generator, device=at)
-        speed = SPEED[0] * (SPEED[1] / SPEED[0]) ** u[0]
-        speed = torch.minimum(speed, (chosen[:, 1] - 1) / (WINDOW - 1))
-        place = speed[:, None] * torch.arange(WINDOW, device=at)
-        low = place.floor().long()
-        share = (place - low)[..., None]
-        last = chosen[:, 1:] - 1
-        first, second = ((chosen[:, :1] + torch.minimum(x, last)) for x in (low, low + 1))
-        turns = torch.lerp(self.turns[first], self.turns[second], share[..., None])
-        rotations = sixd_to_matrix(turns)
-        pelvis = torch.lerp(self.pelvis[first], self.pelvis[second], share)
-        recorded = self.recorded[first[:, :1]]
-        mirrored = u[1] < 0.5
-        other = list(MIRROR_JOINTS)
-        sign = rotations.new_tensor((-1.0, 1.0, 1.0))
-        flipped = rotations[:, :, other] * sign[:, None] * sign
-        rotations = torch.where(mirrored[:, None, None, None, None], flipped, rotations)
-        pelvis = torch.where(mirrored[:, None, None], pelvis * sign, pelvis)
-        swapped = recorded[..., other[:JOINTS]]
-        return rotations, pelvis, torch.where(mirrored[:, None, None], swapped, recorded)
-
-    def _filmed(
-        self,
-        rotations: Tensor,
-        pelvis: Tensor,
-        recorded: Tensor,
-        betas: Tensor,
-        u: Tensor,
-        generator: torch.Generator,
-    ) -> tuple[Shown, Truth]:
-        body, lead = self.body, pelvis.shape[:2]
-        rest = body.rest_joints(betas)
-        # A taller body takes longer steps.
-        pelvis = pelvis * (body.leg_length(betas) / body.leg_length())[..., None]
-        transl = pelvis - rest[..., 0, :]
-        joints = body.joints(rotations, betas=betas, transl=transl)
-        marks = body.landmarks(SET, rotations, betas=betas, transl=transl)
-        azimuth = 2 * math.pi * torch.rand(lead[0], generator=generator, device=pelvis.device)
-        _, camera = draw_cameras(joints[:, :, 0], azimuth, fps=FPS, size=SIZE, generator=generator)
-        camera = _rolled(camera, lead, generator)
-        xy, confidence, xyz = detect(
-            marks, joints, camera, fps=FPS, noise=self.noise, generator=generator
+        body = self.corpus.body
+        played = self.corpus.draw(count, frames=WINDOW, generator=generator)
+        azimuth = 2 * math.pi * torch.rand(count, generator=generator, device=generator.device)
+        noise = another_detector(self.noise, generator)
+        take = film_windows(
+            played.marks(body), played.joints, azimuth, noise=noise, generator=generator
         )
-        xyz = torch.where((u[0] < FLAT_SHARE)[:, None, None, None], torch.zeros_like(xyz), xyz)
-        K, R = (x.unflatten(0, lead) for x in (camera.K, camera.R_w2c))
-        true = K[..., 0, 0]
-        guess = torch.where(u[1][:, None] < KNOWN_LENS, true, default_focal(*SIZE))
-        zoom = (guess / true)[..., None, None]
-        told = K.clone()
-        told[..., 0, 0], told[..., 1, 1] = guess, guess
-        turned = matrix_to_rotvec(R[:, :1] @ R.mT) / zoom[..., 0]
-        shown = show(xy, confidence, xyz, K=told, R_c2c0=rotvec_to_matrix(turned), fps=FPS)
-        return shown, self._truth(rotations, joints, R, camera.to_camera(
-            joints[:, :, 0].flatten(0, 1)).unflatten(0, lead), zoom, recorded, betas)  # fmt: skip
-
-    def _truth(
-        self,
-        rotations: Tensor,
-        joints: Tensor,
-        R: Tensor,
-        place: Tensor,
-        zoom: Tensor,
-        recorded: Tensor,
-        betas: Tensor,
-    ) -> Truth:
-        root = R @ rotations[:, :, 0]
-        step = (joints[:, 1:, 0] - joints[:, :-1, 0]) * FPS
-        step = torch.cat((step[:, :1], step), 1)
-        relative = joints[:, :, :JOINTS] - joints[:, :, :1]
-        sole = self.body.sole_offset(betas[:, 0])[:, None]
-        contact = foot_contact(joints, sole=sole, fps=FPS)
-        return Truth(
-            rotations=torch.cat((root[:, :, None], rotations[:, :, 1:JOINTS]), 2),
-            recorded=recorded,
-            joints=relative @ R.mT,
-            pelvis=torch.cat((place[..., :2], place[..., 2:] * zoom[..., 0]), -1),
-            up=R[..., :, 2],
-            betas=betas,
-            velocity=(rotations[:, :, 0].mT @ step[..., None])[..., 0],
-            contact=contact,
+        root = take.R_w2c @ played.rotations[:, :, 0]
+        joints = played.joints[:, :, :JOINTS] - played.joints[:, :, :1]
+        return take.shown, Truth(
+            rotations=torch.cat((root[:, :, None], played.rotations[:, :, 1:JOINTS]), 2),
+            recorded=played.recorded,
+            joints=joints @ take.R_w2c.mT,
+            pelvis=take.pelvis,
+            up=take.R_w2c[..., :, 2],
+            betas=played.betas,
+            velocity=velocities(played),
+            contact=contacts(played, body),
         )
 
 
@@ -217,10 +170,12 @@ def _rolled(camera: Camera, lead: torch.Size, generator: torch.Generator) -> Cam
     return Camera(camera.K, roll @ camera.R_w2c, t, camera.width, camera.height)
 
 
-def _recorded(rotvec: Tensor, name: str) -> Tensor:
-    """Joints `(22)` bool that a clip moves and its set gets right; the root always."""
-    moves = rotvec[:, :JOINTS].std(0).amax(-1) > FROZEN
-    if name in UNRELIABLE:
-        moves[1:] &= ~UNRELIABLE[name][: JOINTS - 1]
-    moves[0] = True
-    return moves
+def _cropped(camera: Camera, lead: torch.Size, generator: torch.Generator) -> Camera:
+    """The same pictures moved, some so far that they do not hold the whole person any more."""
+    at, count = generator.device, lead[0]
+    u = torch.rand(count, 1, generator=generator, device=at) < CROPPED_SHARE
+    edge = torch.tensor((CROP[0] * camera.width, CROP[1] * camera.height), device=at)
+    shift = u * edge * torch.randn(count, 2, generator=generator, device=at)
+    K = camera.K.clone()
+    K[:, :2, 2] += shift.repeat_interleave(lead[1], 0)
+    return Camera(K, camera.R_w2c, camera.t_w2c, camera.width, camera.height)

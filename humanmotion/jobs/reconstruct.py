@@ -36,6 +36,7 @@ from humanmotion.jobs.fit_person import (
 from humanmotion.jobs.lifter_weights import load_lifter
 from humanmotion.jobs.memory import give_back
 from humanmotion.jobs.reconstruct_warnings import body_warnings, camera_warnings
+from humanmotion.jobs.refiner_weights import load_refiner
 from humanmotion.jobs.stages import Progress, StageRunner, silent
 from humanmotion.keypoints import Keypoints
 from humanmotion.motion import Motion
@@ -52,6 +53,7 @@ from humanmotion.recovery.odometry import KINDS, CameraMotion, estimate_motions
 from humanmotion.recovery.people import People, viewing_warnings, watch_people
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.quality import QUALITIES, Quality, QualityName
+from humanmotion.recovery.refiner import Refiner
 from humanmotion.recovery.reprojection import reprojection_share
 from humanmotion.recovery.resection import resect
 from humanmotion.recovery.result import Reconstruction
@@ -87,6 +89,7 @@ def reconstruct(
     detector: Callable[[], Detector] = MediaPipeDetector,
     prior: Callable[[], PosePrior] | None = load_prior,
     lifter: Callable[[], Lifter] | None = load_lifter,
+    refiner: Callable[[], Refiner] | None = load_refiner,
     seed: int = 0,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -96,7 +99,7 @@ def reconstruct(
     `person` counts from 0 in order of prominence (default: the most prominent); `focal` is in
     pixels of the upright image; `quality` is how much work is done; `from_stage` redoes that stage
     and those after it; `detector` opens another model than the embedded one; `prior` another prior
-    than the shipped one and `lifter` another lifter, and None fits without it; `seed` is of the
+    than the shipped one, `lifter` and `refiner` likewise, and None fits without it; `seed` is of the
     samples the camera's kind is decided by.
     Raises InputError for a bad video or body, NothingFoundError without a person, UsageError for a
     person or stage that does not exist, a camera kind, quality or focal length that cannot be meant,
@@ -111,7 +114,7 @@ def reconstruct(
     runner = StageRunner(
         folder / "stages", f"{humanmotion.__version__}-{sha256(video)}", from_stage, progress
     )
-    learnt = Learnt(None if prior is None else prior(), None if lifter is None else lifter())
+    learnt = Learnt(prior and prior(), lifter and lifter(), refiner and refiner())
     recovery = _Recovery(Path(video), info, runner, body=model, learnt=learnt, quality=level)
     result = recovery.run(detector=detector, person=person, camera=camera, focal=focal, seed=seed)
     give_back()
@@ -295,7 +298,8 @@ class _Recovery:
         def compute() -> JointResult:
             K = self._intrinsics(cameras, shots)
             with _one_thread():
-                world = to_world(tracks, shots=shots, cameras=cameras, body=self._body)
+                world = to_world(tracks, shots=shots, cameras=cameras, body=self._body,
+                                 refiner=self._learnt.refiner)  # fmt: skip
                 world = resect(world, tracks, K=K, shots=shots, cameras=cameras, body=self._body)
                 give_back()
                 lifter = self._learnt.lifter
@@ -311,7 +315,11 @@ class _Recovery:
                     prior=self._learnt.prior, steps=self._quality.joint_steps,
                 )  # fmt: skip
 
-        settings = {"joint_steps": self._quality.joint_steps}
+        refiner = self._learnt.refiner
+        settings = {
+            "joint_steps": self._quality.joint_steps,
+            "refiner": refiner and digest(refiner.state_dict()),
+        }
         return self._runner.run("world", compute, settings=settings, classes=_KEPT)
 
     def _view(self, cameras: tuple[CameraMotion, ...], shots: tuple[Shot, ...]) -> View:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,19 +11,17 @@ from torch.nn import functional
 
 from humanmotion.body import BodyModel
 from humanmotion.body.skeleton import JOINTS as ALL_JOINTS
-from humanmotion.diffusion.training import Schedule
-from humanmotion.errors import InputError
-from humanmotion.files import read_json, read_text, writable_folder, write_json, write_tensors
+from humanmotion.files import writable_folder
 from humanmotion.jobs.data import FPS
-from humanmotion.jobs.early_stopping import Stopping, best_weights, fabric_on, train_network
-from humanmotion.jobs.lifter_data import MotionCorpus, Truth
+from humanmotion.jobs.early_stopping import fabric_on
+from humanmotion.jobs.lifter_data import LifterWindows, Truth
+from humanmotion.jobs.network_run import Draws, check_same_run, read_settings, train_in
 from humanmotion.jobs.stages import Progress, silent
 from humanmotion.recovery.detector_noise import DetectorNoise
 from humanmotion.recovery.lifter import JOINTS, Lifted, Lifter, LifterConfig, Shown, bodies
 from humanmotion.rotations import matrix_to_sixd
 
 CONFIG = Path(__file__).with_name("lifter.toml")
-VAL_BATCHES = 16
 WEIGHTS = {
     "pose": 5.0, "joints": 10.0, "speed": 1.0, "up": 1.0, "distance": 1.0, "offset": 5.0,
     "betas": 0.02, "velocity": 0.5, "contact": 0.1,
@@ -46,65 +41,26 @@ def train_lifter(
     Raises InputError for data or a config that cannot be used, MissingExtraError without the `train`
     extra. Run again after an interruption, it goes on where it was.
     """
-    settings = _read(config)
+    settings = read_settings(config, LifterConfig, what="lifter")
     fabric = fabric_on(device, settings["precision"])
-    folder = writable_folder(output)
-    here, noise = fabric.device, DetectorNoise()
-    _check_same_run(folder / "lifter.run.json", settings | {"noise": asdict(noise)})
-    corpus = MotionCorpus.read(data, split="train", noise=noise).to(here)
-    val = MotionCorpus.read(data, split="val", noise=noise).to(here)
+    folder, noise = writable_folder(output), DetectorNoise()
+    check_same_run(folder / "lifter.run.json", settings | {"noise": asdict(noise)})
     torch.manual_seed(settings["seed"])
-    sizes = LifterConfig(**settings["network"])
-    training = dict(settings["training"])
-    batch = int(training.pop("batch"))
-
-    def loss(network: nn.Module, generator: torch.Generator) -> Tensor:
-        return lifting_loss(network, *corpus.draw(batch, generator=generator), body=corpus.body)
-
-    best = train_network(
-        folder, "lifter", Lifter(sizes), schedule=Schedule(**training, seed=settings["seed"]),
-        stopping=Stopping(**settings["stopping"]), loss=loss,
-        val_loss=lambda n: _val_loss(n, val, batch), fabric=fabric,
-        progress=lambda share: progress("lifter", share),
-    )  # fmt: skip
-    write_json(folder / "lifter.json", asdict(sizes))
-    path = folder / "lifter.safetensors"
-    kept = {k: v.to(torch.bfloat16) for k, v in best_weights(best).items()}
-    write_tensors(path, kept)
-    return path
+    network = Lifter(LifterConfig(**settings["network"]))
+    train, val = (
+        LifterWindows.read(data, split=split, noise=noise).to(fabric.device)
+        for split in ("train", "val")
+    )
+    return train_in(folder, "lifter", network, settings=settings, losses=(_loss(train), _loss(val)),
+                    fabric=fabric, progress=progress)  # fmt: skip
 
 
-def _read(path: str | Path) -> dict[str, Any]:
-    try:
-        settings = tomllib.loads(read_text(path))
-        LifterConfig(**settings["network"])
-        training = dict(settings["training"])
-        int(training.pop("batch"))
-        Schedule(**training, seed=settings["seed"])
-        Stopping(**settings["stopping"])
-        settings.setdefault("precision", "32-true")
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is no config of a lifter: {error}") from error
-    return settings
+def _loss(windows: LifterWindows) -> Draws:
+    def loss(network: nn.Module, count: int, generator: torch.Generator) -> Tensor:
+        drawn = windows.draw(count, generator=generator)
+        return lifting_loss(network, *drawn, body=windows.corpus.body)
 
-
-def _check_same_run(path: Path, run: dict[str, Any]) -> None:
-    """Raise InputError when a folder holds a run of another config, which must not be gone on with."""
-    run = json.loads(json.dumps(run))
-    if path.exists() and read_json(path) != run:
-        raise InputError(f"{path.parent} holds a run of another config; train into another folder")
-    write_json(path, run)
-
-
-@torch.no_grad()
-def _val_loss(network: nn.Module, val: MotionCorpus, batch: int) -> float:
-    """The loss on the same windows, cameras and noise every time."""
-    generator = torch.Generator(val.turns.device).manual_seed(0)
-    found = [
-        lifting_loss(network, *val.draw(batch, generator=generator), body=val.body)
-        for _ in range(VAL_BATCHES)
-    ]
-    return float(torch.stack(found).double().mean())
+    return loss
 
 
 def lifting_loss(network: nn.Module, shown: Shown, truth: Truth, *, body: BodyModel) -> Tensor:

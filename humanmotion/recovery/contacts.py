@@ -21,6 +21,8 @@ STAY_FACTOR = 2.0
 """And it stands until it is this much faster."""
 ENTER_HEIGHT, STAY_HEIGHT = 0.10, 0.16
 """The same for the height of the sole, metres."""
+ENTER_CHANCE, STAY_CHANCE = 0.6, 0.35
+"""Of a foot that a network says stands."""
 SHORTEST_SECONDS = 0.1
 REACH_SECONDS = 0.067
 """Speed is measured over this long to either side."""
@@ -45,6 +47,14 @@ def standing_feet(feet: Floats, *, sole: Floats, fps: float) -> Floats:
     enter = (speed < slowest) & (height < ENTER_HEIGHT)
     stay = (speed < STAY_FACTOR * slowest) & (height < STAY_HEIGHT)
     shortest = max(2, round(SHORTEST_SECONDS * fps))
+    columns = [_hysteresis(enter[:, i], stay[:, i], shortest=shortest) for i in range(2)]
+    return np.stack(columns, -1).astype(np.float64)
+
+
+def told_feet(chance: Floats, *, fps: float) -> Floats:
+    """Contact `(T, 2)`, 0 or 1, from how likely a network finds it `(T, 2)`."""
+    shortest = max(2, round(SHORTEST_SECONDS * fps))
+    enter, stay = chance > ENTER_CHANCE, chance > STAY_CHANCE
     columns = [_hysteresis(enter[:, i], stay[:, i], shortest=shortest) for i in range(2)]
     return np.stack(columns, -1).astype(np.float64)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -69,6 +69,30 @@ NONE = DetectorNoise(
     flip_chance=0, depth=(1, 1), lean_rad=(0, 0, 0), bias3d=0, noise3d=0,
 )  # fmt: skip
 """A detector without error, but unsure of what the picture does not show."""
+
+
+def another_detector(noise: DetectorNoise, generator: torch.Generator) -> DetectorNoise:
+    """A detector that errs up to twice as much or half as much as `noise` in every respect, loses more
+    to occluders and reads more backs as fronts."""
+    u = (2 * torch.rand(9, generator=generator, device=generator.device) - 1).tolist()
+    twice = [2.0**x for x in u]
+    return replace(
+        noise,
+        scale=noise.scale * twice[0],
+        bias=noise.bias * twice[1],
+        burst_chance=noise.burst_chance * twice[2] ** 1.5,
+        swap_chance=noise.swap_chance * twice[3] ** 1.5,
+        occluder_chance=min(2 * noise.occluder_chance * twice[4], 1.0),
+        flip_chance=min(1.5 * noise.flip_chance * twice[5], 1.0),
+        depth=(1 - (1 - noise.depth[0]) * twice[6], noise.depth[1]),
+        lean_rad=(
+            noise.lean_rad[0] * twice[7],
+            noise.lean_rad[1] * twice[7],
+            noise.lean_rad[2] * twice[7],
+        ),
+        bias3d=1.25 * noise.bias3d * twice[8],
+        noise3d=1.25 * noise.noise3d * twice[8],
+    )
 
 
 def watch(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from humanmotion.body import BodyModel
-from humanmotion.recovery.contacts import lower_foot, standing_feet
+from humanmotion.recovery.contacts import lower_foot, standing_feet, told_feet
 from humanmotion.recovery.floor import FootShape, foot_shape, lowest_point
 from humanmotion.recovery.planting import plant_feet
 from humanmotion.recovery.support import support_level
@@ -41,6 +41,10 @@ class Placed:
     """`(T)` in [0, 1]; 0 where absent."""
     feet_seen: Tensor
     """Confidence of both feet `(T, 2)`."""
+    contact: Tensor | None = None
+    """How likely each foot stands `(T, 2)`, where a network says it."""
+    velocity: Tensor | None = None
+    """Of the pelvis in the world `(T, 3)`, m/s, where a network says it: the step to each frame."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +76,15 @@ def integrate(
     fixed = None if centre is None else centre.double().numpy()
     shapes = [foot_shape(body, p.betas) for p in people]
     bodies = [body.joints(p.rotations, betas=p.betas) for p in people]
-    known = [_person_path(p, j, s) for p, j, s in zip(people, bodies, shapes, strict=True)]
+    known = [_person_path(p, j, s, fps=fps) for p, j, s in zip(people, bodies, shapes, strict=True)]
     levels = [_levels(p, still=still, shot_id=shot_id, fps=fps, centre=fixed) for p in known]
     # Everybody is brought down to the floor for the solve, and back up to what they stand on.
     known = [_lowered(p, level) for p, level in zip(known, levels, strict=True)]
     for _ in range(ROUNDS):
         paths = solve_paths(known, still=still, shot_id=shot_id, fps=fps, centre=fixed)
-        known = [_with_contact(p, path, fps) for p, path in zip(known, paths.pelvis, strict=True)]
+        known = _with_contacts(known, paths.pelvis, people, fps=fps)
     paths = solve_paths(known, still=still, shot_id=shot_id, fps=fps, centre=fixed)
-    known = [_with_contact(p, path, fps) for p, path in zip(known, paths.pelvis, strict=True)]
+    known = _with_contacts(known, paths.pelvis, people, fps=fps)
     out = []
     for k, person in enumerate(people):
         rest = body.rest_joints(person.betas)[0]
@@ -95,7 +99,7 @@ def integrate(
     return tuple(out), torch.from_numpy(paths.centre)
 
 
-def _person_path(person: Placed, joints: Tensor, shape: FootShape) -> PersonPath:
+def _person_path(person: Placed, joints: Tensor, shape: FootShape, *, fps: float) -> PersonPath:
     pelvis = joints[:, :1]
     feet = (joints[:, [10, 11]] - pelvis).double().numpy()
     sole = shape.sole.double().numpy()
@@ -108,6 +112,7 @@ def _person_path(person: Placed, joints: Tensor, shape: FootShape) -> PersonPath
         feet_seen=believed,
         contact=FIRST_GUESS * believed * lower_foot(feet, sole=sole),
         lowest=lowest_point(joints - pelvis).double().numpy(),
+        steps=None if person.velocity is None else person.velocity[1:].double().numpy() / fps,
     )
 
 
@@ -138,6 +143,19 @@ def _lowered(person: PersonPath, level: NDArray[np.float64]) -> PersonPath:
     return replace(person, offset=offset)
 
 
-def _with_contact(person: PersonPath, path: NDArray[np.float64], fps: float) -> PersonPath:
-    stands = standing_feet(person.feet + path[:, None], sole=person.sole, fps=fps)
-    return person.standing(stands)
+def _with_contacts(
+    known: Sequence[PersonPath],
+    paths: NDArray[np.float64],
+    people: Sequence[Placed],
+    *,
+    fps: float,
+) -> list[PersonPath]:
+    """Everybody with the contacts that these paths `(K, T, 3)` show, or that they are told to have."""
+    out = []
+    for path, pelvis, person in zip(known, paths, people, strict=True):
+        if person.contact is None:
+            stands = standing_feet(path.feet + pelvis[:, None], sole=path.sole, fps=fps)
+        else:
+            stands = told_feet(person.contact.double().numpy(), fps=fps)
+        out.append(path.standing(stands))
+    return out

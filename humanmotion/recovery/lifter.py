@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from humanmotion.camera import looking_at
-from humanmotion.diffusion.time_mixing import TimeMixing
+from humanmotion.diffusion.time_mixing import TimeBlock
 from humanmotion.recovery.initial_pose import NAMES
 from humanmotion.rotations import matrix_to_rotvec, sixd_to_matrix
 
@@ -123,7 +123,10 @@ class Lifter(nn.Module):
         super().__init__()
         self.config = config
         self.enter = nn.Linear(INPUTS, config.width)
-        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.blocks))
+        self.blocks = nn.ModuleList(
+            TimeBlock(config.width, config.hidden, heads=config.heads, dropout=config.dropout)
+            for _ in range(config.blocks)
+        )
         self.norm = nn.LayerNorm(config.width)
         self.leave = nn.Linear(config.width, sum(_SIZES.values()))
         with torch.no_grad():
@@ -159,17 +162,3 @@ def bodies(said: Tensor, shown: Shown) -> Lifted:
         velocity=part["velocity"],
         contact=part["contact"],
     )
-
-
-class _Block(nn.Module):
-    def __init__(self, config: LifterConfig) -> None:
-        super().__init__()
-        self.mix = TimeMixing(config.width, config.heads)
-        self.norm = nn.LayerNorm(config.width)
-        self.grow = nn.Linear(config.width, config.hidden)
-        self.shrink = nn.Linear(config.hidden, config.width)
-        self.drop = nn.Dropout(config.dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.drop(self.mix(x))
-        return x + self.drop(self.shrink(nn.functional.gelu(self.grow(self.norm(x)))))

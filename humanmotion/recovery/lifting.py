@@ -230,14 +230,20 @@ _SOURCE = {
 }  # fmt: skip
 
 
+_TORSO = [mark(n) for n in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")]
+_JOINTS = [SMPLX_JOINTS.index(joint) for joint in _SOURCE]
+_MARKS = [mark(name) for name in _SOURCE.values()]
+
+
 def joint_confidence(points: Keypoints) -> Tensor:
-    """Confidence `(T, 55)`: of the landmark at the joint; the trunk takes the mean of the torso's."""
-    confidence = points.confidence
-    torso = confidence[
-        :, [mark(n) for n in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")]
-    ].mean(-1)
-    out = torch.zeros(len(points), 55)
-    out[:, :22] = torso[:, None]
-    for joint, name in _SOURCE.items():
-        out[:, SMPLX_JOINTS.index(joint)] = confidence[:, mark(name)]
-    return out * points.seen[:, None]
+    """Confidence `(T, 55)` of body joints, 0 of the others."""
+    found = body_confidence(points.confidence) * points.seen[:, None]
+    return torch.nn.functional.pad(found, (0, 55 - len(BODY_JOINTS)))
+
+
+def body_confidence(marks: Tensor) -> Tensor:
+    """Confidence `(..., 22)` of joints from landmarks' `(..., 33)`: of the landmark at the joint; the
+    trunk takes the mean of the torso's."""
+    out = marks[..., _TORSO].mean(-1, keepdim=True).repeat_interleave(len(BODY_JOINTS), -1)
+    out[..., _JOINTS] = marks[..., _MARKS]
+    return out

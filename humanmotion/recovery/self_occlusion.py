@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 CAPSULES = (
@@ -16,18 +15,18 @@ CLEAR = 0.08
 
 def hidden_by_body(points: Tensor, joints: Tensor) -> Tensor:
     """`(T, L)` bool: points `(T, L, 3)` whose line to the camera meets a limb; camera axes, metres."""
-    out = torch.zeros(points.shape[:2], dtype=torch.bool, device=points.device)
     length = points.norm(dim=-1)
     ray = points / length[..., None].clamp(min=1e-6)
-    for first, last, radius in CAPSULES:
-        a, b = joints[:, None, first], joints[:, None, last]
-        apart, along = _nearest(ray, a, b)
-        out |= (apart < radius) & (along > 0) & (along < length - CLEAR - radius)
-    return out
+    first, last, radius = zip(*CAPSULES, strict=True)
+    thick = joints.new_tensor(radius)
+    a, b = joints[:, None, list(first)], joints[:, None, list(last)]
+    apart, along = _nearest(ray[:, :, None], a, b)
+    behind = along < length[..., None] - CLEAR - thick
+    return ((apart < thick) & (along > 0) & behind).any(-1)
 
 
 def _nearest(ray: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Distance of unit rays from the origin `(T, L, 3)` to segments `a b`, and where on the ray."""
+    """Distance of unit rays from the origin `(..., 3)` to segments `a b`, and where on the ray."""
     bone = b - a
     turn = (ray * bone).sum(-1)
     size = (bone * bone).sum(-1)

@@ -35,6 +35,8 @@ CAMERA_ACCELERATION = 2.0
 CAMERA_STEP_SIGMA = 0.15
 STILL_SIGMA = 5e-4
 UNSEEN_STEP_SIGMA = 0.03
+LEARNT_STEP_SIGMA = 0.007
+"""Error of a network's step of the pelvis in a frame, metres (chosen on val, of 0.005 to 0.015)."""
 ANYWHERE_SIGMA = 100.0
 """Nobody has to be seen: what nothing else places is near the start, in metres."""
 
@@ -57,6 +59,9 @@ class PersonPath:
     """Height of the lowest body point minus the pelvis's `(T)`."""
     feet_seen: Floats
     """How far the feet were observed `(T, 2)`, above 0."""
+    steps: Floats | None = None
+    """Steps of the pelvis `(T - 1, 3)` as a network has them, metres; believed while the camera keeps
+    its place, since before a moving one the network sees no step and takes people for standing."""
 
     def standing(self, stands: Floats) -> PersonPath:
         """The same with other contacts `(T, 2)`, believed as far as the feet were seen."""
@@ -98,6 +103,7 @@ def solve_paths(
             _data_rows(rows, layout, person=person, k=k)
             _foot_rows(rows, layout, person=person, k=k)
             _body_rows(rows, layout, person=person, k=k, fps=fps)
+            _told_rows(rows, layout, person=person, k=k, still=still)
             layout.tie(
                 rows, layout.person(k, 2), value=-person.lowest, sigma=LIFT_SIGMA, share=lift[k]
             )
@@ -241,4 +247,17 @@ def _body_rows(
         layout.step(
             rows, column, value=absent[1:] * 0, sigma=UNSEEN_STEP_SIGMA,
             share=np.maximum(absent[1:], absent[:-1]),
+        )  # fmt: skip
+
+
+def _told_rows(
+    rows: BandedRows, layout: _Layout, *, person: PersonPath, k: int, still: NDArray[np.bool_]
+) -> None:
+    if person.steps is None:
+        return
+    share = (still[1:] & still[:-1]).astype(np.float64)
+    for axis in range(3):
+        layout.step(
+            rows, layout.person(k, axis), value=person.steps[:, axis], sigma=LEARNT_STEP_SIGMA,
+            share=share,
         )  # fmt: skip

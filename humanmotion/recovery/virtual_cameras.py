@@ -202,16 +202,21 @@ def _looking(centre: Tensor, target: Tensor) -> Tensor:
 def _followed(path: Tensor, fps: float) -> Tensor:
     """A pelvis `(B, T, 3)` as a cameraman follows it: later, and without its bouncing."""
     share = 1 - math.exp(-1 / (fps * FOLLOW_SECONDS))
-    out = [path[:, 0]]
-    for place in path.unbind(1)[1:]:
-        out.append(out[-1] + share * (place - out[-1]))
-    return torch.stack(out, 1)
+    return _remembered(torch.cat((path[:, :1], share * path[:, 1:]), 1), keep=1 - share)
 
 
 def faded(shape: tuple[int, ...], *, keep: float, generator: torch.Generator) -> Tensor:
     """Noise `(B, T, ...)` of unit variance that remembers `keep` of the last frame's."""
     fresh = torch.randn(shape, generator=generator, device=generator.device)
-    out = [fresh[:, 0]]
-    for new in fresh.unbind(1)[1:]:
-        out.append(keep * out[-1] + math.sqrt(1 - keep**2) * new)
-    return torch.stack(out, 1)
+    size = math.sqrt(1 - keep**2)
+    return _remembered(torch.cat((fresh[:, :1], size * fresh[:, 1:]), 1), keep=keep)
+
+
+def _remembered(fresh: Tensor, *, keep: float) -> Tensor:
+    """Sums `x[t] = keep * x[t - 1] + fresh[t]` over `(B, T, ...)`, twice as far back in every pass."""
+    reach = 1
+    while reach < fresh.shape[1]:
+        older = keep**reach * fresh[:, :-reach]
+        fresh = torch.cat((fresh[:, :reach], fresh[:, reach:] + older), 1)
+        reach *= 2
+    return fresh

@@ -8,7 +8,7 @@ gravity known, people's 3D bodies instead of an essential matrix, and an uncerta
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -27,9 +27,12 @@ from humanmotion.recovery.alignment import (
 )
 from humanmotion.recovery.flip_choice import FlipChoice, choose_flips, flip_odds, shot_cost
 from humanmotion.recovery.integrator import Placed, WorldPerson, integrate
+from humanmotion.recovery.motion_refining import HELPFUL, Part, refine_person
 from humanmotion.recovery.pose_track import PoseTrack
+from humanmotion.recovery.refiner import Refiner
 from humanmotion.recovery.seams import blend_seams
 from humanmotion.recovery.shot_view import (
+    BODY_JOINTS,
     JAW,
     Seen,
     ShotFrame,
@@ -93,12 +96,15 @@ def to_world(
     shots: Sequence[Shot],
     cameras: Sequence[CameraMotion],
     body: BodyModel,
+    refiner: Refiner | None = None,
 ) -> WorldResult:
     """One world from `tracks`, one per person over the whole video, and one camera per shot.
 
-    Shots follow each other without a gap. Raises MotionError when numbers of frames do not fit.
+    A `refiner` has a say in how everybody moves. Shots follow each other without a gap. Raises
+    MotionError when numbers of frames do not fit.
     """
-    return join_shots(read_shots(tracks, shots=shots, cameras=cameras, body=body), body=body)
+    read = read_shots(tracks, shots=shots, cameras=cameras, body=body)
+    return join_shots(read, body=body, refiner=refiner)
 
 
 def read_shots(
@@ -126,10 +132,16 @@ def read_shots(
 
 
 def join_shots(
-    read: ShotsRead, *, body: BodyModel, turns: Sequence[Turn] | None = None
+    read: ShotsRead,
+    *,
+    body: BodyModel,
+    turns: Sequence[Turn] | None = None,
+    refiner: Refiner | None = None,
+    refined: Set[Part] = HELPFUL,
 ) -> WorldResult:
     """The second half of `to_world`; `turns`, one per cut, join the shots where they are known.
 
+    A `refiner` has a say in these parts of how everybody moves.
     Raises MotionError when there are not as many turns as cuts.
     """
     found = list(read.turns)
@@ -138,10 +150,19 @@ def join_shots(
             raise MotionError(f"{len(turns)} turns given for {len(found)} cuts")
         found = [(turn, common) for turn, (_, common) in zip(turns, found, strict=True)]
     shots, people, fps = read.shots, read.people, _rate(read.people[0].track.times)
-    R_c2w, placed = _placed(people, read.frames, views=read.views, turns=found)
+    R_c2w, placed = place_people(read, [turn for turn, _ in found])
     lengths = [s.stop - s.start for s in shots]
     shot_id = np.repeat(np.arange(len(shots)), lengths)
     still = np.repeat([f.still for f in read.frames], lengths)
+    if refiner is not None:
+        placed = [
+            refine_person(
+                refiner, p, body=body, confidence=person.track.confidence[:, BODY_JOINTS],
+                times=person.track.times, shot_id=torch.from_numpy(shot_id),
+                still=torch.from_numpy(still), parts=refined,
+            )
+            for p, person in zip(placed, people, strict=True)
+        ]  # fmt: skip
     placed = [blend_seams(p, starts=[s.start for s in shots[1:]], fps=fps) for p in placed]
     world, centre = _integrated(
         placed, read.guides, still=still, shot_id=shot_id, fps=fps, body=body
@@ -302,17 +323,12 @@ def _align(before: Sequence[ShotView], after: Sequence[ShotView]) -> tuple[Turn,
     return align_sides(left, right), common
 
 
-def _placed(
-    people: Sequence[Seen],
-    frames: Sequence[ShotFrame],
-    *,
-    views: Sequence[Sequence[ShotView]],
-    turns: Sequence[tuple[Turn, int]],
-) -> tuple[Tensor, list[Placed]]:
+def place_people(read: ShotsRead, turns: Sequence[Turn]) -> tuple[Tensor, list[Placed]]:
     """Camera-to-world rotations `(T, 3, 3)`, and everybody turned into the world's axes."""
+    people, views = read.people, read.views
     heading, turned, upright = 0.0, [], [[] for _ in people]  # type: ignore[var-annotated]
-    for s, frame in enumerate(frames):
-        heading += turns[s - 1][0].yaw_rad if s else 0.0
+    for s, frame in enumerate(read.frames):
+        heading += turns[s - 1].yaw_rad if s else 0.0
         yaw = rotation_about_z(torch.tensor(heading, dtype=frame.turn.dtype))
         turned.append(yaw @ frame.turn)
         for k, view in enumerate(views[s]):

@@ -11,15 +11,24 @@ import torch
 
 from humanmotion.bench.ms_alignment import METHODS, Cut, turn_by
 from humanmotion.bench.ms_mocap import filmed, fingerprint, listing, sequences
-from humanmotion.bench.ms_reconstruction import NAIVE, OURS, TRUE_YAW, reconstructed
+from humanmotion.bench.ms_reconstruction import (
+    HUMANMM,
+    NAIVE,
+    OURS,
+    REFINED,
+    TRUE_YAW,
+    reconstructed,
+)
 from humanmotion.body import BodyModel
 from humanmotion.errors import InputError
 from humanmotion.jobs.demo_motion import walking_motion
 from humanmotion.jobs.fit_person import Learnt
 from humanmotion.jobs.lifter_weights import load_lifter
+from humanmotion.jobs.refiner_weights import load_refiner
 from humanmotion.metrics import heading
 from humanmotion.recovery.detector_noise import NONE, DetectorNoise
 from humanmotion.recovery.gravity import gravity_view
+from humanmotion.recovery.humanmm import HumanMM
 from humanmotion.rotations import wrap_angle
 
 BODY = BodyModel.load()
@@ -93,6 +102,19 @@ def test_a_true_yaw_leaves_none_at_the_cut_and_a_naive_join_leaves_it_all(motion
     assert found[OURS].roe_first < found[NAIVE].roe_first
     assert found[OURS].pa < 40 and found[OURS].w_all < found[NAIVE].w_all
     assert torch.isfinite(found[OURS].sigma).all() and torch.isnan(found[NAIVE].sigma).all()
+
+
+def test_the_refiner_and_the_published_modules_have_ways_of_their_own(motion) -> None:
+    seq, learnt = _filmed(motion[:120], 2), Learnt(None, load_lifter())
+    torch.manual_seed(0)
+    untrained = HumanMM().eval().requires_grad_(False)
+    ways = [OURS, HUMANMM, *REFINED]
+    found = reconstructed(seq, BODY, learnt=learnt, ways=ways, refiner=load_refiner(),
+                          humanmm=untrained)  # fmt: skip
+    without = reconstructed(seq, BODY, learnt=learnt, ways=[OURS])[OURS]
+    assert found["ours without the refiner"].w_all == without.w_all
+    assert len({found[way].w_all for way in ways}) == len(ways)
+    assert all(math.isfinite(e.w_all) for e in found.values())
 
 
 def test_the_listing_is_what_the_data_hold(data: Path) -> None:

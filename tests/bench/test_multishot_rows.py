@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from humanmotion.bench.ms_reconstruction import NAIVE, OURS, Errors
+from humanmotion.bench.ms_reconstruction import HUMANMM, NAIVE, OURS, Errors
 from humanmotion.bench.multishot import PUBLISHED, WAYS, _against, _bars, _growth, _way_rows
 
 
@@ -84,6 +84,13 @@ def test_a_gain_that_chance_could_make_is_no_gain(run) -> None:
     for i, key in enumerate(k for k in list(run) if k[0] == PUBLISHED):
         run[key] = _errors(4.0 + (-1) ** i, cuts=key[1] - 1, w=100.0 + (-1) ** i)
     assert not all(row.passed for row in _against(run, PUBLISHED))
+
+
+def test_the_published_modules_are_compared_with_where_they_were_run(run) -> None:
+    assert all(r.value is None and r.passed is None for r in _against(run, HUMANMM))
+    run |= {(HUMANMM, *k[1:]): _errors(50.0, cuts=k[1] - 1, w=300.0) for k in run if k[0] == OURS}
+    assert all(row.passed for row in _against(run, HUMANMM))
+    assert _by_id(_way_rows(run))[f"{HUMANMM}/yaw"].value == pytest.approx(50)
 
 
 def test_of_one_clip_no_interval_is_said(run) -> None:

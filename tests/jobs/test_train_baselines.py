@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from humanmotion.bench.humanmm import load_humanmm
 from humanmotion.errors import FileFormatError, InputError
 from humanmotion.files import read_tensors, write_tensors
 from humanmotion.jobs import baseline_data, baseline_weights
@@ -27,13 +28,14 @@ from humanmotion.jobs.train_baselines import CONFIG, train_baselines
 from humanmotion.prior.published import mirror_hand
 from humanmotion.prior.published_networks import PublishedConfig
 from humanmotion.prior.space import BODY
+from humanmotion.recovery import humanmm
 
 pytest.importorskip("lightning")
 pytestmark = pytest.mark.filterwarnings("default")
 
 STEMS = [
     *("dp_0", "dp_1", "dp_clean_target_0", "dp_preconditioned_0", "vae_0", "distance_0"),
-    *("dp_hand_0", "dp_face_0", "dp_fused_0", "dp_mixed_0"),
+    *("dp_hand_0", "dp_face_0", "dp_fused_0", "dp_mixed_0", "humanmm_0"),
 ]
 SMALL = PublishedConfig(width=64, clock=16, fusion_width=32, fusion_clock=16)
 WHOLE = sum(SMALL.sizes)
@@ -54,6 +56,10 @@ def small():
         patch.setattr(baseline_weights, "SIZES", SMALL)
         patch.setattr(baseline_data, "LEAST_MADE_UP", 300)
         patch.setattr(train_baselines_job, "VAL_BATCHES", 2)
+        for name in ("WIDTH", "HIDDEN", "LSTM_WIDTH", "REFINER_WIDTH"):
+            patch.setattr(humanmm, name, 16)
+        patch.setattr(humanmm, "HEADS", 2)
+        patch.setattr(humanmm, "BLOCKS", 1)
         yield
 
 
@@ -136,7 +142,9 @@ class TestFiles:
     def test_what_was_written_is_read(self, trained, poses) -> None:
         raw = bodies(poses)[:5]
         names = [name for name, _, _ in finished(trained)]
-        assert sorted(names) == sorted(s.rpartition("_")[0] for s in STEMS)
+        priors = [s for s in STEMS if s != "humanmm_0"]
+        assert sorted(names) == sorted(s.rpartition("_")[0] for s in priors)
+        assert not any(p.requires_grad for p in load_humanmm(trained).parameters())
         for stem in ("dp_0", "dp_clean_target_0", "dp_preconditioned_0"):
             prior = read_published(trained / f"{stem}.safetensors")
             near, far = prior.denoise(raw, 0.01), prior.denoise(raw, 1.0)

@@ -10,12 +10,13 @@ import torch
 
 from humanmotion.errors import InputError
 from humanmotion.files import read_json
-from humanmotion.jobs.lifter_data import WINDOW, MotionCorpus
+from humanmotion.jobs.lifter_data import WINDOW, LifterWindows
 from humanmotion.jobs.lifter_weights import load_lifter
+from humanmotion.jobs.network_run import read_settings
 from humanmotion.jobs.train_lifter import CONFIG as CONFIG_FILE
-from humanmotion.jobs.train_lifter import _read, lifting_errors, train_lifter
+from humanmotion.jobs.train_lifter import lifting_errors, train_lifter
 from humanmotion.recovery.detector_noise import NONE
-from humanmotion.recovery.lifter import JOINTS, Lifted
+from humanmotion.recovery.lifter import JOINTS, Lifted, LifterConfig
 
 pytest.importorskip("lightning")
 pytestmark = pytest.mark.filterwarnings("default")
@@ -45,8 +46,8 @@ def config(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def corpus(swaying) -> MotionCorpus:
-    return MotionCorpus.read(swaying, split="train", noise=NONE)
+def corpus(swaying) -> LifterWindows:
+    return LifterWindows.read(swaying, split="train", noise=NONE)
 
 
 def test_the_truth_projects_to_what_is_shown(corpus) -> None:
@@ -70,12 +71,12 @@ def test_a_perfect_answer_has_no_error(corpus) -> None:
         betas=truth.betas.expand(*truth.pelvis.shape[:2], 10), velocity=truth.velocity,
         contact=40 * (truth.contact.float() - 0.5),
     )  # fmt: skip
-    found = lifting_errors(right, shown, truth, body=corpus.body)
+    found = lifting_errors(right, shown, truth, body=corpus.corpus.body)
     assert max(float(v) for v in found.values()) < 1e-3, found
 
 
 def test_windows_are_upright_and_standing_feet_stand(data: Path) -> None:
-    real = MotionCorpus.read(data, split="val", noise=NONE)
+    real = LifterWindows.read(data, split="val", noise=NONE)
     _, truth = real.draw(16, generator=torch.Generator().manual_seed(2))
     head = (truth.joints[..., 15, :] * truth.up).sum(-1)
     assert float(head.mean()) > 0.4
@@ -84,9 +85,9 @@ def test_windows_are_upright_and_standing_feet_stand(data: Path) -> None:
 
 
 def test_a_mirror_exchanges_what_was_recorded(corpus) -> None:
-    recorded = corpus.recorded.clone()
+    recorded = corpus.corpus.recorded.clone()
     recorded[:, 18] = False  # a left elbow that no source moves
-    one_sided = replace(corpus, recorded=recorded)
+    one_sided = replace(corpus, corpus=replace(corpus.corpus, recorded=recorded))
     drawn = one_sided.draw(64, generator=torch.Generator().manual_seed(3))[1].recorded[:, 0]
     left, right = drawn[:, 18], drawn[:, 19]
     assert bool((left != right).all()) and 0.25 < float(left.float().mean()) < 0.75
@@ -119,7 +120,7 @@ def test_a_killed_run_ends_with_the_same_bytes(swaying, config, tmp_path) -> Non
 
 def test_the_shipped_config_is_that_of_the_shipped_weights() -> None:
     shipped = read_json(load_path())
-    assert shipped == _read(CONFIG_FILE)["network"]
+    assert shipped == read_settings(CONFIG_FILE, LifterConfig, what="lifter")["network"]
 
 
 def load_path() -> Path:

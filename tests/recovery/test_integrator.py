@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -188,3 +189,35 @@ def test_a_frame_or_two_are_enough(frames: int) -> None:
     )
     np.testing.assert_allclose(paths.pelvis[0], [(0, 4, 0.92)] * frames, atol=0.02)
     np.testing.assert_allclose(paths.centre, [(0, 0, 1.42)] * frames, atol=0.02)
+
+
+def _told(placed: Placed, transl: torch.Tensor, **changes) -> Placed:
+    step = torch.cat((torch.zeros(1, 3), transl.diff(dim=0) * FPS))
+    return replace(placed, velocity=step, **changes)
+
+
+def test_a_velocity_that_is_told_mends_a_noisy_path(body, walk, camera) -> None:
+    rotations, transl = walk
+    placed = _placed(rotations, transl, camera, noise=0.2, body=body)
+    away = [
+        (_run([p], body)[0][0].transl.diff(dim=0) - transl.diff(dim=0)).norm(dim=-1).mean()
+        for p in (placed, _told(placed, transl))
+    ]
+    assert away[1] < 0.9 * away[0], away
+
+
+def test_before_a_moving_camera_no_velocity_is_believed(body, walk, camera) -> None:
+    rotations, transl = walk
+    placed = _placed(rotations, transl, camera, noise=0.05, body=body)
+    told = _told(placed, 3 * transl)
+    paths = [_run([p], body, still=False)[0][0].transl for p in (placed, told)]
+    torch.testing.assert_close(*paths)
+
+
+def test_a_contact_that_is_told_takes_the_place_of_what_the_path_shows(body, walk, camera) -> None:
+    rotations, transl = walk
+    chance = torch.zeros(len(transl), 2)
+    chance[20:40, 1] = 0.9
+    told = replace(_placed(rotations, transl, camera, body=body), contact=chance)
+    contact = _run([told], body)[0][0].contact
+    assert not contact[:, 0].any() and not contact[40:, 1].any()

@@ -1,0 +1,106 @@
+"""What training the lifter and training the refiner share: a config, one run a folder, weights."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from humanmotion.diffusion.training import Schedule
+from humanmotion.errors import FileFormatError, InputError
+from humanmotion.files import read_json, read_tensors, read_text, write_json, write_tensors
+from humanmotion.jobs.early_stopping import Stopping, ValLoss, best_weights, train_network
+from humanmotion.jobs.stages import Progress
+
+Draws = Callable[[nn.Module, int, torch.Generator], Tensor]
+"""The loss of a network on so many windows."""
+VAL_BATCHES = 16
+
+
+def read_settings(path: str | Path, sizes: Callable[..., Any], *, what: str) -> dict[str, Any]:
+    """A training config whose `[network]` gives `sizes`; raises InputError when it is none."""
+    try:
+        settings = tomllib.loads(read_text(path))
+        sizes(**settings["network"])
+        _schedule(settings)
+        Stopping(**settings["stopping"])
+        settings.setdefault("precision", "32-true")
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is no config of a {what}: {error}") from error
+    return settings
+
+
+def _schedule(settings: dict[str, Any]) -> tuple[Schedule, int]:
+    training = dict(settings["training"])
+    batch = int(training.pop("batch"))
+    return Schedule(**training, seed=settings["seed"]), batch
+
+
+def check_same_run(path: Path, run: dict[str, Any]) -> None:
+    """Raise InputError when a folder holds a run of another config, which must not be gone on with."""
+    run = json.loads(json.dumps(run))
+    if path.exists() and read_json(path) != run:
+        raise InputError(f"{path.parent} holds a run of another config; train into another folder")
+    write_json(path, run)
+
+
+def train_in(
+    folder: Path,
+    name: str,
+    network: Any,
+    *,
+    settings: dict[str, Any],
+    losses: tuple[Draws, Draws],
+    fabric: Any,
+    progress: Progress,
+) -> Path:
+    """Train `network`, which has a `config`, on the first of `losses`, stopping by the second.
+
+    Writes `<name>.json` and `<name>.safetensors` in bfloat16, whose path is returned.
+    """
+    schedule, batch = _schedule(settings)
+    train, val = losses
+    best = train_network(
+        folder, name, network, schedule=schedule, stopping=Stopping(**settings["stopping"]),
+        loss=lambda n, generator: train(n, batch, generator),
+        val_loss=_val_loss(val, batch, fabric.device), fabric=fabric,
+        progress=lambda share: progress(name, share),
+    )  # fmt: skip
+    write_json(folder / f"{name}.json", asdict(network.config))
+    path = folder / f"{name}.safetensors"
+    write_tensors(path, {k: v.to(torch.bfloat16) for k, v in best_weights(best).items()})
+    return path
+
+
+def _val_loss(val: Draws, batch: int, device: torch.device) -> ValLoss:
+    """The loss on the same windows, cameras and noise every time."""
+
+    @torch.no_grad()
+    def loss(network: nn.Module) -> float:
+        generator = torch.Generator(device).manual_seed(0)
+        found = [val(network, batch, generator) for _ in range(VAL_BATCHES)]
+        return float(torch.stack(found).double().mean())
+
+    return loss
+
+
+def load_network(path: Path, build: Callable[..., Any], *, what: str) -> Any:
+    """The network that `build` makes of the `.json` beside its weights; in float32, without gradients.
+
+    Raises FileFormatError when the two do not fit.
+    """
+    tensors = {name: value.float() for name, value in read_tensors(path).items()}
+    try:
+        network = build(**read_json(path.with_suffix(".json")))
+        network.load_state_dict(tensors)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise FileFormatError(
+            f"{path} is no {what} of this version: {error}".splitlines()[0]
+        ) from error
+    return network.eval().requires_grad_(False)

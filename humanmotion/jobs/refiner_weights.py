@@ -1,0 +1,21 @@
+"""The refiner's weights: the shipped ones, or what `train refiner` wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from humanmotion.files import asset
+from humanmotion.jobs.network_run import load_network
+from humanmotion.recovery.refiner import Refiner, RefinerConfig
+
+WEIGHTS = "refiner/refiner.safetensors"
+
+
+def load_refiner(weights: str | Path | None = None) -> Refiner:
+    """The shipped refiner, or another whose `.json` lies beside its weights.
+
+    Raises FileFormatError when the two do not fit.
+    """
+    path = asset(WEIGHTS) if weights is None else Path(weights)
+    refiner: Refiner = load_network(path, lambda **x: Refiner(RefinerConfig(**x)), what="refiner")
+    return refiner
