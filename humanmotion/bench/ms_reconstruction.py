@@ -45,7 +45,7 @@ CALM_HZ = 6.0
 FIRST_FRAMES = 10
 """Frames of the first shot that a whole video is aligned on."""
 OURS, NAIVE, TRUE_YAW = "ours", "naive concatenation", "oracle: true yaw"
-JOINED = "ours, shots joined only"
+JOINED, UNREFINED = "ours, shots joined only", "ours without the refiner"
 """Before the joint optimisation over all shots."""
 
 TERMS = {f"without {f.name}": Terms(**{f.name: False}) for f in fields(Terms)}
@@ -99,7 +99,7 @@ def reconstructed(
     refiner: Refiner | None = None,
     humanmm: HumanMM | None = None,
 ) -> dict[str, Errors]:
-    """Errors of `ways`: NAIVE, JOINED, TRUE_YAW, HUMANMM, or of METHODS, REFINED or OPTIMISED.
+    """Errors of `ways`: those named above, or names of METHODS, REFINED or OPTIMISED.
 
     The `refiner` has a say in ours and the oracle; HUMANMM is the way of those networks.
     """
@@ -135,6 +135,8 @@ def reconstructed(
             found = together(world(_true_turns(seq, plain), HELPFUL), Terms())
         elif way in METHODS:
             found = world([turn_by(METHODS[way], c) for c in cuts]), track
+        elif way == UNREFINED:
+            found = together(world(None, frozenset()), Terms())
         elif way in REFINED:
             found = world(None, REFINED[way]), track
         elif way == HUMANMM:

@@ -23,6 +23,7 @@ from humanmotion.bench.ms_reconstruction import (
     REFINED,
     TERMS,
     TRUE_YAW,
+    UNREFINED,
     Errors,
     reconstructed,
 )
@@ -43,7 +44,7 @@ VARIANT_CLIPS = 6
 SPLIT = "test"
 PUBLISHED = "essential matrix (HumanMM)"
 """The one that ours must beat."""
-WAYS = (NAIVE, *METHODS, JOINED, OURS)
+WAYS = (NAIVE, *METHODS, JOINED, OURS, TRUE_YAW)
 Part = Callable[[Errors], float | None]
 Run = dict[tuple[str, int, str, int], Errors]
 """By way, number of shots, clip and seed."""
@@ -204,19 +205,17 @@ def _against(run: Run, way: str) -> list[Row]:
 def _interval(run: Run, way: str, part: str) -> tuple[float, float]:
     keys = [k for k in run if k[0] == OURS]
     pairs = [(_value(run[k], part), _value(run[way, *k[1:]], part)) for k in keys]
-    told = [i for i, (a, b) in enumerate(pairs) if not math.isnan(a + b)]
-    gains = torch.tensor([pairs[i][1] - pairs[i][0] for i in told])[:, None]
-    clips = [keys[i][2] for i in told]
+    told = [(a, b, k[2]) for (a, b), k in zip(pairs, keys, strict=True) if None not in (a, b)]
+    gains = torch.tensor([b - a for a, b, _ in told])[:, None]
+    clips = [clip for _, _, clip in told]
     if len(set(clips)) < 2:
         return math.nan, math.nan
     return group_bootstrap(gains, clips, statistic=lambda m: m[:, 0])
 
 
-def _value(errors: Errors, part: str) -> float:
-    """NaN where nobody ever stands and the part is about standing feet."""
+def _value(errors: Errors, part: str) -> Any:
+    """None where nobody ever stands and the part is about standing feet."""
     value = getattr(errors, part)
-    if value is None:
-        return math.nan
     return float(value.mean()) if isinstance(value, Tensor) else value
 
 
@@ -253,25 +252,34 @@ def _variants(
 ) -> list[Row]:
     """A part left out or a thing known, on a few clips and one seed; ours beside it on the same."""
     names = {f"{c.clip.folder.name}/{c.clip.id}" for c in few}
-    peers = [e for (w, _, n, s), e in run.items() if w == OURS and n in names and s in seeds]
+    kept = {k: e for k, e in run.items() if k[2] in names and k[3] in seeds}
     prior, lifter = load_prior(), load_lifter()
     halved, doubled = (replace(DetectorNoise(), scale=x) for x in (0.5, 2.0))
+    alone = "without the lifter and the optimisation it leads"
     variants = {
-        "without the lifter": _run(few, body, seeds, ways=[OURS], learnt=Learnt(prior, None)),
+        alone: _run(few, body, seeds, ways=[OURS], learnt=Learnt(prior, None)),
         "without the prior": _run(few, body, seeds, ways=[OURS], learnt=Learnt(None, lifter)),
-        "without either": _run(few, body, seeds, ways=[OURS], learnt=Learnt(None, None)),
+        f"{alone}, nor prior": _run(few, body, seeds, ways=[OURS], learnt=Learnt(None, None)),
         "oracle: true lens": _run(few, body, seeds, ways=[OURS], focal_known=True),
         "oracle: 2D and 3D without noise": _run(few, body, seeds, ways=[OURS], noise=NONE),
         "2D noise halved": _run(few, body, seeds, ways=[OURS], noise=halved),
         "2D noise doubled": _run(few, body, seeds, ways=[OURS], noise=doubled),
     }  # fmt: skip
-    found = _run(few, body, seeds, ways=(*TERMS, *REFINED, TRUE_YAW))
-    ways = {f"joint optimisation {w}": _of(found, w) for w in TERMS}
-    ways |= {way: _of(found, way) for way in (*REFINED, TRUE_YAW)}
+    found = _run(few, body, seeds, ways=(*TERMS, *REFINED, UNREFINED))
     rows = []
-    for label, errors in (ways | {k: _of(v, OURS) for k, v in variants.items()}).items():
-        for name, what, unit, part in _COLUMNS[:4]:
-            peer = Baseline("ours on the same", _mean(peers, part))
-            rows.append(Row(f"{label}/{name}", f"{label}: {what}", _mean(errors, part), unit,
-                            baseline=peer))  # fmt: skip
+    for way in (*TERMS, UNREFINED):
+        label = f"joint optimisation {way}" if way in TERMS else way
+        rows += _beside(label, _of(found, way), OURS, _of(kept, OURS))
+    for way in REFINED:
+        rows += _beside(way, _of(found, way), JOINED, _of(kept, JOINED))
+    for label, other in variants.items():
+        rows += _beside(label, _of(other, OURS), OURS, _of(kept, OURS))
     return rows
+
+
+def _beside(label: str, errors: Sequence[Errors], peer: str, peers: Sequence[Errors]) -> list[Row]:
+    return [
+        Row(f"{label}/{name}", f"{label}: {what}", _mean(errors, part), unit,
+            baseline=Baseline(f"{peer}, on the same", _mean(peers, part)))
+        for name, what, unit, part in _COLUMNS[:4]
+    ]  # fmt: skip

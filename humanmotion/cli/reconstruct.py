@@ -27,7 +27,8 @@ def reconstruct(
         float | None, typer.Option(min=1.0, help="Focal length in pixels of the upright picture.")
     ] = None,
     quality: Annotated[
-        Literal["draft", "standard", "best"], typer.Option(help="How much work is done.")
+        Literal["draft", "standard", "best"],
+        typer.Option(help="How much work is done; best is standard as yet."),
     ] = "standard",
     from_stage: Annotated[
         str | None,

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -281,7 +281,7 @@ class _Recovery:
 
         settings = {
             "chosen": list(chosen),
-            "quality": asdict(self._quality),
+            "quality": self._quality.pose(),
             "body": self._body.sha256,
             "prior": self._learnt.prior and digest(self._learnt.prior.tensors()),
             "lifter": self._learnt.lifter and digest(self._learnt.lifter.state_dict()),

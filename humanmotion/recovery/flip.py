@@ -31,6 +31,16 @@ def reverse_depth(track: PoseTrack, *, pelvis: Tensor) -> PoseTrack:
     )
 
 
+def decided(track: PoseTrack, flipped: Tensor, *, pelvis: Tensor) -> PoseTrack:
+    """The track with front and back exchanged where `flipped` `(T)` bool says so."""
+    other = reverse_depth(track, pelvis=pelvis)
+    return replace(
+        track,
+        rotations=torch.where(flipped[:, None, None, None], other.rotations, track.rotations),
+        confidence=torch.where(flipped[:, None], other.confidence, track.confidence),
+    )
+
+
 def reversed_rotations(rotations: Tensor, ray: Tensor) -> Tensor:
     """Local rotations `(T, 55, 3, 3)` after mirroring across unit rays `(T, 3)` with sides swapped.
 

@@ -19,7 +19,7 @@ from humanmotion.body import BodyModel
 from humanmotion.prior.model import PosePrior
 from humanmotion.recovery.joint_problem import Evidence, Problem, Terms
 from humanmotion.recovery.joint_terms import World
-from humanmotion.rotations import rotation_about_z, rotvec_to_matrix
+from humanmotion.rotations import rotation_about_z
 
 STEPS = 6
 """Of Gauss-Newton; the usual choice."""
@@ -38,18 +38,23 @@ def optimise(
     terms: Terms | None = None,
     steps: int = STEPS,
 ) -> World:
-    """`world` `T` frames put right by all of `evidence` at once; the first shot's heading stays."""
+    """`world` `T` frames put right by all of `evidence` at once, from the first shot's heading on."""
     terms = terms or Terms()
-    shot_id = evidence.seen.shot_id
+    shot_id, known = evidence.seen.shot_id, evidence.seen.confidence.amax(-1) > 0
     for start, stop in _windows(shot_id):
         low = max(start - CONTEXT, 0)
         part = slice(low, stop)
-        problem = Problem(evidence[part], body, prior, terms, held=start - low)
+        shown = bool(known[start:stop].any())
+        now = replace(terms, shape=terms.shape and shown)
+        problem = Problem(evidence[part], body, prior, now, held=start - low)
         solved = problem.solve(world[part], steps=steps)
-        rest = _carried(world[slice(stop - 1, None)], solved[slice(-1, None)], shot_id[stop - 1 :])
+        rest = world[slice(stop - 1, None)]
+        if terms.cameras:
+            rest = _carried(rest, solved[slice(-1, None)], shot_id[stop - 1 :])
+        rest = replace(rest[slice(1, None)], betas=solved.betas)
         world = world.joined(solved, at=low).joined(rest, at=stop)
-        # One window has shown the body's shape to all later ones.
-        terms = replace(terms, shape=False)
+        # The first window that shows the body gives its shape to all later ones.
+        terms = replace(terms, shape=terms.shape and not shown)
     return world
 
 
@@ -66,7 +71,7 @@ def _windows(shot_id: Tensor) -> Iterator[tuple[int, int]]:
 
 
 def _carried(old: World, new: World, shot_id: Tensor) -> World:
-    """All but the first frame of `old`, moved over the ground as its first frame was to become `new`.
+    """`old`, moved over the ground as its first frame was to become `new`, with its cameras.
 
     Later frames of the same shot keep the camera that was found.
     """
@@ -74,18 +79,17 @@ def _carried(old: World, new: World, shot_id: Tensor) -> World:
     turn = rotation_about_z(yaw)
     shift = new.pelvis[0] - turn @ old.pelvis[0]
     shift = shift * shift.new_tensor((1.0, 1.0, 0.0))
-    rest = old[slice(1, None)]
-    same = shot_id[1:] == shot_id[0]
-    rotations = rest.rotations.clone()
+    same = shot_id == shot_id[0]
+    rotations = old.rotations.clone()
     rotations[:, 0] = turn @ rotations[:, 0]
     moved = new.camera[0] - old.camera[0]
-    R = torch.where(
-        same[:, None, None], rest.R_w2c @ rotvec_to_matrix(-moved[:3]), rest.R_w2c @ turn.T
-    )
-    centre = torch.where(same[:, None], rest.centre + moved[3:6], rest.centre @ turn.T + shift)
+    found = old.R_w2c @ (old.R_w2c[0].T @ new.R_w2c[0])
+    R = torch.where(same[:, None, None], found, old.R_w2c @ turn.T)
+    beside = old.centre + new.centre[0] - old.centre[0]
+    centre = torch.where(same[:, None], beside, old.centre @ turn.T + shift)
     return World(
-        rotations=rotations, pelvis=rest.pelvis @ turn.T + shift, R_w2c=R, centre=centre,
-        camera=rest.camera + moved * same[:, None], betas=new.betas,
+        rotations=rotations, pelvis=old.pelvis @ turn.T + shift, R_w2c=R, centre=centre,
+        camera=old.camera + moved * same[:, None], betas=new.betas,
     )  # fmt: skip
 
 

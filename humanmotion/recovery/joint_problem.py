@@ -66,7 +66,7 @@ class Terms:
     contact: bool = True
     velocity: bool = True
     seam: bool = True
-    """Whether motion goes on over the cuts."""
+    """Whether motion goes on over the cuts: smoothly, on standing feet, and as one to the prior."""
     cameras: bool = True
     lens: bool = True
     shape: bool = True
@@ -170,10 +170,11 @@ class Problem:
     def _movement(self, world: World) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """What is known of steps from frame to frame."""
         seen, guess = self.evidence.seen, self.evidence.guess
+        same = seen.shot_id[1:] == seen.shot_id[:-1]
         if self.terms.contact:
-            yield contact_terms(world, self.evidence.standing, self.body)
+            followed = same | self.terms.seam
+            yield contact_terms(world, self.evidence.standing, self.body, followed=followed)
         if self.terms.velocity:
-            same = seen.shot_id[1:] == seen.shot_id[:-1]
             yield velocity_terms(
                 world, guess.velocity, sure=same * guess.sure(seen.confidence)[1:], fps=seen.fps
             )

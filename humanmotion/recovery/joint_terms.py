@@ -141,9 +141,9 @@ class Standing:
 
 
 def contact_terms(
-    world: World, standing: Standing, body: BodyModel
+    world: World, standing: Standing, body: BodyModel, *, followed: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Standing feet keep their place and height.
+    """Standing feet keep their height, and their place over the steps `followed` `(T - 1)` bool.
 
     Normal equations of frames `(T, 69, 69)`, of frames with the next one `(T - 1, 69, 69)`, and their
     right-hand side `(T, 69)`.
@@ -152,7 +152,7 @@ def contact_terms(
     slope = torch.cat((slope.flatten(-2), torch.eye(3).expand(*slope.shape[:3], 3)), -1)
     step = feet.diff(dim=0)
     both = torch.minimum(standing.contact[1:], standing.contact[:-1]) / STEP_SIGMA**2
-    both = both * robust(step / STEP_SIGMA)
+    both = both * followed[:, None] * robust(step / STEP_SIGMA)
     blocks, below, right = _steps(
         -slope[:-1].flatten(1, 2), slope[1:].flatten(1, 2), off=step.flatten(1),
         weight=both.repeat_interleave(3, -1),
@@ -168,17 +168,18 @@ def velocity_terms(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The pelvis moves as the body's posture says, with `velocity` `(T, 3)` in the root's axes, m/s.
 
-    `sure` `(T - 1)` in [0, 1] counts each step. Returns the same as `contact_terms`.
+    A frame's velocity is of the step that led to it; `sure` `(T - 1)` in [0, 1] counts each step.
+    Returns the same as `contact_terms`.
     """
-    root, weight = world.rotations[:-1, 0], sure / (VELOCITY_SIGMA / fps) ** 2
-    told = (root @ velocity[:-1, :, None])[..., 0] / fps
+    root, weight = world.rotations[1:, 0], sure / (VELOCITY_SIGMA / fps) ** 2
+    told = (root @ velocity[1:, :, None])[..., 0] / fps
     off = world.pelvis.diff(dim=0) - told
     weight = weight * robust(off * fps / VELOCITY_SIGMA)
     eye = torch.eye(3).expand(len(off), 3, 3)
     before = off.new_zeros(len(off), 3, 69)
-    before[..., :3], before[..., PELVIS] = crossing(told), -eye
+    before[..., PELVIS] = -eye
     after = torch.zeros_like(before)
-    after[..., PELVIS] = eye
+    after[..., :3], after[..., PELVIS] = crossing(told), eye
     return _steps(before, after, off=off, weight=weight[:, None].expand(-1, 3))
 
 

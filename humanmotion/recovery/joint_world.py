@@ -10,9 +10,12 @@ from torch import Tensor
 
 from humanmotion.body import BodyModel
 from humanmotion.keypoints import Keypoints
+from humanmotion.metrics import heading
 from humanmotion.prior.model import PosePrior
 from humanmotion.recovery.alignment import CutAlignment
 from humanmotion.recovery.contacts import standing_feet
+from humanmotion.recovery.detector_noise import exchanged
+from humanmotion.recovery.flip import decided
 from humanmotion.recovery.floor import foot_shape
 from humanmotion.recovery.initial_pose import SET
 from humanmotion.recovery.integrator import WorldPerson
@@ -25,6 +28,7 @@ from humanmotion.recovery.planting import plant_feet
 from humanmotion.recovery.pose_guess import PoseGuess
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.shots import Shot
+from humanmotion.recovery.support import support_level
 from humanmotion.recovery.world import WorldResult
 from humanmotion.rotations import wrap_angle
 
@@ -62,34 +66,60 @@ def optimise_world(
     terms: Terms | None = None,
     steps: int = STEPS,
 ) -> JointResult:
-    """Optimise the first person with the cameras, then each other one before those cameras."""
-    terms = terms or Terms()
+    """Optimise the first person with the cameras, then each other one before those cameras.
+
+    Where a shot does not show the first person, nothing would hold its camera, and the world is
+    returned as it is.
+    """
+    terms, unseen = terms or Terms(), JointResult(world, tuple(x.track for x in looks), K)
+    if not all(bool(looks[0].track.seen[s.start : s.stop].any()) for s in shots):
+        return unseen
     lengths = torch.tensor([len(s) for s in shots])
     shot_id = torch.arange(len(shots)).repeat_interleave(lengths)
     still = torch.tensor([c.kind != "moving" for c in cameras])[shot_id]
-    first, others = looks[0], looks[1:]
-    found = _start(world, 0, first.track, body)
-    evidence = _evidence(world, 0, first, K=K, shot_id=shot_id, still=still, body=body)
-    found = optimise(found, evidence, body=body, prior=prior, terms=terms, steps=steps)
-    K = _zoomed(K, found.camera[:, 6])
-    everybody = [found]
-    for k, look in enumerate(others, 1):
-        start = replace(_start(world, k, look.track, body), R_w2c=found.R_w2c, centre=found.centre)
-        evidence = _evidence(world, k, look, K=K, shot_id=shot_id, still=still, body=body)
-        fixed = replace(terms, cameras=False, lens=False)
-        everybody.append(
-            optimise(start, evidence, body=body, prior=prior, terms=fixed, steps=steps)
-        )
+    looks = [
+        _decided(look, torch.tensor(f)[shot_id], body)
+        for look, f in zip(looks, world.flipped, strict=True)
+    ]
+    levels = [_level(world, k, look.track, body) for k, look in enumerate(looks)]
+    found: list[World] = []
+    for k, look in enumerate(looks):
+        start = _start(world, k, look.track, body)
+        if k:
+            start = replace(start, R_w2c=found[0].R_w2c, centre=found[0].centre)
+        standing = _standing(world, k, look, level=levels[k], body=body)
+        evidence = Evidence(observe(look.keypoints, K, shot_id), look.guess, standing, still)
+        found.append(optimise(start, evidence, body=body, prior=prior, terms=terms, steps=steps))
+        if not k:
+            K, terms = _zoomed(K, found[0].camera[:, 6]), replace(terms, cameras=False, lens=False)
     fps = evidence.seen.fps
-    moved = replace(
-        world,
-        people=tuple(_planted(w, body, fps=fps) for w in everybody),
-        R_w2c=found.R_w2c,
-        t_w2c=-(found.R_w2c @ found.centre[..., None])[..., 0],
-        cuts=tuple(_cut(c, found) for c in world.cuts),
-    )
-    tracks = [_track(x.track, w, body) for x, w in zip(looks, everybody, strict=True)]
+    people = [_planted(w, x, body, fps=fps) for w, x in zip(found, levels, strict=True)]
+    first = found[0]
+    t_w2c = -(first.R_w2c @ first.centre[..., None])[..., 0]
+    cuts = tuple(_cut(c, world, first) for c in world.cuts)
+    moved = replace(world, people=tuple(people), R_w2c=first.R_w2c, t_w2c=t_w2c, cuts=cuts)
+    tracks = [_track(x.track, w, body) for x, w in zip(looks, found, strict=True)]
     return JointResult(moved, tuple(tracks), K)
+
+
+def _decided(look: Look, flipped: Tensor, body: BodyModel) -> Look:
+    """What was seen, read as `to_world` decided: front and back exchanged where `flipped` `(T)`."""
+    track, points = look.track, look.keypoints.to_set(SET)
+    pelvis = track.transl + body.rest_joints(track.betas)[0]
+    there = flipped[:, None].expand(points.confidence.shape)
+    xyz = points.xyz
+    if xyz is not None:
+        back = torch.where(there[..., None], xyz * xyz.new_tensor((1.0, 1.0, -1.0)), xyz)
+        xyz = exchanged(back, there)
+    points = replace(
+        points,
+        xy=exchanged(points.xy, there),
+        confidence=exchanged(points.confidence[..., None], there)[..., 0],
+        xyz=xyz,
+    )
+    ray = torch.nn.functional.normalize(pelvis, dim=-1)
+    guess = look.guess.decided(flipped, ray=ray)
+    return Look(decided(track, flipped, pelvis=pelvis), points, guess)
 
 
 def _start(world: WorldResult, person: int, track: PoseTrack, body: BodyModel) -> World:
@@ -104,20 +134,31 @@ def _start(world: WorldResult, person: int, track: PoseTrack, body: BodyModel) -
     )
 
 
-def _evidence(
-    world: WorldResult, person: int, look: Look, *, K: Tensor, shot_id: Tensor, still: Tensor,
-    body: BodyModel,
-) -> Evidence:  # fmt: skip
+def _feet(world: WorldResult, person: int, track: PoseTrack, body: BodyModel) -> Tensor:
+    """Foot joints of one person in the world `(T, 2, 3)`."""
     placed = world.people[person]
-    joints = body.joints(
-        placed.rotations.float(), betas=look.track.betas, transl=placed.transl.float()
-    )
-    contact, height = placed.contact.float(), joints[:, list(FEET), 2]
-    height = torch.where(contact > 0, height, body.sole_offset(look.track.betas))
-    # What posture says of standing and what the path so far says err in different places.
-    standing = Standing((contact + look.guess.contact) / 2, height)
-    seen = observe(look.keypoints.to_set(SET), K, shot_id)
-    return Evidence(seen, look.guess, standing, still)
+    joints = body.joints(placed.rotations.float(), betas=track.betas, transl=placed.transl.float())
+    return joints[:, list(FEET)]
+
+
+def _level(world: WorldResult, person: int, track: PoseTrack, body: BodyModel) -> Tensor:
+    """Height `(T)` of what somebody stands on: a stage, a stair, most often the floor at 0."""
+    lower = (_feet(world, person, track, body)[..., 2] - body.sole_offset(track.betas)).amin(-1)
+    fps = float(1 / track.times.diff().median()) if len(track) > 1 else 30.0
+    level = support_level(lower.double().numpy(), seen=track.seen.numpy(), fps=fps, floor=0.0)
+    return torch.from_numpy(level).float()
+
+
+def _standing(
+    world: WorldResult, person: int, look: Look, *, level: Tensor, body: BodyModel
+) -> Standing:
+    """What posture says of standing and what the path so far says err in different places."""
+    feet, contact = _feet(world, person, look.track, body), world.people[person].contact.float()
+    on = level[:, None] + body.sole_offset(look.track.betas)
+    points = look.keypoints.confidence
+    told = look.guess.contact * look.guess.sure(points)[:, None]
+    seen = look.track.seen[:, None]
+    return Standing((contact + told) / 2 * seen, torch.where(contact > 0, feet[..., 2], on))
 
 
 def _zoomed(K: Tensor, log_focal: Tensor) -> Tensor:
@@ -126,16 +167,19 @@ def _zoomed(K: Tensor, log_focal: Tensor) -> Tensor:
     return out
 
 
-def _planted(world: World, body: BodyModel, *, fps: float) -> WorldPerson:
-    """Standing feet put exactly where they stand."""
+def _planted(world: World, level: Tensor, body: BodyModel, *, fps: float) -> WorldPerson:
+    """Standing feet put exactly where they stand, on what lies at `level` `(T)`."""
     shape = foot_shape(body, world.betas)
-    transl = world.pelvis - body.rest_joints(world.betas)[0]
+    up = level[:, None] * torch.tensor((0.0, 0.0, 1.0))
+    transl = world.pelvis - body.rest_joints(world.betas)[0] - up
     joints = body.joints(world.rotations, betas=world.betas, transl=transl)
     feet = joints[:, list(FEET)].double().numpy()
     stands = standing_feet(feet, sole=shape.sole.double().numpy(), fps=fps)
-    planted = plant_feet(world.rotations, transl, contact=torch.from_numpy(stands > 0),
-                         betas=world.betas, shape=shape, body=body, fps=fps)  # fmt: skip
-    return WorldPerson(*planted)
+    rotations, transl, contact = plant_feet(
+        world.rotations, transl, contact=torch.from_numpy(stands > 0), betas=world.betas,
+        shape=shape, body=body, fps=fps,
+    )  # fmt: skip
+    return WorldPerson(rotations, transl + up, contact)
 
 
 def _track(track: PoseTrack, world: World, body: BodyModel) -> PoseTrack:
@@ -144,9 +188,10 @@ def _track(track: PoseTrack, world: World, body: BodyModel) -> PoseTrack:
     return replace(track, rotations=state.rotations, transl=transl, betas=world.betas)
 
 
-def _cut(cut: CutAlignment, world: World) -> CutAlignment:
-    """A cut with the heading and the place that its cameras have now."""
-    turned = world.camera[cut.frame, 2] - world.camera[cut.frame - 1, 2]
-    shift = world.centre[cut.frame] - world.centre[cut.frame - 1]
-    yaw = float(wrap_angle(torch.as_tensor(cut.yaw_rad) + turned))
+def _cut(cut: CutAlignment, before: WorldResult, found: World) -> CutAlignment:
+    """A cut with the heading and the place that its cameras have now; its sigma is the alignment's."""
+    sides = slice(cut.frame - 1, cut.frame + 1)
+    turned = heading(found.R_w2c[sides].mT) - heading(before.R_w2c[sides].float().mT)
+    shift = found.centre[cut.frame] - found.centre[cut.frame - 1]
+    yaw = float(wrap_angle(cut.yaw_rad + turned[1] - turned[0]))
     return replace(cut, yaw_rad=yaw, translation=tuple(shift.tolist()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from humanmotion.body.skeleton import JOINTS as ALL_JOINTS
 from humanmotion.keypoints import Keypoints
 from humanmotion.prior.rates import values_at
+from humanmotion.recovery.flip import reversed_rotations
 from humanmotion.recovery.initial_pose import SET
 from humanmotion.recovery.lifter import JOINTS, Lifter, Shown, bodies, show
 from humanmotion.rotations import (
@@ -38,7 +39,7 @@ class PoseGuess:
     contact: Tensor
     """Probability that each foot stands `(T, 2)`, left and right."""
     velocity: Tensor
-    """Of the pelvis in the root's axes `(T, 3)`, m/s."""
+    """Of the pelvis in the root's axes `(T, 3)`, m/s: of the step that led to the frame."""
 
     def __getitem__(self, frames: slice) -> PoseGuess:
         return PoseGuess(*(getattr(self, f.name)[frames] for f in fields(self)))
@@ -46,6 +47,18 @@ class PoseGuess:
     def sure(self, confidence: Tensor) -> Tensor:
         """Frames `(T)` bool in which the person is seen well, by landmarks' confidence `(T, L)`."""
         return confidence.mean(-1) > UNSURE
+
+    def decided(self, flipped: Tensor, *, ray: Tensor) -> PoseGuess:
+        """With front and back exchanged where `flipped` `(T)`; unit `ray` `(T, 3)` to the person."""
+        turned = reversed_rotations(self.whole(), ray)[:, :JOINTS]
+        mirror = self.velocity.new_tensor((-1.0, 1.0, 1.0))
+        there = flipped[:, None]
+        return replace(
+            self,
+            rotations=torch.where(there[..., None, None], turned, self.rotations),
+            contact=torch.where(there, self.contact.flip(-1), self.contact),
+            velocity=torch.where(there, self.velocity * mirror, self.velocity),
+        )
 
     def whole(self) -> Tensor:
         """Local rotations `(T, 55, 3, 3)`, fingers and face at rest."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 QualityName = Literal["draft", "standard", "best"]
@@ -26,6 +26,11 @@ class Quality:
     """Whether fingers, jaw and expression are fitted; else they rest with confidence 0."""
     overlay_side: int
     """Longer side of the overlay video at most, pixels."""
+
+    def pose(self) -> dict[str, object]:
+        """What the poses depend on."""
+        later = {"joint_steps", "overlay_side"}
+        return {k: v for k, v in asdict(self).items() if k not in later}
 
 
 STANDARD = Quality(

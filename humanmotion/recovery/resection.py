@@ -15,6 +15,7 @@ from torch import Tensor
 
 from humanmotion.body import BodyModel
 from humanmotion.camera import project
+from humanmotion.recovery.flip import decided
 from humanmotion.recovery.odometry import CameraMotion
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.shots import Shot
@@ -49,6 +50,12 @@ def resect(
     placed = [
         _joints(p.rotations, p.transl, t.betas, body)
         for p, t in zip(world.people, tracks, strict=True)
+    ]
+    lengths = torch.tensor([len(s) for s in shots])
+    flips = [torch.tensor(f).repeat_interleave(lengths) for f in world.flipped]
+    tracks = [
+        decided(t, f, pelvis=t.transl + body.rest_joints(t.betas)[0])
+        for t, f in zip(tracks, flips, strict=True)
     ]
     seen = [_joints(t.rotations, t.transl, t.betas, body) for t in tracks]
     points = torch.stack(placed, 1)

@@ -50,10 +50,10 @@ def scene(body, walk) -> tuple[World, Evidence]:
     shot_id = (torch.arange(FRAMES) >= CUT).long()
     standing = Standing(torch.zeros(FRAMES, 2), torch.zeros(FRAMES, 2))
     still = torch.ones(FRAMES, dtype=torch.bool)
-    velocity = (rotations[:-1, 0].mT @ (FPS * joints[:, 0].diff(dim=0))[..., None])[..., 0]
+    velocity = (rotations[1:, 0].mT @ (FPS * joints[:, 0].diff(dim=0))[..., None])[..., 0]
     guess = PoseGuess(
         rotations=world.seen(body).rotations[:, :22], up=R[..., 2], contact=torch.zeros(FRAMES, 2),
-        velocity=torch.cat((velocity, velocity[-1:])),
+        velocity=torch.cat((velocity[:1], velocity)),
     )  # fmt: skip
     return world, Evidence(observe(seen, K, shot_id), guess, standing, still)
 
@@ -186,7 +186,7 @@ def test_a_velocity_pulls_down_its_own_energy(body, scene) -> None:
     sure = torch.ones(5)
 
     def energy(w: World):
-        told = (w.rotations[:-1, 0] @ velocity[:-1, :, None].to(w.pelvis.dtype))[..., 0] / FPS
+        told = (w.rotations[1:, 0] @ velocity[1:, :, None].to(w.pelvis.dtype))[..., 0] / FPS
         off = (w.pelvis.diff(dim=0) - told) * FPS / 0.15
         return 0.5 * 9 * ((off**2).sum(-1) / (9 + (off**2).sum(-1))).sum()
 
@@ -203,7 +203,7 @@ def test_standing_feet_hold(body, scene) -> None:
     drift = torch.linspace(0, 0.4, 20)[:, None] * torch.tensor((1.0, 0.0, 0.0))
     moved = replace(one, pelvis=one.pelvis + drift)
     standing = Standing(torch.ones(20, 2), torch.zeros(20, 2))
-    blocks, below, right = contact_terms(moved, standing, body)
+    blocks, below, right = contact_terms(moved, standing, body, followed=torch.ones(19).bool())
     gain = torch.zeros(20, 69)
     gain[:, 66] = -drift[:, 0]
     assert float((right * gain).sum()) > 0

@@ -77,7 +77,7 @@ def _moved(cameras, turn, shift) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _world(people, R, t) -> WorldResult:
-    return WorldResult(tuple(people), R, t, (), ((False, False),), (0.1, 0.1))
+    return WorldResult(tuple(people), R, t, (), ((False, False),) * len(people), (0.1, 0.1))
 
 
 def _motions(kinds=("pan", "static")) -> tuple[CameraMotion, ...]:
