@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import torch
 from scipy.signal import butter, filtfilt
@@ -35,10 +36,11 @@ from humanmotion.recovery.initial_pose import SET
 from humanmotion.recovery.joint_problem import Terms
 from humanmotion.recovery.joint_world import Look, optimise_world
 from humanmotion.recovery.motion_refining import HELPFUL, Part
+from humanmotion.recovery.odometry import CameraMotion
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.refiner import Refiner
 from humanmotion.recovery.resection import resect
-from humanmotion.recovery.world import WorldResult, join_shots, read_shots
+from humanmotion.recovery.world import ShotsRead, WorldResult, join_shots, read_shots
 
 BODY = 22
 CALM_HZ = 6.0
@@ -108,45 +110,78 @@ def reconstructed(
     focal = torch.tensor([c.focal.focal_px for c in cameras]).repeat_interleave(lengths)
     K = intrinsics(focal, width=seq.keypoints.width, height=seq.keypoints.height)
     shot_id = torch.arange(len(cameras)).repeat_interleave(lengths)
-    turn = torch.cat([c.R_c2c0 for c in cameras])
-    view = View(K, turn, shot_id)
+    view = View(K, torch.cat([c.R_c2c0 for c in cameras]), shot_id)
     track = fit_body(seq.keypoints, body, learnt, view=view)
     read = read_shots([track], shots=seq.spans, cameras=cameras, body=body)
+    fitted = _Fitted(seq, body, learnt, refiner, humanmm, cameras, view, track, read)
+    return {
+        way: errors(seq, *fitted.by(way), body=body, said=way in (OURS, JOINED)) for way in ways
+    }
 
-    def world(turns: list[Turn] | None, parts: Set[Part] = frozenset()) -> WorldResult:
-        return join_shots(read, body=body, turns=turns, refiner=refiner, refined=parts)
 
-    def together(joined: WorldResult, terms: Terms) -> tuple[WorldResult, PoseTrack]:
-        if learnt.lifter is None:
-            # The optimisation needs a lifter's guess; without one the joined shots are the result.
-            return joined, track
-        look = Look(track, seq.keypoints, guess_body(seq.keypoints, learnt.lifter, view=view))
-        lie = resect(joined, [track], K=K, shots=seq.spans, cameras=cameras, body=body)
-        found = optimise_world(lie, [look], K=K, shots=seq.spans, cameras=cameras, body=body,
-                               prior=learnt.prior, terms=terms)  # fmt: skip
-        return found.world, found.tracks[0]
+@dataclass(frozen=True)
+class _Fitted:
+    """A sequence after its fit, to be joined in several ways."""
 
-    plain, ours = world([Turn(0.0, math.inf, 0.0, 0.0) for _ in seq.cuts]), world(None, HELPFUL)
-    cuts, out = _cuts(seq, plain, track, K, body), {}
-    for way in ways:
+    seq: Filmed
+    body: BodyModel
+    learnt: Learnt
+    refiner: Refiner | None
+    humanmm: HumanMM | None
+    cameras: tuple[CameraMotion, ...]
+    view: View
+    track: PoseTrack
+    read: ShotsRead
+
+    def by(self, way: str) -> tuple[WorldResult, PoseTrack]:
+        """The world of one way, and the person as it has them in camera axes."""
         if way in OPTIMISED:
-            found = together(ours, OPTIMISED[way])
-        elif way == TRUE_YAW:
-            found = together(world(_true_turns(seq, plain), HELPFUL), Terms())
-        elif way in METHODS:
-            found = world([turn_by(METHODS[way], c) for c in cuts]), track
-        elif way == UNREFINED:
-            found = together(world(None, frozenset()), Terms())
-        elif way in REFINED:
-            found = world(None, REFINED[way]), track
-        elif way == HUMANMM:
-            assert humanmm is not None
-            turns = [turn_by(essential, c) for c in cuts]
-            found = published_world(read, humanmm, turns=turns, body=body), track
-        else:
-            found = {NAIVE: plain, JOINED: ours}[way], track
-        out[way] = errors(seq, *found, body=body, said=way in (OURS, JOINED))
-    return out
+            return self._together(self._ours, OPTIMISED[way])
+        if way == TRUE_YAW:
+            turns = _true_turns(self.seq, self._plain)
+            return self._together(self._world(turns, HELPFUL), Terms())
+        if way == UNREFINED:
+            return self._together(self._world(None), Terms())
+        if way in METHODS:
+            return self._world([turn_by(METHODS[way], c) for c in self._cuts]), self.track
+        if way in REFINED:
+            return self._world(None, REFINED[way]), self.track
+        if way == HUMANMM:
+            assert self.humanmm is not None
+            turns = [turn_by(essential, c) for c in self._cuts]
+            world = published_world(self.read, self.humanmm, turns=turns, body=self.body)
+            return world, self.track
+        return {NAIVE: self._plain, JOINED: self._ours}[way], self.track
+
+    def _world(self, turns: list[Turn] | None, parts: Set[Part] = frozenset()) -> WorldResult:
+        return join_shots(
+            self.read, body=self.body, turns=turns, refiner=self.refiner, refined=parts
+        )
+
+    @cached_property
+    def _plain(self) -> WorldResult:
+        return self._world([Turn(0.0, math.inf, 0.0, 0.0) for _ in self.seq.cuts])
+
+    @cached_property
+    def _ours(self) -> WorldResult:
+        return self._world(None, HELPFUL)
+
+    @cached_property
+    def _cuts(self) -> list[Cut]:
+        return _cuts(self.seq, self._plain, self.track, self.view.K, self.body)
+
+    def _together(self, joined: WorldResult, terms: Terms) -> tuple[WorldResult, PoseTrack]:
+        lifter, seq, K = self.learnt.lifter, self.seq, self.view.K
+        if lifter is None:
+            # The optimisation needs a lifter's guess; without one the joined shots are the result.
+            return joined, self.track
+        look = Look(self.track, seq.keypoints, guess_body(seq.keypoints, lifter, view=self.view))
+        lie = resect(
+            joined, [self.track], K=K, shots=seq.spans, cameras=self.cameras, body=self.body
+        )
+        found = optimise_world(lie, [look], K=K, shots=seq.spans, cameras=self.cameras,
+                               body=self.body, prior=self.learnt.prior, terms=terms)  # fmt: skip
+        return found.world, found.tracks[0]
 
 
 def _cuts(

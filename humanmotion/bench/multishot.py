@@ -39,7 +39,7 @@ from humanmotion.recovery.humanmm import HumanMM
 
 SHOTS, SEEDS = (2, 3, 4, 6), (0, 1, 2)
 QUICK_SHOTS, QUICK_CLIPS = (2, 4), 2
-VARIANT_CLIPS = 6
+VARIANT_CLIPS = 3
 """On which parts are left out and noise is changed."""
 SPLIT = "test"
 PUBLISHED = "essential matrix (HumanMM)"

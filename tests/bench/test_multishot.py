@@ -17,6 +17,7 @@ from humanmotion.bench.ms_reconstruction import (
     OURS,
     REFINED,
     TRUE_YAW,
+    UNREFINED,
     reconstructed,
 )
 from humanmotion.body import BodyModel
@@ -108,11 +109,11 @@ def test_the_refiner_and_the_published_modules_have_ways_of_their_own(motion) ->
     seq, learnt = _filmed(motion[:120], 2), Learnt(None, load_lifter())
     torch.manual_seed(0)
     untrained = HumanMM().eval().requires_grad_(False)
-    ways = [OURS, HUMANMM, *REFINED]
+    ways = [OURS, UNREFINED, HUMANMM, *REFINED]
     found = reconstructed(seq, BODY, learnt=learnt, ways=ways, refiner=load_refiner(),
                           humanmm=untrained)  # fmt: skip
     without = reconstructed(seq, BODY, learnt=learnt, ways=[OURS])[OURS]
-    assert found["ours without the refiner"].w_all == without.w_all
+    assert found[UNREFINED].w_all == without.w_all
     assert len({found[way].w_all for way in ways}) == len(ways)
     assert all(math.isfinite(e.w_all) for e in found.values())
 
