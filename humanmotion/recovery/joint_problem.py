@@ -46,8 +46,6 @@ TILT_SIGMA, YAW_SIGMA = 0.05, 0.3
 """Radians that a shot's camera may be turned."""
 SHIFT_SIGMA = 1.0
 """Metres that it may be shifted."""
-LENS_SIGMA = 0.2
-"""Of the logarithm of its focal length."""
 SHAPE_SIGMA = 1.0
 SAME_SECONDS = 1.0
 """What was known of a camera or a shape counts once in so long: within it, frames err alike."""
@@ -81,11 +79,14 @@ class Evidence:
     standing: Standing
     still: Tensor
     """`(T)` bool: the camera's centre keeps its place within a shot."""
+    lens_sigma: Tensor
+    """Of the logarithm of the shot's focal length `(T)`; 0 where it is known."""
 
     def __getitem__(self, frames: slice) -> Evidence:
         return Evidence(
-            self.seen[frames], self.guess[frames], self.standing[frames], self.still[frames]
-        )
+            self.seen[frames], self.guess[frames], self.standing[frames], self.still[frames],
+            self.lens_sigma[frames],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -220,12 +221,14 @@ class Problem:
     def _known(self, world: World, count: int) -> tuple[Tensor, Tensor]:
         """How surely cameras and shape were known before `(Q)`, and how far they have gone `(Q)`."""
         shots = self._shots
-        sigma = torch.tensor([TILT_SIGMA] * 2 + [YAW_SIGMA] + [SHIFT_SIGMA] * 3 + [LENS_SIGMA])
-        known = sigma.double().repeat(count, 1) ** -2
+        first = torch.tensor([int((shots == s).nonzero()[0]) for s in range(count)])
+        sigma = torch.tensor([TILT_SIGMA] * 2 + [YAW_SIGMA] + [SHIFT_SIGMA] * 3 + [1.0])
+        sigma = sigma.double().repeat(count, 1)
+        sigma[:, 6] = self.evidence.lens_sigma[first].clamp(min=HELD**-0.5)
+        known = sigma**-2
         known *= (shots.bincount() / (SAME_SECONDS * self.evidence.seen.fps)).clamp(min=1.0)[
             :, None
         ]
-        first = torch.tensor([int((shots == s).nonzero()[0]) for s in range(count)])
         fixed = torch.zeros(count, SHOT, dtype=torch.bool)
         if self.held:
             fixed[: int(shots[self.held - 1]) + 1] = True

@@ -32,6 +32,9 @@ from humanmotion.recovery.support import support_level
 from humanmotion.recovery.world import WorldResult
 from humanmotion.rotations import wrap_angle
 
+LENS_SIGMA = 0.2
+"""Of the logarithm of a focal length, at most: the pictures are to move it, not the seams alone."""
+
 
 @dataclass(frozen=True)
 class Look:
@@ -77,6 +80,7 @@ def optimise_world(
     lengths = torch.tensor([len(s) for s in shots])
     shot_id = torch.arange(len(shots)).repeat_interleave(lengths)
     still = torch.tensor([c.kind != "moving" for c in cameras])[shot_id]
+    lens_sigma = torch.tensor([min(c.focal.sigma, LENS_SIGMA) for c in cameras])[shot_id]
     looks = [
         _decided(look, torch.tensor(f)[shot_id], body)
         for look, f in zip(looks, world.flipped, strict=True)
@@ -88,7 +92,8 @@ def optimise_world(
         if k:
             start = replace(start, R_w2c=found[0].R_w2c, centre=found[0].centre)
         standing = _standing(world, k, look, level=levels[k], body=body)
-        evidence = Evidence(observe(look.keypoints, K, shot_id), look.guess, standing, still)
+        seen = observe(look.keypoints, K, shot_id)
+        evidence = Evidence(seen, look.guess, standing, still, lens_sigma)
         found.append(optimise(start, evidence, body=body, prior=prior, terms=terms, steps=steps))
         if not k:
             K, terms = _zoomed(K, found[0].camera[:, 6]), replace(terms, cameras=False, lens=False)
