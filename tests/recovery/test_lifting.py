@@ -116,7 +116,8 @@ def test_noise_degrades_it_gently_and_motion_stays_smooth() -> None:
 def test_a_lifter_makes_noisy_keypoints_better() -> None:
     rotations, points = _walk()
     truth = BODY.joints(rotations)[:, :22]
-    keypoints = _keypoints(points, noise=0.02)
+    # Below this, errors without bias or lean are averaged away by the fit alone.
+    keypoints = _keypoints(points, noise=0.03)
     for prior in (None, load_prior()):
         alone, helped = (
             pa_mpjpe(_joints(_lift(keypoints, prior=prior, lifter=n)), truth).mean()

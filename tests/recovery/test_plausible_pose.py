@@ -18,6 +18,7 @@ from humanmotion.recovery import plausible_pose
 from humanmotion.recovery.initial_pose import SET
 from humanmotion.recovery.landmark_terms import Observed, State, observe
 from humanmotion.recovery.plausible_pose import make_plausible
+from humanmotion.recovery.quality import STANDARD
 from humanmotion.rotations import rotvec_to_matrix
 
 FRAMES = 20
@@ -119,7 +120,7 @@ def test_the_prior_sees_thirty_frames_a_second_and_each_shot_alone(body, prior, 
 
     make_plausible(state, seen, Listening())  # type: ignore[arg-type]
     assert asked[:2] == [int(7 * 30 / fps + 1e-6) + 1, int(11 * 30 / fps + 1e-6) + 1]
-    assert len(asked) == 2 * plausible_pose.STEPS
+    assert len(asked) == 2 * STANDARD.prior_steps
 
 
 def test_a_frame_counts_less_the_faster_they_come() -> None:
