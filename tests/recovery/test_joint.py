@@ -238,3 +238,40 @@ def test_a_lens_that_is_known_stays(body, scene) -> None:
     known = replace(evidence, lens_sigma=0 * evidence.lens_sigma)
     found = optimise(_disturbed(world), known, body=body, prior=None)
     assert float(found.camera[:, 6].abs().max()) < 1e-3
+
+
+def test_cameras_that_are_known_stay_in_every_window(body, scene, monkeypatch) -> None:
+    world, evidence = scene
+    turn = rotation_about_z(torch.tensor(0.15))
+    rotations = world.rotations.clone()
+    rotations[:, 0] = turn @ rotations[:, 0]
+    monkeypatch.setattr(joint, "WINDOW", 30)
+    fixed = Terms(cameras=False, lens=False)
+    start = replace(world, rotations=rotations)
+    found = optimise(start, evidence, body=body, prior=None, terms=fixed)
+    assert float((found.R_w2c - world.R_w2c).abs().max()) < 1e-4
+    assert float((found.centre - world.centre).abs().max()) < 1e-3
+    assert _away(found, world) < 0.15
+
+
+def test_a_window_without_the_person_says_nothing_of_the_shape(body, scene, monkeypatch) -> None:
+    world, evidence = scene
+    monkeypatch.setattr(joint, "WINDOW", 30)
+    there = (torch.arange(FRAMES) >= CUT).float()[:, None]
+    seen = replace(
+        evidence.seen,
+        confidence=evidence.seen.confidence * there,
+        weight2d=evidence.seen.weight2d * there,
+        weight3d=evidence.seen.weight3d * there[..., None],
+    )
+    start = replace(world, betas=torch.full((10,), 0.8))
+    late = optimise(start, replace(evidence, seen=seen), body=body, prior=None)
+    free = optimise(start[slice(CUT, None)], replace(evidence, seen=seen)[slice(CUT, None)],
+                    body=body, prior=None)  # fmt: skip
+    # The truth has the mean shape: pictures pull towards it, and only they do.
+    assert float(late.betas.abs().mean()) < 0.7
+    assert float(free.betas.abs().mean()) < 0.7
+    nobody = replace(seen, confidence=0 * seen.confidence, weight2d=0 * seen.weight2d,
+                     weight3d=0 * seen.weight3d)  # fmt: skip
+    blind = optimise(start, replace(evidence, seen=nobody), body=body, prior=None)
+    assert float((blind.betas - 0.8).abs().max()) < 1e-3
