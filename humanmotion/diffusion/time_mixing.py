@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class TimeSizes:
+    """Sizes of a network of `TimeBlock`s; raises ValueError for sizes that cannot be."""
+
+    width: int
+    hidden: int
+    blocks: int
+    heads: int
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        if min(self.width, self.hidden, self.blocks, self.heads) < 1 or self.width % (
+            2 * self.heads
+        ):
+            raise ValueError("sizes must be 1 or more, width a multiple of twice the heads")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout {self.dropout} must lie in [0, 1)")
 
 
 class TimeMixing(nn.Module):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from humanmotion.camera import Camera, intrinsics
 from humanmotion.io.video import Image, write_video
 from humanmotion.jobs.demo_motion import walking_motion
 from humanmotion.motion import Motion
+from humanmotion.viz.backdrop import Box
 from humanmotion.viz.mesh import Mesh
 from humanmotion.viz.outfit import outfit_colors
 from humanmotion.viz.render import open_renderer
@@ -47,7 +49,7 @@ def make_demo_clip(
     body: BodyModel, *, seconds: float, size: tuple[int, int], shots: int = 2
 ) -> DemoClip:
     """The truth of a clip of `seconds`, `size` (width, height) pixels, one to two shots."""
-    motion = _centred(walking_motion(body, seconds=seconds, fps=FPS))
+    motion = centred(walking_motion(body, seconds=seconds, fps=FPS))
     frames = len(motion)
     cuts = tuple(round(frames * i / shots) for i in range(1, shots))
     edges = (0, *cuts, frames)
@@ -62,18 +64,23 @@ def make_demo_clip(
 
 def film(clip: DemoClip, body: BodyModel, path: Path, *, progress: Callable[[float], None]) -> None:
     """Render the clip and write it as a video, atomically."""
-    write_video(path, _frames(clip, body, progress), fps=FPS)
+
+    def told() -> Iterator[Image]:
+        room = textured_room(edge_metres=ROOM_METRES)
+        for number, picture in enumerate(pictures(clip.motion, body, clip.camera, room=room), 1):
+            yield picture
+            progress(number / len(clip.camera))
+
+    write_video(path, told(), fps=FPS)
 
 
-def _frames(clip: DemoClip, body: BodyModel, progress: Callable[[float], None]) -> Iterator[Image]:
+def pictures(motion: Motion, body: BodyModel, camera: Camera, *, room: Box) -> Iterator[Image]:
+    """A clothed body that moves in a room, as a camera of as many frames sees it."""
     colors, faces = outfit_colors(body), body.faces.numpy()
-    room = textured_room(edge_metres=ROOM_METRES)
-    camera = clip.camera
-    renderer = open_renderer()
-    try:
-        for number in range(len(camera)):
-            part = clip.motion[number : number + 1]
-            vertices = body.vertices(part.rotations, betas=part.betas, transl=part.transl)[0]
+    with closing(open_renderer()) as renderer:
+        for number in range(len(motion)):
+            one = motion[number : number + 1]
+            vertices = body.vertices(one.rotations, betas=one.betas, transl=one.transl)[0]
             yield render_scene(
                 [Mesh(vertices.numpy().astype(np.float32), faces, colors)],
                 room,
@@ -84,17 +91,14 @@ def _frames(clip: DemoClip, body: BodyModel, progress: Callable[[float], None]) 
                 height=camera.height,
                 renderer=renderer,
             )
-            progress((number + 1) / len(camera))
-    finally:
-        renderer.close()
 
 
-def _centred(motion: Motion) -> Motion:
-    """The walk with the middle of its path at the origin, where the cameras look."""
+def centred(motion: Motion) -> Motion:
+    """The motion with the middle of its path at the origin, the middle of the room."""
     low, high = motion.transl.amin(0), motion.transl.amax(0)
     middle = (low + high) / 2
     middle[2] = 0.0
-    return motion.with_rotations(motion.rotations, transl=motion.transl - middle)
+    return replace(motion, transl=motion.transl - middle)
 
 
 def _camera(azimuth_degrees: float, height: float, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from humanmotion.diffusion.time_mixing import TimeSizes
 from humanmotion.files import asset
 from humanmotion.jobs.network_run import load_network
-from humanmotion.recovery.lifter import Lifter, LifterConfig
+from humanmotion.recovery.lifter import Lifter
 
 WEIGHTS = "lifter/lifter.safetensors"
 
@@ -17,5 +18,5 @@ def load_lifter(weights: str | Path | None = None) -> Lifter:
     Raises FileFormatError when the two do not fit.
     """
     path = asset(WEIGHTS) if weights is None else Path(weights)
-    lifter: Lifter = load_network(path, lambda **x: Lifter(LifterConfig(**x)), what="lifter")
+    lifter: Lifter = load_network(path, lambda **x: Lifter(TimeSizes(**x)), what="lifter")
     return lifter

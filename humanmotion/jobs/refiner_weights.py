@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from humanmotion.diffusion.time_mixing import TimeSizes
 from humanmotion.files import asset
 from humanmotion.jobs.network_run import load_network
-from humanmotion.recovery.refiner import Refiner, RefinerConfig
+from humanmotion.recovery.refiner import Refiner
 
 WEIGHTS = "refiner/refiner.safetensors"
 
@@ -17,5 +18,5 @@ def load_refiner(weights: str | Path | None = None) -> Refiner:
     Raises FileFormatError when the two do not fit.
     """
     path = asset(WEIGHTS) if weights is None else Path(weights)
-    refiner: Refiner = load_network(path, lambda **x: Refiner(RefinerConfig(**x)), what="refiner")
+    refiner: Refiner = load_network(path, lambda **x: Refiner(TimeSizes(**x)), what="refiner")
     return refiner

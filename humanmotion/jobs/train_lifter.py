@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from humanmotion.body import BodyModel
 from humanmotion.body.skeleton import JOINTS as ALL_JOINTS
+from humanmotion.diffusion.time_mixing import TimeSizes
 from humanmotion.files import writable_folder
 from humanmotion.jobs.data import FPS
 from humanmotion.jobs.early_stopping import fabric_on
@@ -18,7 +19,7 @@ from humanmotion.jobs.lifter_data import LifterWindows, Truth
 from humanmotion.jobs.network_run import Draws, check_same_run, read_settings, train_in
 from humanmotion.jobs.stages import Progress, silent
 from humanmotion.recovery.detector_noise import DetectorNoise
-from humanmotion.recovery.lifter import JOINTS, Lifted, Lifter, LifterConfig, Shown, bodies
+from humanmotion.recovery.lifter import JOINTS, Lifted, Lifter, Shown, bodies
 from humanmotion.rotations import matrix_to_sixd
 
 CONFIG = Path(__file__).with_name("lifter.toml")
@@ -41,12 +42,12 @@ def train_lifter(
     Raises InputError for data or a config that cannot be used, MissingExtraError without the `train`
     extra. Run again after an interruption, it goes on where it was.
     """
-    settings = read_settings(config, LifterConfig, what="lifter")
+    settings = read_settings(config, TimeSizes, what="lifter")
     fabric = fabric_on(device, settings["precision"])
     folder, noise = writable_folder(output), DetectorNoise()
     check_same_run(folder / "lifter.run.json", settings | {"noise": asdict(noise)})
     torch.manual_seed(settings["seed"])
-    network = Lifter(LifterConfig(**settings["network"]))
+    network = Lifter(TimeSizes(**settings["network"]))
     train, val = (
         LifterWindows.read(data, split=split, noise=noise).to(fabric.device)
         for split in ("train", "val")

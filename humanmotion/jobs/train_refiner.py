@@ -1,10 +1,11 @@
 """`humanmotion train refiner`: motion-capture folders in, the refiner's weights out; resumable.
 
-The folder first gets `drafts_train.safetensors` and `drafts_val.safetensors`, made on the CPU.
+The folder first gets the drafts of both splits, made on the CPU and named by their motion.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from humanmotion.body import BodyModel
+from humanmotion.diffusion.time_mixing import TimeSizes
 from humanmotion.errors import InputError
 from humanmotion.files import writable_folder
 from humanmotion.jobs.data import FPS
@@ -30,7 +32,6 @@ from humanmotion.recovery.refiner import (
     Draft,
     Refined,
     Refiner,
-    RefinerConfig,
     bare_joints,
     refine_window,
 )
@@ -60,7 +61,7 @@ def train_refiner(
     Raises InputError for data or a config that cannot be used, MissingExtraError without the `train`
     extra. Run again after an interruption, it goes on where it was.
     """
-    settings = read_settings(config, RefinerConfig, what="refiner")
+    settings = read_settings(config, TimeSizes, what="refiner")
     counts = settings.get("drafts")
     if not isinstance(counts, dict) or set(counts) != set(SPLITS):
         raise InputError(f"{config} is no config of a refiner: [drafts] must give train and val")
@@ -78,7 +79,7 @@ def train_refiner(
         for drafts in (train, val)
     )
     torch.manual_seed(settings["seed"])
-    network = Refiner(RefinerConfig(**settings["network"]))
+    network = Refiner(TimeSizes(**settings["network"]))
     return train_in(folder, "refiner", network, settings=settings,
                     losses=(losses[0], losses[1]), fabric=fabric, progress=progress)  # fmt: skip
 
@@ -94,12 +95,17 @@ def _drafts(
     """The drafts of both splits, made where the folder does not hold them."""
     found = []
     for seed, split in enumerate(SPLITS):
-        path = folder / f"drafts_{split}.safetensors"
+        corpus = MotionCorpus.read(data, split=split)
+        path = folder / f"drafts_{split}_{_known_by(corpus)}.safetensors"
         if not path.exists():
-            corpus = MotionCorpus.read(data, split=split)
             make_drafts(corpus, counts[split], learnt=learnt, noise=noise, seed=seed).write(path)
         found.append(Drafts.read(path))
     return found
+
+
+def _known_by(corpus: MotionCorpus) -> str:
+    """Eight hex digits of the motion that drafts are made from."""
+    return hashlib.sha256(corpus.pelvis.numpy().tobytes()).hexdigest()[:8]
 
 
 def _loss(windows: RefinerWindows) -> Draws:

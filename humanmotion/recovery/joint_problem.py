@@ -34,14 +34,10 @@ from humanmotion.recovery.landmark_terms import (
     limited,
     shared_rows,
 )
-from humanmotion.recovery.plausible_pose import prior_pull, sightings
+from humanmotion.recovery.plausible_pose import GUESS_SIGMA, frame_share, prior_pull, sightings
 from humanmotion.recovery.pose_guess import PoseGuess
 from humanmotion.rotations import rotvec_to_matrix
 
-FPS = 30.0
-"""Frame rate that sigmas of a frame are meant for."""
-GUESS_SIGMA = 0.3
-"""Radians that a joint of a lifter's guess is taken to be off, as in `plausible_pose`."""
 TILT_SIGMA, YAW_SIGMA = 0.05, 0.3
 """Radians that a shot's camera may be turned."""
 SHIFT_SIGMA = 1.0
@@ -131,8 +127,7 @@ class Problem:
 
     @property
     def _count(self) -> float:
-        """For how many frames at the usual rate one counts: more of them tell no more."""
-        return min(1.0, FPS / self.evidence.seen.fps)
+        return frame_share(self.evidence.seen.fps)
 
     @property
     def _shots(self) -> Tensor:

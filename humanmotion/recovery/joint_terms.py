@@ -35,6 +35,7 @@ from humanmotion.recovery.landmark_terms import (
     State,
     robust,
 )
+from humanmotion.recovery.plausible_pose import JOINT_ACCELERATION_SIGMA
 
 BODY_JOINTS = tuple(range(22))
 FEET = (10, 11)
@@ -43,8 +44,6 @@ FRAME, SHOT, SHAPE = 72, 7, 10
 BODY, PELVIS, CENTRE = slice(0, 69), slice(66, 69), slice(69, 72)
 SEEN = 80
 """What a picture depends on: 69 numbers of a body in camera axes, the lens, the shape."""
-JOINT_ACCELERATION_SIGMA = 15.0
-"""Joint acceleration in rad/s^2 that is not noise."""
 CAMERA_ACCELERATION_SIGMA = 2.0
 """Of a travelling camera, m/s^2."""
 STEP_SIGMA, HEIGHT_SIGMA = 0.01, 0.06

@@ -138,6 +138,19 @@ def robust(scaled: Tensor) -> Tensor:
     return 1 / (1 + (scaled**2).sum(-1) / OUTLIER**2) ** 2
 
 
+def weights(
+    residual2d: Tensor,
+    residual3d: Tensor,
+    seen: Observed,
+    *,
+    counts: tuple[float, float] = (1.0, 1.0),
+) -> tuple[Tensor, Tensor]:
+    """How residuals are weighed, outliers less: `(T, L)` per pixel and `(T, L, 3)` per metre."""
+    weight2d = seen.weight2d * robust(residual2d * seen.weight2d[..., None]).sqrt()
+    weight3d = seen.weight3d * robust(residual3d * seen.weight3d).sqrt()[..., None]
+    return weight2d * counts[0] ** 0.5, weight3d * counts[1] ** 0.5
+
+
 def data_rows(
     state: State, seen: Observed, *, counts: tuple[float, float] = (1.0, 1.0)
 ) -> tuple[Tensor, Tensor]:
@@ -150,9 +163,7 @@ def data_rows(
     jacobian = jacobian.flatten(-2)  # (T, L, 3, 3K)
     residual2d, residual3d, lens = residuals(points, seen)
     moved = torch.cat((jacobian, torch.eye(3).expand(*jacobian.shape[:3], 3)), -1)
-    weight2d = seen.weight2d * robust(residual2d * seen.weight2d[..., None]).sqrt()
-    weight3d = seen.weight3d * robust(residual3d * seen.weight3d).sqrt()[..., None]
-    weight2d, weight3d = weight2d * counts[0] ** 0.5, weight3d * counts[1] ** 0.5
+    weight2d, weight3d = weights(residual2d, residual3d, seen, counts=counts)
     hips = jacobian[:, [mark("left_hip"), mark("right_hip")]].mean(1, keepdim=True)
     relative = torch.cat((jacobian - hips, torch.zeros(*jacobian.shape[:3], 3)), -1)
     rows2d = (lens @ moved) * weight2d[..., None, None]
@@ -171,9 +182,7 @@ def shared_rows(
     points = positions(state.marks, state.rotations, state.pelvis)
     slope = shape_derivative(state.marks, SET, rotations=state.rotations, pelvis=state.pelvis)
     residual2d, residual3d, lens = residuals(points, seen)
-    weight2d = seen.weight2d * robust(residual2d * seen.weight2d[..., None]).sqrt()
-    weight3d = seen.weight3d * robust(residual3d * seen.weight3d).sqrt()[..., None]
-    weight2d, weight3d = weight2d * counts[0] ** 0.5, weight3d * counts[1] ** 0.5
+    weight2d, weight3d = weights(residual2d, residual3d, seen, counts=counts)
     hips = slope[:, [mark("left_hip"), mark("right_hip")]].mean(1, keepdim=True)
     zoom = residual2d + seen.xy - seen.K[:, None, :2, 2]
     rows2d = torch.cat((zoom[..., None], lens @ slope), -1) * weight2d[..., None, None]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from humanmotion.camera import looking_at
-from humanmotion.diffusion.time_mixing import TimeBlock
+from humanmotion.diffusion.time_mixing import TimeBlock, TimeSizes
 from humanmotion.recovery.initial_pose import NAMES
 from humanmotion.rotations import matrix_to_rotvec, sixd_to_matrix
 
@@ -28,25 +28,6 @@ _SIZES = {
     "contact": 2,
 }  # fmt: skip
 INPUTS = len(NAMES) * 6 + 11
-
-
-@dataclass(frozen=True)
-class LifterConfig:
-    """Sizes of a lifter."""
-
-    width: int = 256
-    hidden: int = 768
-    blocks: int = 6
-    heads: int = 8
-    dropout: float = 0.1
-
-    def __post_init__(self) -> None:
-        if min(self.width, self.hidden, self.blocks, self.heads) < 1 or self.width % (
-            2 * self.heads
-        ):
-            raise ValueError("sizes must be 1 or more, width a multiple of twice the heads")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout {self.dropout} must lie in [0, 1)")
 
 
 @dataclass(frozen=True)
@@ -119,7 +100,7 @@ def _turning(axes: Tensor, fps: float) -> Tensor:
 class Lifter(nn.Module):
     """The network."""
 
-    def __init__(self, config: LifterConfig) -> None:
+    def __init__(self, config: TimeSizes) -> None:
         super().__init__()
         self.config = config
         self.enter = nn.Linear(INPUTS, config.width)

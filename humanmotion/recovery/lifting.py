@@ -29,8 +29,8 @@ from humanmotion.recovery.landmark_terms import (
     data_rows,
     observe,
     residuals,
-    robust,
     smoothness,
+    weights,
 )
 from humanmotion.recovery.plausible_pose import make_plausible
 from humanmotion.recovery.pose_guess import PoseGuess
@@ -187,8 +187,7 @@ def _refit_shape(state: State, seen: Observed) -> State:
     points = positions(state.marks, state.rotations, state.pelvis)
     slope = shape_derivative(state.marks, SET, rotations=state.rotations, pelvis=state.pelvis)
     residual2d, residual3d, lens = residuals(points, seen)
-    weight2d = seen.weight2d * robust(residual2d * seen.weight2d[..., None]).sqrt()
-    weight3d = seen.weight3d * robust(residual3d * seen.weight3d).sqrt()[..., None]
+    weight2d, weight3d = weights(residual2d, residual3d, seen)
     hips = slope[:, [mark("left_hip"), mark("right_hip")]].mean(1, keepdim=True)
     rows = torch.cat(
         (

@@ -52,11 +52,6 @@ class People:
     def __len__(self) -> int:
         return len(self.times)
 
-    @property
-    def content_scores(self) -> Tensor:
-        """Mean change of hue, saturation and value to the frame before `(T)`, in [0, 255]."""
-        return self.content.change
-
 
 def find_people(
     frames: Iterable[tuple[float, Image]],

@@ -75,6 +75,11 @@ def sightings(fps: float) -> tuple[float, float]:
     return _sightings(fps, SAME_2D_SECONDS), _sightings(fps, SAME_3D_SECONDS)
 
 
+def frame_share(fps: float) -> float:
+    """For how many frames at the usual rate one counts: more of them tell no more."""
+    return _sightings(fps, 1 / FPS)
+
+
 def prior_pull(
     blocks: Tensor, right: Tensor, *, state: State, seen: Observed, prior: PosePrior
 ) -> None:
@@ -84,7 +89,7 @@ def prior_pull(
     """
     pose = prior.space.to_state(state.rotations)
     expected = _expected(prior, pose, seen, known=_joints_seen(state, seen))
-    precision = _sightings(seen.fps, 1 / FPS) / LEVEL**2
+    precision = frame_share(seen.fps) / LEVEL**2
     _add_pull(blocks, right, pose, expected=expected, space=prior.space, precision=precision)
 
 

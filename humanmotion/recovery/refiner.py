@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from humanmotion.body import BodyModel
 from humanmotion.body.skeleton import JOINTS as ALL_JOINTS
-from humanmotion.diffusion.time_mixing import TimeBlock
+from humanmotion.diffusion.time_mixing import TimeBlock, TimeSizes
 from humanmotion.recovery.lifter import JOINTS
 from humanmotion.rotations import matrix_to_sixd, rotation_about_z, sixd_to_matrix
 
@@ -29,25 +29,6 @@ NEAR_CUT = 5.0
 """Frames by which the nearness of a cut fades."""
 _SIZES = {"pose": 6 * JOINTS, "contact": 2, "velocity": 3}
 INPUTS = (6 + 3 + 1) * JOINTS + 14 + 3 * len(LEGS)
-
-
-@dataclass(frozen=True)
-class RefinerConfig:
-    """Sizes of a refiner."""
-
-    width: int = 288
-    hidden: int = 864
-    blocks: int = 6
-    heads: int = 6
-    dropout: float = 0.1
-
-    def __post_init__(self) -> None:
-        if min(self.width, self.hidden, self.blocks, self.heads) < 1 or self.width % (
-            2 * self.heads
-        ):
-            raise ValueError("sizes must be 1 or more, width a multiple of twice the heads")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout {self.dropout} must lie in [0, 1)")
 
 
 @dataclass(frozen=True)
@@ -89,7 +70,7 @@ class Refined:
 class Refiner(nn.Module):
     """The network."""
 
-    def __init__(self, config: RefinerConfig) -> None:
+    def __init__(self, config: TimeSizes) -> None:
         super().__init__()
         self.config = config
         self.enter = nn.Linear(INPUTS, config.width)

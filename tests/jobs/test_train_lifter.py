@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from humanmotion.diffusion.time_mixing import TimeSizes
 from humanmotion.errors import InputError
 from humanmotion.files import read_json
 from humanmotion.jobs.lifter_data import WINDOW, LifterWindows
@@ -16,7 +17,7 @@ from humanmotion.jobs.network_run import read_settings
 from humanmotion.jobs.train_lifter import CONFIG as CONFIG_FILE
 from humanmotion.jobs.train_lifter import lifting_errors, train_lifter
 from humanmotion.recovery.detector_noise import NONE
-from humanmotion.recovery.lifter import JOINTS, Lifted, LifterConfig
+from humanmotion.recovery.lifter import JOINTS, Lifted
 
 pytest.importorskip("lightning")
 pytestmark = pytest.mark.filterwarnings("default")
@@ -120,7 +121,7 @@ def test_a_killed_run_ends_with_the_same_bytes(swaying, config, tmp_path) -> Non
 
 def test_the_shipped_config_is_that_of_the_shipped_weights() -> None:
     shipped = read_json(load_path())
-    assert shipped == read_settings(CONFIG_FILE, LifterConfig, what="lifter")["network"]
+    assert shipped == read_settings(CONFIG_FILE, TimeSizes, what="lifter")["network"]
 
 
 def load_path() -> Path:

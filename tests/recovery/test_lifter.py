@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from humanmotion.camera import intrinsics, looking_at
+from humanmotion.diffusion.time_mixing import TimeSizes
 from humanmotion.errors import FileFormatError
 from humanmotion.jobs.lifter_weights import load_lifter
 from humanmotion.joint_sets import JOINT_SETS
 from humanmotion.keypoints import Keypoints
 from humanmotion.metrics import pa_mpjpe
 from humanmotion.recovery.detector_noise import NONE, watch
-from humanmotion.recovery.lifter import INPUTS, Lifter, LifterConfig, bodies, show
+from humanmotion.recovery.lifter import INPUTS, Lifter, bodies, show
 from humanmotion.recovery.pose_guess import PoseGuess, guess_poses
 from humanmotion.recovery.virtual_cameras import film
 from humanmotion.rotations import geodesic_distance, rotvec_to_matrix
@@ -89,7 +90,7 @@ def test_what_was_not_seen_has_no_say(shot) -> None:
 def test_words_are_read_in_the_view_they_were_said_in(shot) -> None:
     _, _, camera, seen = shot
     shown = _shown(seen, camera, _turn(camera))
-    said = Lifter(LifterConfig(width=32, hidden=32, blocks=1, heads=2)).leave.bias.detach()
+    said = Lifter(TimeSizes(width=32, hidden=32, blocks=1, heads=2)).leave.bias.detach()
     found = bodies(said.expand(1, len(seen), -1), shown)
     # Untrained, a body lies in the middle of its box, straight before its own camera.
     torch.testing.assert_close(found.rotations[0, :, 0], shown.view[0], atol=1e-5, rtol=0)
@@ -194,7 +195,7 @@ def test_a_long_shot_takes_memory_in_proportion() -> None:
     points = torch.rand(1, 33, 2).expand(frames, 33, 2) * 500
     seen = Keypoints(points, torch.ones(frames, 33), torch.arange(frames).double() / 30,
                      "mediapipe_33", *SIZE)  # fmt: skip
-    tiny = Lifter(LifterConfig(width=8, hidden=8, blocks=1, heads=2)).eval()
+    tiny = Lifter(TimeSizes(width=8, hidden=8, blocks=1, heads=2)).eval()
     K = intrinsics(torch.full((frames,), 900.0), width=1280, height=720)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     found = guess_poses(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from humanmotion.diffusion.time_mixing import TimeSizes
 from humanmotion.errors import FileFormatError
 from humanmotion.jobs.refiner_weights import load_refiner
 from humanmotion.recovery.integrator import Placed
@@ -15,7 +16,6 @@ from humanmotion.recovery.refiner import (
     INPUTS,
     Draft,
     Refiner,
-    RefinerConfig,
     bare_joints,
     refine_window,
     show_draft,
@@ -24,7 +24,7 @@ from humanmotion.rotations import geodesic_distance, rotation_about_z
 
 FPS = 30.0
 ALL = frozenset({"pose", "contact", "velocity"})
-TINY = RefinerConfig(width=32, hidden=32, blocks=2, heads=2, dropout=0.0)
+TINY = TimeSizes(width=32, hidden=32, blocks=2, heads=2, dropout=0.0)
 
 
 @pytest.fixture(scope="module")
