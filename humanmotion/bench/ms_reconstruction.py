@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import torch
@@ -181,7 +181,7 @@ class _Fitted:
         )
         found = optimise_world(lie, [look], K=K, shots=seq.spans, cameras=self.cameras,
                                body=self.body, prior=self.learnt.prior, terms=terms)  # fmt: skip
-        return found.world, found.tracks[0]
+        return found.world, replace(self.track, betas=found.betas[0])
 
 
 def _cuts(
