@@ -47,15 +47,18 @@ class BorderedSystem:
         Raises ValueError when the system is not positive definite.
         """
         frames, size, shared = self.border.shape
-        parts = (self.right.reshape(-1, 1), self.border.reshape(frames * size, shared))
-        sides = np.concatenate(parts, 1, dtype=np.float64)
+        # LAPACK's own order, or it would work on copies.
+        sides = np.zeros((frames * size, 1 + shared), order="F")
+        sides[:, 0], sides[:, 1:] = self.right.reshape(-1), self.border.reshape(-1, shared)
         try:
             # A narrow band is many tiny products: threads only wait for each other.
             with threadpool_limits(limits=1, user_api="blas"):
                 factor = cholesky_banded(
                     self._band(), lower=True, overwrite_ab=True, check_finite=False
                 )
-                solved = cho_solve_banded((factor, True), sides, check_finite=False)
+                solved = cho_solve_banded(
+                    (factor, True), sides, overwrite_b=True, check_finite=False
+                )
         except LinAlgError as error:
             raise ValueError("the clip's normal equations are singular") from error
         alone, slope = solved[:, 0], solved[:, 1:]
@@ -67,7 +70,7 @@ class BorderedSystem:
         """The frames' equations in LAPACK's lower band storage `(reach + 1, T * P)`."""
         frames, size, _ = self.diagonal.shape
         columns = np.arange(frames) * size
-        band = np.zeros((2 * size + 1, frames * size))
+        band = np.zeros((2 * size + 1, frames * size), order="F")
         for j in range(size):
             band[: size - j, columns + j] = self.diagonal[:, j:, j].T
             band[size - j : 2 * size - j, columns[:-1] + j] = self.below[:, :, j].T

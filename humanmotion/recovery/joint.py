@@ -69,6 +69,7 @@ def optimise(
             _carry(world[stop:], last, solved[-1:], same=same)
         # The first window that shows the body gives its shape to all later ones.
         terms = replace(terms, shape=terms.shape and not shown)
+    give_back()
     return world
 
 

@@ -113,7 +113,9 @@ class Problem:
     def equations(self, world: World) -> BorderedSystem:
         """All terms at `world`."""
         blocks, right = self._pictures(world)
+        border, corner, corner_right = self._shared(blocks, right, world)
         diagonal, frame_right = blocks[:, :FRAME, :FRAME].clone(), right[:, :FRAME].clone()
+        del blocks
         below = diagonal.new_zeros(len(diagonal) - 1, FRAME, FRAME)
         for own, across, pull in self._movement(world):
             diagonal[:, BODY, BODY] += self._count * own
@@ -122,7 +124,6 @@ class Problem:
         fps = self.evidence.seen.fps
         second, smooth = smooth_terms(world, fps=fps, joined=self._joined, travels=self._travels)
         diagonal.diagonal(dim1=1, dim2=2).add_(self._holding())
-        border, corner, corner_right = self._shared(blocks, right, world)
         return BorderedSystem(
             diagonal=diagonal.numpy(),
             below=below.numpy(),
