@@ -113,8 +113,9 @@ def test_camera_space_knows_no_world_but_the_same_poses(motion) -> None:
     seq, learnt = _filmed(motion[:120], 2), Learnt(None, load_lifter())
     found = reconstructed(seq, BODY, learnt=learnt, ways=[CAMERA_SPACE, OURS])
     alone = found[CAMERA_SPACE]
-    assert alone.pa < 30
-    assert alone.w_all > 2 * found[OURS].w_all and alone.floor > 10 * found[OURS].floor
+    assert alone.pa < 30 and alone.w_all > found[OURS].w_all
+    assert alone.wa_all > 2 * found[OURS].wa_all and alone.roe_first > 5 * found[OURS].roe_first
+    assert alone.floor > 10 * found[OURS].floor
 
 
 def test_camera_space_is_the_picture_stood_upright(motion) -> None:
