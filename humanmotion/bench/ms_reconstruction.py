@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import torch
@@ -222,7 +222,7 @@ def optimised(
     lie = resect(joined, [track], K=view.K, shots=shots, cameras=cameras, body=body)
     found = optimise_world(lie, [look], K=view.K, shots=shots, cameras=cameras, body=body,
                            prior=learnt.prior, terms=terms)  # fmt: skip
-    return found.world, found.tracks[0]
+    return found.world, replace(track, betas=found.betas[0])
 
 
 def _cuts(

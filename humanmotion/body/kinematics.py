@@ -19,13 +19,28 @@ def forward_kinematics(rotations: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]
     `rotations` `(..., 55, 3, 3)` are local, the root's in the world; `rest` `(..., 55, 3)` are the
     rest joints in metres. Leading shapes broadcast. The root stays at its rest place.
     """
+    lead, blocks = _blocks(rotations, rest)
+    parts = [_posed(*block) for block in blocks]
+    positions, world = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
+    return positions.reshape(*lead, JOINTS, 3), world.reshape(*lead, JOINTS, 3, 3)
+
+
+def joint_positions(rotations: Tensor, rest: Tensor) -> Tensor:
+    """Those positions alone: no block's rotations are held beside the next one's."""
+    lead, blocks = _blocks(rotations, rest)
+    if len(blocks) == 1:
+        return _posed(*blocks[0])[0].reshape(*lead, JOINTS, 3)
+    parts = [_posed(*block)[0].contiguous() for block in blocks]
+    return torch.cat(parts).reshape(*lead, JOINTS, 3)
+
+
+def _blocks(rotations: Tensor, rest: Tensor) -> tuple[torch.Size, list[tuple[Tensor, Tensor]]]:
+    """The leading shape, and rotations and offsets from the parents by blocks, at least one."""
     lead = torch.broadcast_shapes(rotations.shape[:-3], rest.shape[:-2])
     rotations = rotations.expand(*lead, JOINTS, 3, 3).reshape(math.prod(lead), JOINTS, 3, 3)
     offsets = _offsets(rest).expand(*lead, JOINTS, 3).reshape(math.prod(lead), JOINTS, 3)
     blocks = zip(rotations.split(BLOCK), offsets.split(BLOCK), strict=True)
-    parts = [_posed(turns, shifts) for turns, shifts in blocks] or [_posed(rotations, offsets)]
-    positions, world = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
-    return positions.reshape(*lead, JOINTS, 3), world.reshape(*lead, JOINTS, 3, 3)
+    return lead, list(blocks) or [(rotations, offsets)]
 
 
 def _posed(rotations: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:

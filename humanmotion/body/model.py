@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from humanmotion.body.kinematics import forward_kinematics, skinning_transforms
+from humanmotion.body.kinematics import forward_kinematics, joint_positions, skinning_transforms
 from humanmotion.body.landmarks import LandmarkSkin, landmark_skins
 from humanmotion.body.skeleton import ANKLES, FEET, HIPS, JOINTS, KNEES
 from humanmotion.body.skinning import (
@@ -213,10 +213,7 @@ class BodyModel:
         _check_tail("rotations", rotations, (JOINTS, 3, 3))
         rest = self.rest_joints(betas, expression)
         positions, world = forward_kinematics(rotations.to(self.dtype), rest)
-        if transl is None:
-            return positions, world
-        _check_tail("transl", transl, (3,))
-        return positions + transl.to(self.dtype)[..., None, :], world
+        return self._moved(positions, transl), world
 
     def joints(
         self,
@@ -227,7 +224,9 @@ class BodyModel:
         transl: Tensor | None = None,
     ) -> Tensor:
         """Joints `(..., 55, 3)`; arguments as for `frames`. The mesh is never touched."""
-        return self.frames(rotations, betas=betas, expression=expression, transl=transl)[0]
+        _check_tail("rotations", rotations, (JOINTS, 3, 3))
+        rest = self.rest_joints(betas, expression)
+        return self._moved(joint_positions(rotations.to(self.dtype), rest), transl)
 
     def vertices(
         self,
@@ -265,7 +264,7 @@ class BodyModel:
         points = shaped.expand(*lead, *skin.template.shape).reshape(flat, *skin.template.shape)
         moved = skin_points(points.mT, skin.weights.T, transforms.reshape(flat, JOINTS, 3, 4))
         out = moved.mT.reshape(*lead, *skin.template.shape)
-        return out if transl is None else out + transl.to(self.dtype)[..., None, :]
+        return self._moved(out, transl)
 
     def landmark_skin(self, set_name: str) -> LandmarkSkin:
         """The virtual vertices of a landmark set; raises BodyError when there is none."""
@@ -313,6 +312,13 @@ class BodyModel:
             _check_tail(name, part, (COMPONENTS,))
         lead = torch.broadcast_shapes(*(part.shape[:-1] for part in parts))
         return torch.cat([part.expand(*lead, COMPONENTS) for part in parts], -1)
+
+    def _moved(self, points: Tensor, transl: Tensor | None) -> Tensor:
+        """Points `(..., N, 3)` shifted by `transl` `(..., 3)`."""
+        if transl is None:
+            return points
+        _check_tail("transl", transl, (3,))
+        return points + transl.to(self.dtype)[..., None, :]
 
     def _kinematics(
         self, rotations: Tensor, betas: Tensor | None, expression: Tensor | None

@@ -19,6 +19,7 @@ from humanmotion.io.npz import write_motion
 from humanmotion.jobs.overlay import write_overlay
 from humanmotion.jobs.report import page_report, person_names, report_values
 from humanmotion.jobs.stages import StageRunner, holds_stages
+from humanmotion.memory import give_back
 from humanmotion.motion import Motion
 from humanmotion.recovery.result import Reconstruction
 from humanmotion.viz.page import write_page
@@ -145,6 +146,7 @@ def _remove_others(folder: Path, people: int) -> None:
 def _timed(spent: dict[str, float], name: str, work: Callable[[], Value]) -> Value:
     started = time.perf_counter()
     value = work()
+    give_back()
     spent[name] = time.perf_counter() - started
     return value
 

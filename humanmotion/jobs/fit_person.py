@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from humanmotion.body import BodyModel
-from humanmotion.jobs.memory import give_back
 from humanmotion.keypoints import Keypoints
+from humanmotion.memory import give_back
 from humanmotion.prior.model import PosePrior
 from humanmotion.recovery.face import fit_face
 from humanmotion.recovery.hands import Side, fit_hand

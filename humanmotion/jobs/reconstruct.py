@@ -34,12 +34,12 @@ from humanmotion.jobs.fit_person import (
     guess_body,
 )
 from humanmotion.jobs.lifter_weights import load_lifter
-from humanmotion.jobs.memory import give_back
+from humanmotion.jobs.person_motion import person_motion
 from humanmotion.jobs.reconstruct_warnings import body_warnings, camera_warnings
 from humanmotion.jobs.refiner_weights import load_refiner
 from humanmotion.jobs.stages import Progress, StageRunner, silent
 from humanmotion.keypoints import Keypoints
-from humanmotion.motion import Motion
+from humanmotion.memory import give_back, return_large_blocks
 from humanmotion.prior.model import PosePrior
 from humanmotion.recovery.alignment import CutAlignment
 from humanmotion.recovery.content import Content
@@ -59,7 +59,6 @@ from humanmotion.recovery.resection import resect
 from humanmotion.recovery.result import Reconstruction
 from humanmotion.recovery.shots import Shot, find_shots
 from humanmotion.recovery.world import WorldResult, to_world
-from humanmotion.rotations import matrix_to_rotvec
 
 CameraKind = Literal["auto", "static", "pan", "moving"]
 DETECTION_SIDE = 1920
@@ -106,6 +105,7 @@ def reconstruct(
     OutputError when results are there already (without `overwrite`) or cannot be written.
     """
     _check_options(camera, focal, quality)
+    return_large_blocks()
     level = QUALITIES[quality]
     info = probe(video)
     folder = writable_folder(output)
@@ -175,9 +175,12 @@ class _Recovery:
         found = self._world(lifted, people.tracks, shots, cameras)
         world = found.world
         motions = tuple(
-            self._motion(w, f, shots, index)
-            for w, f, index in zip(world.people, found.tracks, chosen, strict=True)
-        )
+            person_motion(
+                found, k, lifted[k], shot_id=_shot_id(shots), body=self._body,
+                fps=self._info.fps, meta={"source": self._video.name, "person": index},
+            )
+            for k, index in enumerate(chosen)
+        )  # fmt: skip
         seen_by = self._camera(found)
         return Reconstruction(
             people=motions,
@@ -304,7 +307,7 @@ class _Recovery:
                 give_back()
                 lifter = self._learnt.lifter
                 if not self._quality.joint_steps or lifter is None:
-                    return JointResult(world, tracks, K)
+                    return JointResult(world, tuple(t.betas for t in tracks), K)
                 view = self._view(cameras, shots)
                 looks = [
                     Look(t, points, guess_body(points, lifter, view=view))
@@ -345,27 +348,6 @@ class _Recovery:
             t_w2c=world.t_w2c.to(K.dtype),
             width=self._info.width,
             height=self._info.height,
-        )
-
-    def _motion(
-        self, placed: WorldPerson, track: PoseTrack, shots: tuple[Shot, ...], number: int
-    ) -> Motion:
-        times = track.times.double()
-        steps = times.diff()
-        return Motion.create(
-            matrix_to_rotvec(placed.rotations.float()),
-            placed.transl.float(),
-            fps=float(1 / steps.median()) if len(steps) else self._info.fps or 30.0,
-            betas=track.betas,
-            expression=track.expression,
-            times=times,
-            confidence=track.confidence,
-            contact=placed.contact.float(),
-            shot_id=_shot_id(shots),
-            joints_present=self._body.joints_present.cpu(),
-            body_id=self._body.body_id,
-            body_sha256=self._body.sha256,
-            meta={"source": self._video.name, "person": number},
         )
 
 

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from humanmotion.errors import OutputError, UsageError
 from humanmotion.files import writable_folder
-from humanmotion.jobs.memory import give_back
 from humanmotion.jobs.stage_codec import load_value, save_value
+from humanmotion.memory import give_back
 
 STAGES = ("people", "shots", "camera", "pose", "world", "export")
 """In order; each depends on those before it."""

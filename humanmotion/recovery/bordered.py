@@ -8,18 +8,22 @@ the frames (the Schur complement of classical bundle adjustment).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_solve_banded, cholesky_banded
 from threadpoolctl import threadpool_limits
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
 class BorderedSystem:
-    """Normal equations of `T` frames with `P` unknowns each and `Q` shared ones."""
+    """Normal equations of `T` frames with `P` unknowns each and `Q` shared ones.
+
+    Solved in float64, whatever they are given in.
+    """
 
     diagonal: Floats
     """Of each frame `(T, P, P)`."""
@@ -43,9 +47,8 @@ class BorderedSystem:
         Raises ValueError when the system is not positive definite.
         """
         frames, size, shared = self.border.shape
-        sides = np.concatenate(
-            (self.right.reshape(-1, 1), self.border.reshape(frames * size, shared)), 1
-        )
+        parts = (self.right.reshape(-1, 1), self.border.reshape(frames * size, shared))
+        sides = np.concatenate(parts, 1, dtype=np.float64)
         try:
             # A narrow band is many tiny products: threads only wait for each other.
             with threadpool_limits(limits=1, user_api="blas"):

@@ -33,12 +33,19 @@ def reverse_depth(track: PoseTrack, *, pelvis: Tensor) -> PoseTrack:
 
 def decided(track: PoseTrack, flipped: Tensor, *, pelvis: Tensor) -> PoseTrack:
     """The track with front and back exchanged where `flipped` `(T)` bool says so."""
+    if not bool(flipped.any()):
+        return track
     other = reverse_depth(track, pelvis=pelvis)
     return replace(
         track,
         rotations=torch.where(flipped[:, None, None, None], other.rotations, track.rotations),
-        confidence=torch.where(flipped[:, None], other.confidence, track.confidence),
+        confidence=decided_confidence(track.confidence, flipped),
     )
+
+
+def decided_confidence(confidence: Tensor, flipped: Tensor) -> Tensor:
+    """Confidence of joints `(T, 55)` with sides exchanged where `flipped` `(T)` bool says so."""
+    return torch.where(flipped[:, None], confidence[:, list(MIRROR_JOINTS)], confidence)
 
 
 def reversed_rotations(rotations: Tensor, ray: Tensor) -> Tensor:

@@ -67,12 +67,11 @@ def fit_hand(
     near = share.nonzero()[:, 0]
     target = keypoints.xyz[:, rows][near]
     fitted = _solve(
-        track[near], target - target[:, :1], seen[near], body=body, side=side, shot_id=shot_id[near]
-    )
-    rotations = track.rotations.clone()
-    rotations[near[:, None], joints] = _blend(
-        rotations[near][:, joints], fitted[:, joints], share[near]
-    )
+        track, near, target - target[:, :1], seen=seen[near], body=body, side=side,
+        shot_id=shot_id[near],
+    )  # fmt: skip
+    rotations, at = track.rotations.clone(), near[:, None]
+    rotations[at, joints] = _blend(rotations[at, joints], fitted, share[near])
     confidence = track.confidence.clone()
     confidence[:, joints[1:]] = seen[:, None]
     return replace(track, rotations=rotations, confidence=confidence)
@@ -102,20 +101,29 @@ def _hand_joints(side: Side) -> list[int]:
 
 
 def _solve(
-    track: PoseTrack, target: Tensor, seen: Tensor, *, body: BodyModel, side: Side, shot_id: Tensor
+    track: PoseTrack,
+    near: Tensor,
+    target: Tensor,
+    *,
+    seen: Tensor,
+    body: BodyModel,
+    side: Side,
+    shot_id: Tensor,
 ) -> Tensor:
-    """Local rotations `(T, 55, 3, 3)` whose hand follows `target` `(T, 21, 3)` about the wrist."""
+    """Local rotations `(N, 16, 3, 3)` in the frames `near` `(N)` of the wrist and fingers, whose hand
+    follows `target` `(N, 21, 3)` about the wrist."""
     marks = landmark_points(
         body, f"hand21_{side}", joints=tuple(_hand_joints(side)), betas=track.betas
     )
     rest = marks.gather @ (marks.rest[marks.pair_joint] + marks.pair_offset)
     scale = _palm_scale(target, seen, rest)
     fitted = []
-    for window in windows(len(track)):
+    for window in windows(len(near)):
         cut = window.solved
         some = _solve_window(
-            track[cut], scale * target[cut], seen[cut], marks=marks, side=side, shot_id=shot_id[cut]
-        )
+            track[near[cut]], scale * target[cut], seen[cut], marks=marks, side=side,
+            shot_id=shot_id[cut],
+        )  # fmt: skip
         fitted.append(some[window.own])
     return torch.cat(fitted)
 
@@ -152,7 +160,7 @@ def _solve_window(
         step = solve_clip(blocks.numpy(), right.numpy() + pull, smooth=weight, joined=joined)
         turn = torch.from_numpy(step).reshape(len(step), -1, 3).clamp(-0.5, 0.5)
         rotations[:, joints] = rotvec_to_matrix(turn) @ rotations[:, joints]
-    return rotations
+    return rotations[:, joints]
 
 
 def _palm_scale(target: Tensor, seen: Tensor, rest: Tensor) -> float:

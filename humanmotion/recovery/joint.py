@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from humanmotion.body import BodyModel
+from humanmotion.memory import give_back
 from humanmotion.prior.model import PosePrior
 from humanmotion.recovery.joint_problem import Evidence, Problem, Terms
 from humanmotion.recovery.joint_terms import World
@@ -29,9 +31,19 @@ CONTEXT = 2
 """Frames of the window before that hold a window's beginning."""
 
 
+class Told(Protocol):
+    """What is known of one person over a video, made of a window's frames when they are asked for."""
+
+    @property
+    def shot_id(self) -> Tensor:
+        """`(T)`."""
+
+    def __getitem__(self, frames: slice) -> Evidence: ...
+
+
 def optimise(
     world: World,
-    evidence: Evidence,
+    evidence: Told,
     *,
     body: BodyModel,
     prior: PosePrior | None,
@@ -39,20 +51,22 @@ def optimise(
     steps: int = STEPS,
 ) -> World:
     """`world` `T` frames put right by all of `evidence` at once, from the first shot's heading on."""
-    terms = terms or Terms()
-    shot_id, known = evidence.seen.shot_id, evidence.seen.confidence.amax(-1) > 0
+    terms, shot_id = terms or Terms(), evidence.shot_id
+    # One copy, changed window by window: of a long video a second one would be felt.
+    world = world.map(torch.clone)
     for start, stop in _windows(shot_id):
+        give_back()
         low = max(start - CONTEXT, 0)
-        part = slice(low, stop)
-        shown = bool(known[start:stop].any())
-        now = replace(terms, shape=terms.shape and shown)
-        problem = Problem(evidence[part], body, prior, now, held=start - low)
-        solved = problem.solve(world[part], steps=steps)
-        rest = world[slice(stop - 1, None)]
+        now = evidence[low:stop]
+        shown = bool((now.seen.confidence[start - low :] > 0).any())
+        free = replace(terms, shape=terms.shape and shown)
+        problem = Problem(now, body, prior, free, held=start - low)
+        last = world[stop - 1 : stop].map(torch.clone)
+        solved = problem.solve(world[low:stop], steps=steps)
+        world = replace(world.put(solved, at=low), betas=solved.betas)
         if terms.cameras:
-            rest = _carried(rest, solved[slice(-1, None)], shot_id[stop - 1 :])
-        rest = replace(rest[slice(1, None)], betas=solved.betas)
-        world = world.joined(solved, at=low).joined(rest, at=stop)
+            same = shot_id[stop:] == shot_id[stop - 1]
+            _carry(world[stop:], last, solved[-1:], same=same)
         # The first window that shows the body gives its shape to all later ones.
         terms = replace(terms, shape=terms.shape and not shown)
     return world
@@ -70,27 +84,21 @@ def _windows(shot_id: Tensor) -> Iterator[tuple[int, int]]:
     yield start, frames
 
 
-def _carried(old: World, new: World, shot_id: Tensor) -> World:
-    """`old`, moved over the ground as its first frame was to become `new`, with its cameras.
+def _carry(rest: World, old: World, new: World, *, same: Tensor) -> None:
+    """Move what follows over the ground as its last frame before was, from `old` to `new`, in place.
 
-    Later frames of the same shot keep the camera that was found.
+    Frames of the `same` `(T)` shot keep the camera that was found.
     """
-    yaw = _heading(new.rotations[0, 0] @ old.rotations[0, 0].T)
-    turn = rotation_about_z(yaw)
+    turn = rotation_about_z(_heading(new.rotations[0, 0] @ old.rotations[0, 0].T))
     shift = new.pelvis[0] - turn @ old.pelvis[0]
     shift = shift * shift.new_tensor((1.0, 1.0, 0.0))
-    same = shot_id == shot_id[0]
-    rotations = old.rotations.clone()
-    rotations[:, 0] = turn @ rotations[:, 0]
-    moved = new.camera[0] - old.camera[0]
-    found = old.R_w2c @ (old.R_w2c[0].T @ new.R_w2c[0])
-    R = torch.where(same[:, None, None], found, old.R_w2c @ turn.T)
-    beside = old.centre + new.centre[0] - old.centre[0]
-    centre = torch.where(same[:, None], beside, old.centre @ turn.T + shift)
-    return World(
-        rotations=rotations, pelvis=old.pelvis @ turn.T + shift, R_w2c=R, centre=centre,
-        camera=old.camera + moved * same[:, None], betas=new.betas,
-    )  # fmt: skip
+    rest.rotations[:, 0] = turn @ rest.rotations[:, 0]
+    rest.pelvis[:] = rest.pelvis @ turn.T + shift
+    found = rest.R_w2c @ (old.R_w2c[0].T @ new.R_w2c[0])
+    rest.R_w2c[:] = torch.where(same[:, None, None], found, rest.R_w2c @ turn.T)
+    beside = rest.centre + new.centre[0] - old.centre[0]
+    rest.centre[:] = torch.where(same[:, None], beside, rest.centre @ turn.T + shift)
+    rest.camera.add_((new.camera[0] - old.camera[0]) * same[:, None])
 
 
 def _heading(turn: Tensor) -> Tensor:

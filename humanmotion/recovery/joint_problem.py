@@ -47,6 +47,8 @@ SAME_SECONDS = 1.0
 """What was known of a camera or a shape counts once in so long: within it, frames err alike."""
 MOST_SHAPE = 3.0
 DAMPING = 1e-2
+BLOCK = 128
+"""Frames whose landmarks' slopes are held at once."""
 HELD = 1e10
 """Weight of what is not to change."""
 
@@ -77,6 +79,11 @@ class Evidence:
     """`(T)` bool: the camera's centre keeps its place within a shot."""
     lens_sigma: Tensor
     """Of the logarithm of the shot's focal length `(T)`; 0 where it is known."""
+
+    @property
+    def shot_id(self) -> Tensor:
+        """`(T)`."""
+        return self.seen.shot_id
 
     def __getitem__(self, frames: slice) -> Evidence:
         return Evidence(
@@ -114,13 +121,14 @@ class Problem:
             frame_right[:, BODY] += self._count * pull
         fps = self.evidence.seen.fps
         second, smooth = smooth_terms(world, fps=fps, joined=self._joined, travels=self._travels)
+        diagonal.diagonal(dim1=1, dim2=2).add_(self._holding())
         border, corner, corner_right = self._shared(blocks, right, world)
         return BorderedSystem(
-            diagonal=(diagonal + self._holding()).double().numpy(),
-            below=below.double().numpy(),
+            diagonal=diagonal.numpy(),
+            below=below.numpy(),
             second=self._count * second,
             right=frame_right.double().numpy() + self._count * smooth,
-            border=border.double().numpy(),
+            border=border.numpy(),
             corner=corner.numpy(),
             corner_right=corner_right.numpy(),
         )
@@ -153,12 +161,20 @@ class Problem:
         zoomed[:, [0, 1], [0, 1]] *= world.camera[:, 6:].exp()
         seen = replace(seen, K=zoomed)
         state = world.seen(self.body)
-        counts = sightings(seen.fps)
-        rows, residual = data_rows(state, seen, counts=counts)
-        rows = torch.cat((rows, shared_rows(state, seen, counts=counts)), -1)
-        blocks, right = rows.mT @ rows, -(rows.mT @ residual[..., None])[..., 0]
+        parts = [slice(t, t + BLOCK) for t in range(0, len(seen.times), BLOCK)]
+        told = [_detected(state[part], seen[part]) for part in parts]
+        blocks, right = map(torch.cat, zip(*told, strict=True))
+        del told
         self._add_learnt(blocks[:, BODY, BODY], right[:, BODY], state, seen)
-        columns = world_columns(world, still=self.evidence.still)
+        turned = [self._in_world(world[p], p, blocks[p], right[p]) for p in parts]
+        blocks, right = map(torch.cat, zip(*turned, strict=True))
+        return blocks, right
+
+    def _in_world(
+        self, world: World, frames: slice, blocks: Tensor, right: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Equations of what a picture depends on as those of all unknowns."""
+        columns = world_columns(world, still=self.evidence.still[frames])
         if not self.terms.cameras:
             columns[..., CENTRE] = 0
         return columns.mT @ blocks @ columns, (columns.mT @ right[..., None])[..., 0]
@@ -188,12 +204,12 @@ class Problem:
             )
 
     def _holding(self) -> Tensor:
-        """What keeps a frame's unknowns `(T, 72, 72)` from running away, or from moving at all."""
+        """What keeps a frame's unknowns `(T, 72)` from running away, or from moving at all."""
         weight = torch.full((len(self.evidence.still), FRAME), DAMPING)
         free = ~self.evidence.still & self.terms.cameras
         weight[:, CENTRE] += HELD * ~free[:, None]
         weight[: self.held] += HELD
-        return torch.diag_embed(weight)
+        return weight
 
     def _shared(self, blocks: Tensor, right: Tensor, world: World) -> tuple[Tensor, Tensor, Tensor]:
         """The border `(T, 72, Q)`, corner `(Q, Q)` and its right-hand side `(Q)`; shots, then shape."""
@@ -254,3 +270,11 @@ class Problem:
             camera=world.camera + camera,
             betas=(world.betas + shared[-SHAPE:]).clamp(-MOST_SHAPE, MOST_SHAPE),
         )
+
+
+def _detected(state: State, seen: Observed) -> tuple[Tensor, Tensor]:
+    """What the detector says of what a picture depends on, `(T, 80, 80)` and `(T, 80)`."""
+    counts = sightings(seen.fps)
+    rows, residual = data_rows(state, seen, counts=counts)
+    rows = torch.cat((rows, shared_rows(state, seen, counts=counts)), -1)
+    return rows.mT @ rows, -(rows.mT @ residual[..., None])[..., 0]

@@ -15,7 +15,6 @@ from humanmotion.prior.model import PosePrior
 from humanmotion.recovery.alignment import CutAlignment
 from humanmotion.recovery.contacts import standing_feet
 from humanmotion.recovery.detector_noise import exchanged
-from humanmotion.recovery.flip import decided
 from humanmotion.recovery.floor import foot_shape
 from humanmotion.recovery.initial_pose import SET
 from humanmotion.recovery.integrator import WorldPerson
@@ -51,10 +50,61 @@ class JointResult:
     """A world after the joint optimisation."""
 
     world: WorldResult
-    tracks: tuple[PoseTrack, ...]
-    """Everybody in camera axes, with the shape that was found."""
+    betas: tuple[Tensor, ...]
+    """Everybody's shape `(10)` that was found."""
     K: Tensor
     """`(T, 3, 3)` with the focal lengths that were found."""
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What is known of one person, read as `to_world` decided; windows are made when asked for."""
+
+    look: Look
+    flipped: Tensor
+    """`(T)` bool: front and back exchanged."""
+    K: Tensor
+    shot_id: Tensor
+    standing: Standing
+    """By the path so far."""
+    still: Tensor
+    lens_sigma: Tensor
+    body: BodyModel
+
+    def __getitem__(self, frames: slice) -> Evidence:
+        points, guess = self._decided(frames)
+        seen = observe(points, self.K[frames], self.shot_id[frames])
+        shown = self.look.track.confidence[frames].amax(-1) > 0
+        # What posture says of standing and what the path so far says err in different places.
+        told = guess.contact * guess.sure(points.confidence)[:, None]
+        standing = self.standing[frames]
+        contact = (standing.contact + told) / 2 * shown[:, None]
+        return Evidence(
+            seen, guess, replace(standing, contact=contact), self.still[frames],
+            self.lens_sigma[frames],
+        )  # fmt: skip
+
+    def _decided(self, frames: slice) -> tuple[Keypoints, PoseGuess]:
+        """Keypoints and guess with front and back exchanged where that was decided."""
+        points = self.look.keypoints[frames].to_set(SET)
+        guess, flipped = self.look.guess[frames], self.flipped[frames]
+        if not bool(flipped.any()):
+            return points, guess
+        there = flipped[:, None].expand(points.confidence.shape)
+        xyz = points.xyz
+        if xyz is not None:
+            back = torch.where(there[..., None], xyz * xyz.new_tensor((1.0, 1.0, -1.0)), xyz)
+            xyz = exchanged(back, there)
+        points = replace(
+            points,
+            xy=exchanged(points.xy, there),
+            confidence=exchanged(points.confidence[..., None], there)[..., 0],
+            xyz=xyz,
+        )
+        track = self.look.track
+        pelvis = track.transl[frames] + self.body.rest_joints(track.betas)[0]
+        ray = torch.nn.functional.normalize(pelvis, dim=-1)
+        return points, guess.decided(flipped, ray=ray)
 
 
 def optimise_world(
@@ -74,57 +124,32 @@ def optimise_world(
     Where a shot does not show the first person, nothing would hold its camera, and the world is
     returned as it is.
     """
-    terms, unseen = terms or Terms(), JointResult(world, tuple(x.track for x in looks), K)
+    terms, unseen = terms or Terms(), JointResult(world, tuple(x.track.betas for x in looks), K)
     if not all(bool(looks[0].track.seen[s.start : s.stop].any()) for s in shots):
         return unseen
     lengths = torch.tensor([len(s) for s in shots])
     shot_id = torch.arange(len(shots)).repeat_interleave(lengths)
     still = torch.tensor([c.kind != "moving" for c in cameras])[shot_id]
     lens_sigma = torch.tensor([min(c.focal.sigma, LENS_SIGMA) for c in cameras])[shot_id]
-    looks = [
-        _decided(look, torch.tensor(f)[shot_id], body)
-        for look, f in zip(looks, world.flipped, strict=True)
-    ]
     levels = [_level(world, k, look.track, body) for k, look in enumerate(looks)]
     found: list[World] = []
     for k, look in enumerate(looks):
         start = _start(world, k, look.track, body)
         if k:
             start = replace(start, R_w2c=found[0].R_w2c, centre=found[0].centre)
-        standing = _standing(world, k, look, level=levels[k], body=body)
-        seen = observe(look.keypoints, K, shot_id)
-        evidence = Evidence(seen, look.guess, standing, still, lens_sigma)
-        found.append(optimise(start, evidence, body=body, prior=prior, terms=terms, steps=steps))
+        flipped = torch.tensor(world.flipped[k])[shot_id]
+        standing = _standing(world, k, look.track, level=levels[k], body=body)
+        told = _Told(look, flipped, K, shot_id, standing, still, lens_sigma, body)
+        found.append(optimise(start, told, body=body, prior=prior, terms=terms, steps=steps))
         if not k:
             K, terms = _zoomed(K, found[0].camera[:, 6]), replace(terms, cameras=False, lens=False)
-    fps = evidence.seen.fps
+    fps = _rate(looks[0].track)
     people = [_planted(w, x, body, fps=fps) for w, x in zip(found, levels, strict=True)]
     first = found[0]
     t_w2c = -(first.R_w2c @ first.centre[..., None])[..., 0]
     cuts = tuple(_cut(c, world, first) for c in world.cuts)
     moved = replace(world, people=tuple(people), R_w2c=first.R_w2c, t_w2c=t_w2c, cuts=cuts)
-    tracks = [_track(x.track, w, body) for x, w in zip(looks, found, strict=True)]
-    return JointResult(moved, tuple(tracks), K)
-
-
-def _decided(look: Look, flipped: Tensor, body: BodyModel) -> Look:
-    """What was seen, read as `to_world` decided: front and back exchanged where `flipped` `(T)`."""
-    track, points = look.track, look.keypoints.to_set(SET)
-    pelvis = track.transl + body.rest_joints(track.betas)[0]
-    there = flipped[:, None].expand(points.confidence.shape)
-    xyz = points.xyz
-    if xyz is not None:
-        back = torch.where(there[..., None], xyz * xyz.new_tensor((1.0, 1.0, -1.0)), xyz)
-        xyz = exchanged(back, there)
-    points = replace(
-        points,
-        xy=exchanged(points.xy, there),
-        confidence=exchanged(points.confidence[..., None], there)[..., 0],
-        xyz=xyz,
-    )
-    ray = torch.nn.functional.normalize(pelvis, dim=-1)
-    guess = look.guess.decided(flipped, ray=ray)
-    return Look(decided(track, flipped, pelvis=pelvis), points, guess)
+    return JointResult(moved, tuple(w.betas for w in found), K)
 
 
 def _start(world: WorldResult, person: int, track: PoseTrack, body: BodyModel) -> World:
@@ -149,21 +174,24 @@ def _feet(world: WorldResult, person: int, track: PoseTrack, body: BodyModel) ->
 def _level(world: WorldResult, person: int, track: PoseTrack, body: BodyModel) -> Tensor:
     """Height `(T)` of what somebody stands on: a stage, a stair, most often the floor at 0."""
     lower = (_feet(world, person, track, body)[..., 2] - body.sole_offset(track.betas)).amin(-1)
-    fps = float(1 / track.times.diff().median()) if len(track) > 1 else 30.0
-    level = support_level(lower.double().numpy(), seen=track.seen.numpy(), fps=fps, floor=0.0)
+    level = support_level(
+        lower.double().numpy(), seen=track.seen.numpy(), fps=_rate(track), floor=0.0
+    )
     return torch.from_numpy(level).float()
 
 
+def _rate(track: PoseTrack) -> float:
+    """Frames a second."""
+    return float(1 / track.times.diff().median()) if len(track) > 1 else 30.0
+
+
 def _standing(
-    world: WorldResult, person: int, look: Look, *, level: Tensor, body: BodyModel
+    world: WorldResult, person: int, track: PoseTrack, *, level: Tensor, body: BodyModel
 ) -> Standing:
-    """What posture says of standing and what the path so far says err in different places."""
-    feet, contact = _feet(world, person, look.track, body), world.people[person].contact.float()
-    on = level[:, None] + body.sole_offset(look.track.betas)
-    points = look.keypoints.confidence
-    told = look.guess.contact * look.guess.sure(points)[:, None]
-    seen = look.track.seen[:, None]
-    return Standing((contact + told) / 2 * seen, torch.where(contact > 0, feet[..., 2], on))
+    """Where feet stand by the path so far, and how high."""
+    feet, contact = _feet(world, person, track, body), world.people[person].contact.float()
+    on = level[:, None] + body.sole_offset(track.betas)
+    return Standing(contact, torch.where(contact > 0, feet[..., 2], on))
 
 
 def _zoomed(K: Tensor, log_focal: Tensor) -> Tensor:
@@ -185,12 +213,6 @@ def _planted(world: World, level: Tensor, body: BodyModel, *, fps: float) -> Wor
         shape=shape, body=body, fps=fps,
     )  # fmt: skip
     return WorldPerson(rotations, transl + up, contact)
-
-
-def _track(track: PoseTrack, world: World, body: BodyModel) -> PoseTrack:
-    state = world.seen(body)
-    transl = state.pelvis - body.rest_joints(world.betas)[0]
-    return replace(track, rotations=state.rotations, transl=transl, betas=world.betas)
 
 
 def _cut(cut: CutAlignment, before: WorldResult, found: World) -> CutAlignment:

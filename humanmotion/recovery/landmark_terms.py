@@ -74,6 +74,9 @@ class State:
     betas: Tensor  # (10)
     marks: CarriedPoints
 
+    def __getitem__(self, frames: slice) -> State:
+        return replace(self, rotations=self.rotations[frames], pelvis=self.pelvis[frames])
+
 
 def observe(points: Keypoints, K: Tensor, shot_id: Tensor) -> Observed:
     """Keypoints of `SET` with `K` `(T, 3, 3)` and `shot_id` `(T)`, weighted by their confidence."""

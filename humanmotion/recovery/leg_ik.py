@@ -23,7 +23,7 @@ STRAIGHT = 0.01
 
 @dataclass(frozen=True)
 class Posed:
-    """A body's joints `(T, 55, 3)` and their world rotations `(T, 55, 3, 3)`."""
+    """Joints `(T, J, 3)` and world rotations `(T, J, 3, 3)` of the legs at least, or of all joints."""
 
     joints: Tensor
     world: Tensor

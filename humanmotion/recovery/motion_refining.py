@@ -61,8 +61,9 @@ def refine_person(
     said = torch.cat((change.flatten(1), torch.sigmoid(found.contact[0]), velocity), -1)
     shots = [values_at(said[a:b], even, times[shot_id == s]) for s, (a, b, even) in spans.items()]
     change, contact, velocity = torch.cat(shots).split((3 * JOINTS, 2, 3), -1)
-    turned = person.rotations.clone()
+    turned = person.rotations
     if "pose" in parts:
+        turned = turned.clone()
         turn = rotvec_to_matrix(change.unflatten(-1, (JOINTS, 3))).to(turned.dtype)
         turned[:, :JOINTS] = turned[:, :JOINTS] @ turn
     return replace(

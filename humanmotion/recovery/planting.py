@@ -18,6 +18,10 @@ WANDER = 0.2
 SHORTEST_SECONDS = 0.1
 BLEND_SECONDS = 0.25
 """A correction fades out this long before and after a stand."""
+LEGS = slice(0, 12)
+"""Joints from the pelvis to the feet."""
+BLOCK = 4096
+"""Frames posed at once."""
 STEP_SECONDS = 0.07
 """A stand that strays is divided, and the foot gets this long on both sides to go over."""
 
@@ -36,7 +40,7 @@ def plant_feet(
 
     `contact` `(T, 2)` bool is the wish; the contact returned is what was kept.
     """
-    posed = Posed(*body.frames(rotations, betas=betas, transl=transl))
+    posed = _legs(rotations, transl, betas=betas, body=body)
     balls = posed.joints[:, list(FEET)]
     shift, kept = _shifts(balls, contact, sole=shape.sole, fps=fps)
     target = balls + shift
@@ -47,9 +51,18 @@ def plant_feet(
     down = torch.stack((drop * 0, drop * 0, -drop), -1)
     posed = Posed(posed.joints + down[:, None], posed.world)
     moved = reach_ankles(rotations, posed, ankles=ankles, feet_world=feet_world)
-    del posed  # of a long video too much to hold beside the results
     moved = _toes_up(moved, feet_world, target[..., 2], shape)
     return moved, transl + down, kept.to(transl.dtype)
+
+
+def _legs(rotations: Tensor, transl: Tensor, *, betas: Tensor, body: BodyModel) -> Posed:
+    """The body down from the pelvis; of a long video the rest is too much to hold."""
+    joints, world = [], []
+    for turns, places in zip(rotations.split(BLOCK), transl.split(BLOCK), strict=True):
+        points, frames = body.frames(turns, betas=betas, transl=places)
+        joints.append(points[:, LEGS].clone())
+        world.append(frames[:, LEGS].clone())
+    return Posed(torch.cat(joints), torch.cat(world))
 
 
 def _shifts(balls: Tensor, contact: Tensor, *, sole: Tensor, fps: float) -> tuple[Tensor, Tensor]:

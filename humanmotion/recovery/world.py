@@ -196,7 +196,8 @@ def _true_readings(
             people[:1], (shown, turned), shots=shots, cameras=cameras, body=body, fps=fps
         )
         choices.append(choice)
-        people.append(observe(_merged(shown, turned, shots=shots, choice=choice), body))
+        merged = _merged(shown, turned, shots=shots, choice=choice)
+        people.append(shown if merged is shown.track else observe(merged, body))
     return people, choices
 
 
@@ -297,6 +298,8 @@ def _flips(
 
 
 def _merged(true: Seen, turned: Seen, *, shots: Sequence[Shot], choice: FlipChoice) -> PoseTrack:
+    if not any(choice.flipped):
+        return true.track
     rotations, confidence = true.track.rotations.clone(), true.track.confidence.clone()
     for shot, flip in zip(shots, choice.flipped, strict=True):
         if flip:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from humanmotion.body.carried_points import positions
-from humanmotion.recovery import joint
+from humanmotion.recovery import joint, joint_terms
 from humanmotion.recovery.detector_noise import NONE, watch
 from humanmotion.recovery.joint import optimise
 from humanmotion.recovery.joint_problem import Evidence, Problem, Terms
@@ -20,6 +20,7 @@ from humanmotion.recovery.joint_terms import (
     Standing,
     World,
     contact_terms,
+    running_mean,
     velocity_terms,
     world_columns,
 )
@@ -182,8 +183,11 @@ def _energy_slope(energy, world: World, frame: int, unknown: int) -> float:
 
 def test_a_velocity_pulls_down_its_own_energy(body, scene) -> None:
     world = scene[0][slice(0, 6)]
-    velocity = torch.randn(6, 3, generator=torch.Generator().manual_seed(1)) * 0.1
-    sure = torch.ones(5)
+    off = torch.randn(5, 3, generator=torch.Generator().manual_seed(1)) * 0.1
+    # Nothing lasts, or the whole second would count for less.
+    off -= off.mean(0)
+    steps = (world.rotations[1:, 0].mT @ (FPS * world.pelvis.diff(dim=0) + off)[..., None])[..., 0]
+    velocity, sure = torch.cat((steps[:1], steps)), torch.ones(5)
 
     def energy(w: World):
         told = (w.rotations[1:, 0] @ velocity[1:, :, None].to(w.pelvis.dtype))[..., 0] / FPS
@@ -194,6 +198,37 @@ def test_a_velocity_pulls_down_its_own_energy(body, scene) -> None:
     for frame, unknown in ((2, 0), (2, 2), (3, 66), (3, 67), (0, 66), (5, 68)):
         slope = _energy_slope(energy, world, frame, unknown)
         assert float(right[frame, unknown]) == pytest.approx(-slope, rel=0.02, abs=0.05)
+
+
+def test_a_running_mean_is_the_mean_of_what_is_near() -> None:
+    generator = torch.Generator().manual_seed(2)
+    values, weight = torch.randn(40, 3, generator=generator), torch.rand(40, generator=generator)
+    weight[10:25] = 0
+    found = running_mean(values, weight, frames=10)
+    for t in range(40):
+        near = slice(max(t - 5, 0), t + 6)
+        count = weight[near].sum()
+        mean = (values[near] * weight[near, None]).sum(0) / count if count > 0 else torch.zeros(3)
+        torch.testing.assert_close(found[t], mean, atol=1e-5, rtol=1e-4)
+
+
+def test_a_gait_that_is_misjudged_all_along_does_not_hold_the_path_back(
+    body, scene, monkeypatch
+) -> None:
+    world, evidence = scene
+    slow = replace(evidence.guess, velocity=0.1 * evidence.guess.velocity)
+
+    def length(guess: PoseGuess, terms: Terms) -> float:
+        told = replace(evidence, guess=guess)
+        found = optimise(world, told, body=body, prior=None, terms=replace(terms, lens=False))
+        return float((found.pelvis[-1] - found.pelvis[0]).norm())
+
+    true = float((world.pelvis[-1] - world.pelvis[0]).norm())
+    assert length(evidence.guess, Terms()) == pytest.approx(true, rel=0.05)
+    untold = length(slow, Terms(velocity=False))
+    assert length(slow, Terms()) == pytest.approx(untold, rel=0.05)
+    monkeypatch.setattr(joint_terms, "LASTING_SIGMA", 1e3)
+    assert length(slow, Terms()) < 0.9 * untold
 
 
 def test_standing_feet_hold(body, scene) -> None:
