@@ -65,10 +65,19 @@ class Filmed:
         """The shots as recovery knows them."""
         return tuple(Shot(s.start, s.stop) for s in self.shots)
 
-    def odometry(self, *, focal_known: bool = False) -> tuple[CameraMotion, ...]:
-        """What watching the background would give: turns that drift, read with a guessed lens."""
+    def odometry(
+        self, *, focal_known: bool = False, up_known: bool = False
+    ) -> tuple[CameraMotion, ...]:
+        """What watching the background would give: turns that drift, read with a guessed lens.
+
+        The lens and where up is are true where they are known.
+        """
         generator = torch.Generator().manual_seed(seed_of(self.name, "odometry", self.seed))
-        return tuple(_odometry(s, focal_known, generator) for s in self.shots)
+        found = (_odometry(s, focal_known, generator) for s in self.shots)
+        if not up_known:
+            return tuple(found)
+        ups = [s.camera.R_w2c[0, :, 2] for s in self.shots]
+        return tuple(replace(c, up=up) for c, up in zip(found, ups, strict=True))
 
 
 def _odometry(shot: VirtualShot, focal_known: bool, generator: torch.Generator) -> CameraMotion:

@@ -17,6 +17,7 @@ from humanmotion.bench.ms_mocap import Filmed
 from humanmotion.body import BodyModel
 from humanmotion.camera import intrinsics
 from humanmotion.jobs.fit_person import Learnt, View, fit_body, guess_body
+from humanmotion.keypoints import Keypoints
 from humanmotion.metrics import (
     cut_yaw_error,
     foot_contact,
@@ -31,8 +32,10 @@ from humanmotion.metrics import (
     wa_mpjpe,
 )
 from humanmotion.recovery.alignment import Turn
+from humanmotion.recovery.gravity import gravity_view
 from humanmotion.recovery.humanmm import HumanMM
 from humanmotion.recovery.initial_pose import SET
+from humanmotion.recovery.integrator import WorldPerson
 from humanmotion.recovery.joint_problem import Terms
 from humanmotion.recovery.joint_world import Look, optimise_world
 from humanmotion.recovery.motion_refining import HELPFUL, Part
@@ -40,6 +43,7 @@ from humanmotion.recovery.odometry import CameraMotion
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.refiner import Refiner
 from humanmotion.recovery.resection import resect
+from humanmotion.recovery.shots import Shot
 from humanmotion.recovery.world import ShotsRead, WorldResult, join_shots, read_shots
 
 BODY = 22
@@ -47,6 +51,8 @@ CALM_HZ = 6.0
 FIRST_FRAMES = 10
 """Frames of the first shot that a whole video is aligned on."""
 OURS, NAIVE, TRUE_YAW = "ours", "naive concatenation", "oracle: true yaw"
+CAMERA_SPACE = "camera space, shots not joined"
+"""Everybody as each frame's camera has them, as if it stood level in one place: no world at all."""
 JOINED, UNREFINED = "ours, shots joined only", "ours without the refiner"
 """Before the joint optimisation over all shots."""
 
@@ -98,6 +104,7 @@ def reconstructed(
     learnt: Learnt,
     ways: Sequence[str],
     focal_known: bool = False,
+    up_known: bool = False,
     refiner: Refiner | None = None,
     humanmm: HumanMM | None = None,
 ) -> dict[str, Errors]:
@@ -105,7 +112,7 @@ def reconstructed(
 
     The `refiner` has a say in ours and the oracle; HUMANMM is the way of those networks.
     """
-    cameras = seq.odometry(focal_known=focal_known)
+    cameras = seq.odometry(focal_known=focal_known, up_known=up_known)
     lengths = torch.tensor([s.stop - s.start for s in seq.spans])
     focal = torch.tensor([c.focal.focal_px for c in cameras]).repeat_interleave(lengths)
     K = intrinsics(focal, width=seq.keypoints.width, height=seq.keypoints.height)
@@ -151,6 +158,8 @@ class _Fitted:
             turns = [turn_by(essential, c) for c in self._cuts]
             world = published_world(self.read, self.humanmm, turns=turns, body=self.body)
             return world, self.track
+        if way == CAMERA_SPACE:
+            return camera_space(self.track, self.body), self.track
         return {NAIVE: self._plain, JOINED: self._ours}[way], self.track
 
     def _world(self, turns: list[Turn] | None, parts: Set[Part] = frozenset()) -> WorldResult:
@@ -171,17 +180,49 @@ class _Fitted:
         return _cuts(self.seq, self._plain, self.track, self.view.K, self.body)
 
     def _together(self, joined: WorldResult, terms: Terms) -> tuple[WorldResult, PoseTrack]:
-        lifter, seq, K = self.learnt.lifter, self.seq, self.view.K
-        if lifter is None:
-            # The optimisation needs a lifter's guess; without one the joined shots are the result.
-            return joined, self.track
-        look = Look(self.track, seq.keypoints, guess_body(seq.keypoints, lifter, view=self.view))
-        lie = resect(
-            joined, [self.track], K=K, shots=seq.spans, cameras=self.cameras, body=self.body
-        )
-        found = optimise_world(lie, [look], K=K, shots=seq.spans, cameras=self.cameras,
-                               body=self.body, prior=self.learnt.prior, terms=terms)  # fmt: skip
-        return found.world, replace(self.track, betas=found.betas[0])
+        return optimised(
+            joined, self.track, self.seq.keypoints, view=self.view, shots=self.seq.spans,
+            cameras=self.cameras, body=self.body, learnt=self.learnt, terms=terms,
+        )  # fmt: skip
+
+
+def camera_space(track: PoseTrack, body: BodyModel) -> WorldResult:
+    """Camera axes taken for a world's: x to the right, y ahead, z up, in every frame of every shot."""
+    turn = gravity_view(track.transl.new_tensor((0.0, -1.0, 0.0)))
+    rotations, rest = track.rotations.clone(), body.rest_joints(track.betas)[0]
+    rotations[:, 0] = turn @ track.rotations[:, 0]
+    person = WorldPerson(
+        rotations, (track.transl + rest) @ turn.T - rest, torch.zeros(len(rotations), 2)
+    )
+    return WorldResult(
+        people=(person,), R_w2c=turn.T.repeat(len(rotations), 1, 1),
+        t_w2c=torch.zeros(len(rotations), 3), cuts=(), flipped=(), gravity_sigma_rad=(),
+    )  # fmt: skip
+
+
+def optimised(
+    joined: WorldResult,
+    track: PoseTrack,
+    keypoints: Keypoints,
+    *,
+    view: View,
+    shots: Sequence[Shot],
+    cameras: Sequence[CameraMotion],
+    body: BodyModel,
+    learnt: Learnt,
+    terms: Terms,
+) -> tuple[WorldResult, PoseTrack]:
+    """Joined shots of one person after resection and the joint optimisation, and the person.
+
+    The optimisation needs a lifter's guess; without one the joined shots are the result.
+    """
+    if learnt.lifter is None:
+        return joined, track
+    look = Look(track, keypoints, guess_body(keypoints, learnt.lifter, view=view))
+    lie = resect(joined, [track], K=view.K, shots=shots, cameras=cameras, body=body)
+    found = optimise_world(lie, [look], K=view.K, shots=shots, cameras=cameras, body=body,
+                           prior=learnt.prior, terms=terms)  # fmt: skip
+    return found.world, replace(track, betas=found.betas[0])
 
 
 def _cuts(

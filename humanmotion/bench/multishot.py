@@ -16,6 +16,7 @@ from humanmotion.bench.humanmm import load_humanmm
 from humanmotion.bench.ms_alignment import METHODS
 from humanmotion.bench.ms_mocap import Listed, fingerprint, listing, sequences
 from humanmotion.bench.ms_reconstruction import (
+    CAMERA_SPACE,
     HUMANMM,
     JOINED,
     NAIVE,
@@ -44,7 +45,7 @@ VARIANT_CLIPS = 3
 SPLIT = "test"
 PUBLISHED = "essential matrix (HumanMM)"
 """The one that ours must beat."""
-WAYS = (NAIVE, *METHODS, JOINED, OURS, TRUE_YAW)
+WAYS = (CAMERA_SPACE, NAIVE, *METHODS, JOINED, OURS, TRUE_YAW)
 Part = Callable[[Errors], float | None]
 Run = dict[tuple[str, int, str, int], Errors]
 """By way, number of shots, clip and seed."""
@@ -87,6 +88,7 @@ def _run(
     noise: DetectorNoise | None = None,
     learnt: Learnt | None = None,
     focal_known: bool = False,
+    up_known: bool = False,
     humanmm: HumanMM | None = None,
 ) -> Run:
     learnt, noise = learnt or Learnt(load_prior(), load_lifter()), noise or DetectorNoise()
@@ -99,6 +101,7 @@ def _run(
                 learnt=learnt,
                 ways=ways,
                 focal_known=focal_known,
+                up_known=up_known,
                 refiner=refiner,
                 humanmm=humanmm,
             )
@@ -261,6 +264,7 @@ def _variants(
         "without the prior": _run(few, body, seeds, ways=[OURS], learnt=Learnt(None, lifter)),
         f"{alone}, nor prior": _run(few, body, seeds, ways=[OURS], learnt=Learnt(None, None)),
         "oracle: true lens": _run(few, body, seeds, ways=[OURS], focal_known=True),
+        "oracle: true up": _run(few, body, seeds, ways=[OURS], up_known=True),
         "oracle: 2D and 3D without noise": _run(few, body, seeds, ways=[OURS], noise=NONE),
         "2D noise halved": _run(few, body, seeds, ways=[OURS], noise=halved),
         "2D noise doubled": _run(few, body, seeds, ways=[OURS], noise=doubled),

@@ -16,12 +16,32 @@ from typing import Any
 import torch
 
 from humanmotion.bench.clip_run import OWN_STAGES, ClipRun, own_seconds, run_clip
+from humanmotion.bench.detector_errors import (
+    MADE_UP_SEEDS,
+    Misses,
+    compare,
+    detector_rows,
+    gathered,
+    made_up_misses,
+)
 from humanmotion.bench.prior_gain import PARTS, ViewGain, gain_rows, reconstruct_without
-from humanmotion.bench.recovery_truth import heading_errors, landmark_errors_mm
+from humanmotion.bench.real_pairs import RealView, is_calibrated_view, pair_rows, real_view
+from humanmotion.bench.recovery_truth import (
+    ALIGNED,
+    heading_errors,
+    landmark_errors_mm,
+    reference_pixels,
+    w_mpjpe_mm,
+)
 from humanmotion.bench.report import Baseline, BenchReport, Row
+from humanmotion.body import BodyModel
 from humanmotion.errors import InputError
 from humanmotion.jobs.data import read_index
 from humanmotion.jobs.demo import render_demo_clip
+from humanmotion.jobs.fit import load_prior
+from humanmotion.jobs.fit_person import Learnt
+from humanmotion.jobs.lifter_weights import load_lifter
+from humanmotion.jobs.refiner_weights import load_refiner
 from humanmotion.recovery.quality import QualityName
 
 QUICK_CLIPS = 2
@@ -41,16 +61,45 @@ def run(data: Path | None, *, quick: bool) -> BenchReport:
         clips = sorted(clips, key=lambda c: (folder / c["file"]).stat().st_size)[:QUICK_CLIPS]
     rows: list[Row] = []
     gains: list[ViewGain] = []
+    views: list[RealView] = []
+    misses: list[Misses] = []
     with tempfile.TemporaryDirectory(prefix="humanmotion-bench-") as scratch:
         for clip in clips:
             done = run_clip(folder / clip["file"], Path(scratch) / clip["id"], seed=SEED)
             own = _gains(clip, folder, done)
             gains += own
             rows += _clip_rows(clip, folder, done, gain=own[-1] if own else None)
-        rows += gain_rows(gains)
+            if is_calibrated_view(clip):
+                views.append(real_view(clip, folder, done.folder if done.report else None))
+                misses += _misses(clip, folder, views[-1])
+        rows += gain_rows(gains) + _pair_rows(views) + _detector_rows(misses, data, quick=quick)
         if not quick:
             rows += _speed_rows(Path(scratch))
     return BenchReport.create("recovery", rows, seeds=[SEED], data=data, quick=quick)
+
+
+def _misses(clip: dict[str, Any], folder: Path, view: RealView) -> list[Misses]:
+    """Of the detector in one view; nothing of a run that failed."""
+    if view.keypoints is None:
+        return []
+    true = reference_pixels(clip, folder)[: len(view.keypoints)]
+    return [compare(view.keypoints[: len(true)], true)]
+
+
+def _detector_rows(misses: Sequence[Misses], data: Path | None, *, quick: bool) -> list[Row]:
+    if not misses:
+        return []
+    where = f"calibrated views: {len(misses)}"
+    seeds = MADE_UP_SEEDS[:1] if quick else MADE_UP_SEEDS
+    made_up = made_up_misses(data, BodyModel.load(), seeds=seeds)
+    return detector_rows("real", where, found=gathered(misses), made_up=made_up)
+
+
+def _pair_rows(views: Sequence[RealView]) -> list[Row]:
+    if len(views) < 2:
+        return []
+    learnt = Learnt(load_prior(), load_lifter(), load_refiner())
+    return pair_rows(views, BodyModel.load(), learnt)
 
 
 def videos_folder(data: Path | None) -> Path:
@@ -153,6 +202,8 @@ def _truth_rows(
     name, failed, rows = clip["id"], done.report is None, []
     if clip.get("reference"):
         rows.append(_landmark_row(clip, folder, done, gain=gain))
+        if clip.get("cuts"):
+            rows.append(_world_row(clip, folder, done))
     if clip.get("calibration") and clip.get("shots"):
         rows += [
             Row(f"{name}/yaw_error/{cut}", f"yaw error at the cut (said {sigma:.0f} deg)",
@@ -181,6 +232,13 @@ def _landmark_row(
         return Row(f"{clip['id']}/pa_mpjpe", what, value, "mm")
     peer = Baseline(f"without the {gain.part}", float(gain.without.nanmedian()))
     return Row(f"{clip['id']}/pa_mpjpe", what, value, "mm", 75.0, "<=", peer)
+
+
+def _world_row(clip: dict[str, Any], folder: Path, done: ClipRun) -> Row:
+    failed = done.report is None
+    error = math.nan if failed else float(w_mpjpe_mm(clip, folder, done.folder).mean())
+    what = f"W-MPJPE of the whole edit, 12 landmarks, aligned on its first {ALIGNED} frames, mean"
+    return Row(f"{clip['id']}/w_mpjpe", what, error, "mm")
 
 
 def _speed_rows(scratch: Path) -> list[Row]:

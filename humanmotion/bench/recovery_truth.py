@@ -7,6 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +17,7 @@ from humanmotion.files import read_json, read_npz
 from humanmotion.io.cameras_json import read_cameras_json
 from humanmotion.io.npz import read_motion
 from humanmotion.joint_sets import JOINT_SETS
-from humanmotion.metrics import heading, pa_mpjpe
+from humanmotion.metrics import heading, pa_mpjpe, w_mpjpe
 from humanmotion.rotations import wrap_angle
 
 LANDMARKS = tuple(
@@ -24,6 +26,9 @@ LANDMARKS = tuple(
     for side in ("left", "right")
 )
 
+ALIGNED = 10
+"""Frames at its beginning that a whole edit is aligned on."""
+
 
 def landmark_errors_mm(clip: dict[str, Any], videos: Path, result: Path) -> Tensor:
     """PA-MPJPE in mm over LANDMARKS of each frame of the reference `(F)`.
@@ -31,6 +36,15 @@ def landmark_errors_mm(clip: dict[str, Any], videos: Path, result: Path) -> Tens
     NaN where the reference lacks one of them or the video has no such frame. Frame `f` of the
     reference is frame `f + frame_offset` of the video.
     """
+    ours, theirs, whole = _landmarks(clip, videos, result)
+    out = torch.full(whole.shape, torch.nan)
+    out[whole] = 1000 * pa_mpjpe(ours, theirs)
+    return out
+
+
+def _landmarks(clip: dict[str, Any], videos: Path, result: Path) -> tuple[Tensor, Tensor, Tensor]:
+    """LANDMARKS `(n, 12, 3)` of the result and of the reference in the frames of it that are whole and
+    filmed `(F)` bool."""
     body = BodyModel.load()
     motion = read_motion(result / "motion.npz")
     columns = [JOINT_SETS["mediapipe_33"].index(name) for name in LANDMARKS]
@@ -39,11 +53,30 @@ def landmark_errors_mm(clip: dict[str, Any], videos: Path, result: Path) -> Tens
     )[:, columns]
     theirs = torch.from_numpy(read_npz(videos / clip["reference"])["xyz"]).float()[:, columns]
     shift = clip.get("frame_offset") or 0
-    frames = torch.arange(len(theirs))[: max(0, len(ours) - shift)]
-    frames = frames[torch.isfinite(theirs[frames]).all(-1).all(-1)]
-    out = torch.full((len(theirs),), torch.nan)
-    out[frames] = 1000 * pa_mpjpe(ours[frames + shift], theirs[frames])
-    return out
+    whole = torch.isfinite(theirs).all(-1).all(-1)
+    whole[max(0, len(ours) - shift) :] = False
+    frames = whole.nonzero()[:, 0]
+    return ours[frames + shift], theirs[frames], whole
+
+
+def w_mpjpe_mm(clip: dict[str, Any], videos: Path, result: Path) -> Tensor:
+    """W-MPJPE in mm over LANDMARKS of each frame that the reference has whole `(n)`.
+
+    The whole edit is aligned by one similarity on the first ALIGNED of those frames.
+    """
+    ours, theirs, _ = _landmarks(clip, videos, result)
+    if len(ours) < ALIGNED:
+        return torch.full((1,), torch.nan)
+    return 1000 * w_mpjpe(ours, theirs, chunk=None, first=ALIGNED)
+
+
+def reference_pixels(clip: dict[str, Any], videos: Path) -> Tensor:
+    """Where the clip's calibrated camera sees the reference `(F, 33, 2)`; NaN where that has a gap."""
+    camera = read_json(videos / clip["calibration"])["cameras"][clip["camera"]]
+    K, dist, R, t = (np.array(camera[name], np.float64) for name in ("K", "dist", "R", "t"))
+    points = read_npz(videos / clip["reference"])["xyz"].astype(np.float64)
+    pixels, _ = cv2.projectPoints(points.reshape(-1, 3), cv2.Rodrigues(R)[0], t, K, dist)
+    return torch.from_numpy(pixels).float().reshape(*points.shape[:2], 2)
 
 
 def heading_errors(

@@ -27,6 +27,19 @@ def save_value(path: Path, value: Any, *, key: str) -> None:
     write_npz(path, {"tree": np.array(text)} | arrays)
 
 
+def read_value(path: Path, *, classes: tuple[type, ...]) -> Any:
+    """The value of a stage file, whatever it was computed from.
+
+    Raises InputError when there is no such file, FileFormatError when it does not hold such a value.
+    """
+    arrays = read_npz(path)
+    try:
+        tree = json.loads(str(arrays["tree"]))["tree"]
+        return _decode(tree, arrays, {c.__name__: c for c in classes})
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise FileFormatError(f"{path} is no stage file of this version: {error!r}") from error
+
+
 def load_value(path: Path, *, key: str, classes: tuple[type, ...]) -> Any | None:
     """The value saved under `key`, or None when there is none, it is damaged or of another key."""
     if not path.exists():

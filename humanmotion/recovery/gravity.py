@@ -97,15 +97,24 @@ def shot_gravity(witnesses: Sequence[Witness]) -> Gravity:
     return min((_solve(witnesses, start) for start in starts), key=lambda g: g.cost)
 
 
+def known_gravity(up: Tensor, witnesses: Sequence[Witness]) -> Gravity:
+    """Up of one shot that is known from elsewhere, `(3)`, and how much the people in it disagree."""
+    says = _says(witnesses, _angles_of(up))
+    return Gravity(torch.nn.functional.normalize(up, dim=0), 0.0, 0.0, sum(s.cost for s in says))
+
+
 def _solve(witnesses: Sequence[Witness], angles: Tensor) -> Gravity:
     for _ in range(ROUNDS):
-        says = [_prior(angles)]
-        for witness in witnesses:
-            says += [f(witness, angles) for f in (_balance, _ground, _told)]
+        says = _says(witnesses, angles)
         normal = torch.stack([s.normal for s in says]).sum(0)
         angles = angles + torch.linalg.solve(normal, torch.stack([s.right for s in says]).sum(0))
     sigma = torch.linalg.inv(normal).diagonal().sqrt()
     return Gravity(_up(angles).float(), float(sigma[0]), float(sigma[1]), sum(s.cost for s in says))
+
+
+def _says(witnesses: Sequence[Witness], angles: Tensor) -> list[_Say]:
+    asked = (_balance, _ground, _told)
+    return [_prior(angles), *(ask(w, angles) for w in witnesses for ask in asked)]
 
 
 def gravity_view(up: Tensor) -> Tensor:

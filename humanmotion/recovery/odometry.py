@@ -64,12 +64,16 @@ class CameraMotion:
     """The focal length the rotations were computed with."""
     warnings: tuple[str, ...]
     """What the user should know before trusting the result."""
+    up: Tensor | None = None
+    """Up in the axes of frame 0 `(3)`, where it is known: the pictures of the background do not say."""
 
     def __post_init__(self) -> None:
         frames = len(self.flow_px)
         check_tensor("R_c2c0", self.R_c2c0, (frames, 3, 3))
         check_tensor("t_c2c0", self.t_c2c0, (frames, 3))
         check_tensor("flow_px", self.flow_px, (frames,))
+        if self.up is not None:
+            check_tensor("up", self.up, (3,))
         if not 0 <= self.confidence <= 1:
             raise MotionError(f"confidence {self.confidence} must lie in [0, 1]")
 

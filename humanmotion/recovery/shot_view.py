@@ -11,7 +11,14 @@ from torch import Tensor
 from humanmotion.body import BodyModel
 from humanmotion.recovery.alignment import Side, read_side
 from humanmotion.recovery.flip import reverse_depth
-from humanmotion.recovery.gravity import Gravity, Witness, gravity_view, shot_gravity, untilt
+from humanmotion.recovery.gravity import (
+    Gravity,
+    Witness,
+    gravity_view,
+    known_gravity,
+    shot_gravity,
+    untilt,
+)
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.root_motion import RootMotion, root_motion
 
@@ -75,18 +82,25 @@ def flipped(seen: Seen, body: BodyModel) -> Seen:
 
 
 def shot_frame(
-    people: Sequence[Seen], *, start: int, stop: int, still: bool, R_c2c0: Tensor, fps: float
+    people: Sequence[Seen],
+    *,
+    start: int,
+    stop: int,
+    still: bool,
+    R_c2c0: Tensor,
+    fps: float,
+    up: Tensor | None = None,
 ) -> ShotFrame:
-    """Find up in one shot from everybody in it."""
+    """Find up in one shot from everybody in it; where it is known, `up` `(3)` is taken as it is."""
     witnesses = []
     for person in people:
         joints = person.joints[start:stop] @ R_c2c0.mT
         weight = person.weight[start:stop]
-        up = person.track.up
-        told = None if up is None else (R_c2c0 @ up[start:stop, :, None])[..., 0]
+        said = person.track.up
+        told = None if said is None else (R_c2c0 @ said[start:stop, :, None])[..., 0]
         soles = joints[:, [10, 11]]
         witnesses.append(Witness(joints, soles, weight, fps=fps, up=told, ground=still))
-    gravity = shot_gravity(witnesses)
+    gravity = shot_gravity(witnesses) if up is None else known_gravity(up, witnesses)
     turn = gravity_view(gravity.up).to(R_c2c0.dtype) @ R_c2c0
     return ShotFrame(start, stop, still, gravity, turn)
 

@@ -257,7 +257,9 @@ def _rate(times: Tensor) -> float:
 def _frame(people: Sequence[Seen], shot: Shot, camera: CameraMotion, *, fps: float) -> ShotFrame:
     turn = camera.R_c2c0.to(people[0].joints.dtype)
     still = camera.kind != "moving"
-    return shot_frame(people, start=shot.start, stop=shot.stop, still=still, R_c2c0=turn, fps=fps)
+    return shot_frame(
+        people, start=shot.start, stop=shot.stop, still=still, R_c2c0=turn, fps=fps, up=camera.up
+    )
 
 
 def _views(

@@ -12,12 +12,15 @@ import torch
 from humanmotion.bench.ms_alignment import METHODS, Cut, turn_by
 from humanmotion.bench.ms_mocap import filmed, fingerprint, listing, sequences
 from humanmotion.bench.ms_reconstruction import (
+    CAMERA_SPACE,
     HUMANMM,
+    JOINED,
     NAIVE,
     OURS,
     REFINED,
     TRUE_YAW,
     UNREFINED,
+    camera_space,
     reconstructed,
 )
 from humanmotion.body import BodyModel
@@ -30,6 +33,7 @@ from humanmotion.metrics import heading
 from humanmotion.recovery.detector_noise import NONE, DetectorNoise
 from humanmotion.recovery.gravity import gravity_view
 from humanmotion.recovery.humanmm import HumanMM
+from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.rotations import wrap_angle
 
 BODY = BodyModel.load()
@@ -103,6 +107,43 @@ def test_a_true_yaw_leaves_none_at_the_cut_and_a_naive_join_leaves_it_all(motion
     assert found[OURS].roe_first < found[NAIVE].roe_first
     assert found[OURS].pa < 40 and found[OURS].w_all < found[NAIVE].w_all
     assert torch.isfinite(found[OURS].sigma).all() and torch.isnan(found[NAIVE].sigma).all()
+
+
+def test_camera_space_knows_no_world_but_the_same_poses(motion) -> None:
+    seq, learnt = _filmed(motion[:120], 2), Learnt(None, load_lifter())
+    found = reconstructed(seq, BODY, learnt=learnt, ways=[CAMERA_SPACE, OURS])
+    alone = found[CAMERA_SPACE]
+    assert alone.pa < 30 and alone.w_all > found[OURS].w_all
+    assert alone.wa_all > 2 * found[OURS].wa_all and alone.roe_first > 5 * found[OURS].roe_first
+    assert alone.floor > 10 * found[OURS].floor
+
+
+def test_camera_space_is_the_picture_stood_upright(motion) -> None:
+    person = motion[:5]
+    track = PoseTrack(
+        rotations=person.rotations, transl=person.transl, betas=person.betas,
+        expression=torch.zeros(5, 10), confidence=torch.ones(5, 55), times=person.times,
+    )  # fmt: skip
+    world = camera_space(track, BODY)
+    here = BODY.joints(track.rotations, betas=track.betas, transl=track.transl)
+    there = BODY.joints(world.people[0].rotations, betas=track.betas, transl=world.people[0].transl)
+    x, y, z = here.unbind(-1)
+    assert torch.allclose(there, torch.stack((x, z, -y), -1), atol=1e-5)
+    back = there @ world.R_w2c.mT + world.t_w2c[:, None]
+    assert torch.allclose(back, here, atol=1e-5)
+
+
+def test_up_is_known_where_it_is_asked_for(motion) -> None:
+    seq = _filmed(motion, 3)
+    known, unknown = seq.odometry(up_known=True), seq.odometry()
+    assert all(c.up is None for c in unknown)
+    for camera, plain, shot in zip(known, unknown, seq.shots, strict=True):
+        assert torch.equal(camera.up, shot.camera.R_w2c[0] @ torch.tensor((0.0, 0.0, 1.0)))
+        assert torch.equal(camera.R_c2c0, plain.R_c2c0)
+    learnt = Learnt(None, load_lifter())
+    told = reconstructed(seq, BODY, learnt=learnt, ways=[JOINED], up_known=True)[JOINED]
+    alone = reconstructed(seq, BODY, learnt=learnt, ways=[JOINED])[JOINED]
+    assert told.roe_first != alone.roe_first and told.roe_first < 20
 
 
 def test_the_refiner_and_the_published_modules_have_ways_of_their_own(motion) -> None:

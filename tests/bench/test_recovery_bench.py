@@ -10,9 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from humanmotion.bench import recovery
+from humanmotion.bench import recovery, recovery_truth
 from humanmotion.bench.clip_run import OWN_STAGES, ClipRun
-from humanmotion.bench.recovery_truth import LANDMARKS, heading_errors, landmark_errors_mm
+from humanmotion.bench.real_pairs import GIVEN
+from humanmotion.bench.recovery_truth import (
+    LANDMARKS,
+    heading_errors,
+    landmark_errors_mm,
+    reference_pixels,
+    w_mpjpe_mm,
+)
 from humanmotion.body import BodyModel
 from humanmotion.camera import Camera, intrinsics
 from humanmotion.errors import InputError
@@ -156,6 +163,50 @@ def test_the_same_run_is_measured_without_the_prior(result, tmp_path, folder, mo
     assert view.baseline is not None and view.value < 1e-2 < view.baseline.value
     assert rows["prior/views_better"].passed is True
     assert rows["prior/gain"].value > 1
+
+
+def test_the_whole_edit_is_aligned_on_its_beginning_alone(result, tmp_path, monkeypatch) -> None:
+    body, motion, out = result
+    monkeypatch.setattr(recovery_truth, "ALIGNED", 3)
+    marks = body.landmarks(
+        "mediapipe_33", motion.rotations, betas=motion.betas, transl=motion.transl
+    ).numpy()
+    clip = CLIP | {"frame_offset": 0}
+    # A similarity of the beginning is taken out; a step of half a metre after it is not.
+    xyz = 1.5 * marks + 2.0
+    xyz[4:, :, 0] += 1.5 * 0.5
+    xyz[6, JOINT_SETS["mediapipe_33"].index(LANDMARKS[0])] = np.nan
+    write_npz(tmp_path / "truth.npz", {"xyz": xyz})
+    error = w_mpjpe_mm(clip, tmp_path, out)
+    assert error.shape == (7,) and float(error[:4].max()) < 1
+    assert error[4:] == pytest.approx(750.0, abs=2)
+    monkeypatch.setattr(recovery_truth, "ALIGNED", 8)
+    assert math.isnan(float(w_mpjpe_mm(clip, tmp_path, out)))
+
+
+def test_the_reference_is_seen_through_the_calibrated_lens(tmp_path) -> None:
+    camera = {"K": [[1000.0, 0, 320], [0, 1000.0, 240], [0, 0, 1]], "R": LEVEL.tolist(),
+              "t": [0.0, 0.0, 4.0], "dist": [0.1, 0.0, 0.0, 0.0, 0.0]}  # fmt: skip
+    write_json(tmp_path / "calib.json", {"cameras": {"a": camera}})
+    xyz = np.zeros((2, 33, 3))
+    xyz[0, 0], xyz[1, 7] = (0.4, 0.0, 0.8), np.nan
+    write_npz(tmp_path / "truth.npz", {"xyz": xyz})
+    pixels = reference_pixels(CLIP | {"camera": "a"}, tmp_path)
+    # x = 0.1, y = -0.2 before the lens, r^2 = 0.05: pushed out by 0.5 percent.
+    assert pixels[0, 0].tolist() == pytest.approx([320 + 100.5, 240 - 201.0], abs=1e-3)
+    assert pixels[0, 1].tolist() == pytest.approx([320, 240])
+    assert torch.isnan(pixels[1, 7]).all() and torch.isfinite(pixels[1, 8]).all()
+
+
+def test_failed_views_miss_the_bar_on_yaw_between_them(folder, monkeypatch) -> None:
+    camera = {"K": torch.eye(3).tolist(), "R": LEVEL.tolist()}
+    write_json(folder / "calib.json", {"cameras": {"a": camera, "b": camera}})
+    clips = [CLIP | {"id": c, "cuts": [], "shots": None, "camera": c} for c in "ab"]
+    (folder / "index.jsonl").write_text("\n".join(map(json.dumps, clips)))
+    monkeypatch.setattr(recovery, "run_clip", failed(1))
+    rows = {row.id: row for row in recovery.run(folder, quick=True).rows}
+    assert rows[f"pairs/{GIVEN}/yaw"].passed is False
+    assert not [name for name in rows if name.startswith("detector/")]
 
 
 def test_heading_errors_against_the_calibration(result, tmp_path) -> None:

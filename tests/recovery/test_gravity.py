@@ -8,7 +8,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from humanmotion.recovery.gravity import Witness, gravity_view, shot_gravity, untilt
+from humanmotion.recovery.gravity import (
+    Witness,
+    gravity_view,
+    known_gravity,
+    shot_gravity,
+    untilt,
+)
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.shot_view import Seen, shot_frame
 from humanmotion.rotations import rotvec_to_matrix
@@ -51,6 +57,17 @@ def test_nobody_leaves_the_prior() -> None:
     found = shot_gravity([])
     assert _degrees_apart(found.up, _camera(5, 0)[:, 2]) < 0.1
     assert math.degrees(found.pitch_sigma_rad) == pytest.approx(15.0, abs=0.1)
+
+
+def test_known_up_is_taken_as_it_is_and_bodies_that_contradict_it_cost(joints) -> None:
+    R = _camera(20, -8)
+    witness = _witness(joints, R)
+    right, wrong = (known_gravity(up, [witness]) for up in (2 * R[:, 2], _camera(20, 40)[:, 2]))
+    assert torch.allclose(right.up, R[:, 2], atol=1e-6)
+    assert right.pitch_sigma_rad == right.roll_sigma_rad == 0
+    assert wrong.cost > right.cost + 1
+    estimated = shot_gravity([witness])
+    assert right.cost >= estimated.cost - 1e-3
 
 
 def test_somebody_lying_does_not_turn_the_world_over(joints) -> None:

@@ -111,6 +111,17 @@ def test_given_turns_join_the_shots(scene, result, body) -> None:
         join_shots(read, body=body, turns=wrong[:1])
 
 
+def test_up_that_is_known_stands_in_for_the_estimate(scene, body) -> None:
+    ups = [R[s.start, :, 2] for R, s in ((scene.R_w2c, s) for s in scene.shots)]
+    told = [replace(c, up=up) for c, up in zip(scene.cameras, ups, strict=True)]
+    read = read_shots([scene.track], shots=scene.shots, cameras=told, body=body)
+    for frame, up in zip(read.frames, ups, strict=True):
+        assert torch.allclose(frame.turn[0].T[:, 2], up.to(frame.turn.dtype), atol=1e-5)
+        assert frame.gravity.pitch_sigma_rad == 0
+    with pytest.raises(MotionError, match="up"):
+        replace(scene.cameras[0], up=torch.zeros(2))
+
+
 def test_a_perfect_fit_gives_nearly_the_truth(body, walk, synthetic) -> None:
     scene = synthetic.make_scene(
         *walk, body=body, shots=2, seed=1, noise=synthetic.Noise().scaled(0),
