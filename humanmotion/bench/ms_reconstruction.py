@@ -97,14 +97,25 @@ class Errors:
     """The same of the truth."""
 
 
+@dataclass(frozen=True)
+class Told:
+    """What a reconstruction is told beyond the usual, or not told."""
+
+    focal: bool = False
+    up: bool = False
+    visibility: bool = True
+    """Whether one landmark is more certain than another."""
+    flips: bool = True
+    """Whether a back may have been taken for a front."""
+
+
 def reconstructed(
     seq: Filmed,
     body: BodyModel,
     *,
     learnt: Learnt,
     ways: Sequence[str],
-    focal_known: bool = False,
-    up_known: bool = False,
+    told: Told | None = None,
     refiner: Refiner | None = None,
     humanmm: HumanMM | None = None,
 ) -> dict[str, Errors]:
@@ -112,18 +123,27 @@ def reconstructed(
 
     The `refiner` has a say in ours and the oracle; HUMANMM is the way of those networks.
     """
-    cameras = seq.odometry(focal_known=focal_known, up_known=up_known)
+    told = told or Told()
+    if not told.visibility:
+        seq = replace(seq, keypoints=_evenly_sure(seq.keypoints))
+    cameras = seq.odometry(focal_known=told.focal, up_known=told.up)
     lengths = torch.tensor([s.stop - s.start for s in seq.spans])
     focal = torch.tensor([c.focal.focal_px for c in cameras]).repeat_interleave(lengths)
     K = intrinsics(focal, width=seq.keypoints.width, height=seq.keypoints.height)
     shot_id = torch.arange(len(cameras)).repeat_interleave(lengths)
     view = View(K, torch.cat([c.R_c2c0 for c in cameras]), shot_id)
     track = fit_body(seq.keypoints, body, learnt, view=view)
-    read = read_shots([track], shots=seq.spans, cameras=cameras, body=body)
+    read = read_shots([track], shots=seq.spans, cameras=cameras, body=body, flips=told.flips)
     fitted = _Fitted(seq, body, learnt, refiner, humanmm, cameras, view, track, read)
     return {
         way: errors(seq, *fitted.by(way), body=body, said=way in (OURS, JOINED)) for way in ways
     }
+
+
+def _evenly_sure(points: Keypoints) -> Keypoints:
+    """All landmarks that are there with one confidence, the median of theirs."""
+    there = points.confidence > 0
+    return replace(points, confidence=there * points.confidence[there].median())
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,11 @@ def _disagreement_cost(motion: RootMotion) -> Tensor:
     return 0.5 * apart / (1 + apart / 9)
 
 
+def as_seen(shots: int) -> FlipChoice:
+    """The choice that nothing was exchanged in so many shots."""
+    return FlipChoice((False,) * shots, (0.0,) * (shots - 1))
+
+
 def choose_flips(
     shots: Sequence[tuple[float, float]], cuts: Sequence[NDArray[np.float64]]
 ) -> FlipChoice:

@@ -25,7 +25,7 @@ from humanmotion.recovery.alignment import (
     Turn,
     align_sides,
 )
-from humanmotion.recovery.flip_choice import FlipChoice, choose_flips, flip_odds, shot_cost
+from humanmotion.recovery.flip_choice import FlipChoice, as_seen, choose_flips, flip_odds, shot_cost
 from humanmotion.recovery.integrator import Placed, WorldPerson, integrate
 from humanmotion.recovery.motion_refining import HELPFUL, Part, refine_person
 from humanmotion.recovery.pose_track import PoseTrack
@@ -113,11 +113,16 @@ def read_shots(
     shots: Sequence[Shot],
     cameras: Sequence[CameraMotion],
     body: BodyModel,
+    flips: bool = True,
 ) -> ShotsRead:
-    """The first half of `to_world`."""
+    """The first half of `to_world`; without `flips` no back is taken to be a front."""
     _check(tracks, shots=shots, cameras=cameras)
     fps = _rate(tracks[0].times)
-    people, choices = _true_readings(tracks, shots=shots, cameras=cameras, body=body, fps=fps)
+    if flips:
+        people, choices = _true_readings(tracks, shots=shots, cameras=cameras, body=body, fps=fps)
+    else:
+        people = [observe(track, body) for track in tracks]
+        choices = [as_seen(len(shots))] * len(tracks)
     guides = _guides(people, shots)
     frames = [
         _frame(people[:guides], shot, camera, fps=fps)

@@ -150,6 +150,19 @@ def test_a_shot_seen_back_to_front_is_found_by_the_way_people_walk(body, walk, s
     assert sum(found) >= 5
 
 
+def test_without_the_test_of_flips_nothing_is_taken_for_one(body, walk, synthetic) -> None:
+    scene = synthetic.make_scene(
+        *walk, body=body, shots=2, seed=0, flipped=(True, False), kinds=("static", "static"),
+        noise=synthetic.Noise().scaled(0.5),
+    )  # fmt: skip
+    given = {"shots": scene.shots, "cameras": scene.cameras, "body": body}
+    tested = read_shots([scene.track], **given)
+    untested = read_shots([scene.track], **given, flips=False)
+    assert [c.flipped for c in tested.choices] == [(True, False)]
+    assert [c.flipped for c in untested.choices] == [(False, False)]
+    assert untested.people[0].track is scene.track
+
+
 def test_two_people_keep_their_distance_in_the_shared_world(body, walk, synthetic) -> None:
     rotations, transl = walk
     beside = transl + torch.tensor((1.2, -0.6, 0.0))
