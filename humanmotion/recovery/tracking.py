@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from humanmotion.recovery.masks import hide_person
 
 SEARCH_SECONDS = 1.0
 """How often the whole picture is searched while everybody is being followed."""
+FIRST_PAUSE = 3
+"""Pictures from a loss to the next search; twice as many from each search that finds nobody."""
 KEPT_PICTURES = 30
 """Pictures kept for following a newcomer back; after as many without a search one is due."""
 MIN_SCORE = 0.5
@@ -34,8 +36,12 @@ BESIDE = 0.12
 """Sides of the square between two people who stand beside each other in the picture, at least."""
 BEFORE = 0.7
 """Sides of the square within which somebody may stand before another."""
+PAINTED = 0.5
+"""Width of the paint over somebody: wide paint leaves too little of who stands behind."""
 WITHIN = 0.7
 """Share of a newcomer's box inside another person's that makes it a part of that person."""
+BEHIND = 1.6
+"""Who stands behind another is smaller than they by this factor at most."""
 KEPT_SETS = {"mediapipe_543": "mediapipe_143"}
 """What is kept of a detector's points over a whole video, where that is not all: three quarters of
 MediaPipe's are a face mesh that nothing is fitted to. The body's own rows are the same in both."""
@@ -51,10 +57,29 @@ class _Live:
     colours: Floats
     """Of the last pictures, faded."""
 
+    def unlike(self, colours: Floats) -> float:
+        """How little these clothes are the person's."""
+        return colour_distance(self.colours, colours)
+
     def is_other(self, colours: Floats) -> bool:
         """Whether these are somebody else's clothes; clothes that are not seen are nobody's."""
         known = colours.sum() > 0 and self.colours.sum() > 0
-        return bool(known and colour_distance(self.colours, colours) > OTHER_CLOTHES)
+        return bool(known and self.unlike(colours) > OTHER_CLOTHES)
+
+    def take(self, frame: int, sighting: Sighting, colours: Floats) -> None:
+        """Go on to what was seen at a frame."""
+        self.piece.add(frame, sighting, colours)
+        self.box, self.last = sighting.box, sighting
+        self.colours = self.colours * np.float32(1 - 1 / LAST_PICTURES) + colours
+
+
+@dataclass(frozen=True, eq=False)
+class _Offer:
+    """How somebody may go on."""
+
+    misfit: float = float("inf")
+    sighting: Sighting | None = None
+    colours: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
 class _Recent:
@@ -125,6 +150,8 @@ class Tracker:
         self._kept = _Recent()
         self._searched = float("-inf")
         self._unsearched = 0
+        self._most = 0
+        self._pause = FIRST_PAUSE
         self._rows = body_rows(detector.joint_set)
         self._columns = joint_map(detector.joint_set, self.joint_set).numpy()
 
@@ -136,42 +163,68 @@ class Tracker:
             self._jumps.append(frame)
             self._live.clear()
             self._kept.clear()
-        lost = [live for live in self._live if not self._follow(live, frame, image)]
-        self._live = [live for live in self._live if live not in lost]
-        self._drop_doubles(frame)
-        overdue = seconds - self._searched >= SEARCH_SECONDS or self._unsearched >= KEPT_PICTURES
-        if jump or lost or overdue or not self._live:
-            self._search(frame, image, lost, thorough=bool(jump or lost or overdue))
+        lost = self._follow(frame, image)
+        if jump or lost:
+            self._pause = FIRST_PAUSE
+        thorough = bool(jump or lost or self._is_overdue(seconds))
+        if thorough or not self._live:
+            self._search(frame, image, lost, thorough=thorough)
         self._kept.add(frame, image)
         self._unsearched += 1
+
+    def _is_overdue(self, seconds: float) -> bool:
+        """Whether to search all of the picture: now and then, and soon while somebody is missing."""
+        missing = 0 < len(self._live) < self._most and self._unsearched >= self._pause
+        late = seconds - self._searched >= SEARCH_SECONDS or self._unsearched >= KEPT_PICTURES
+        return missing or late
 
     def followed(self) -> Followed:
         """Everybody seen so far."""
         return Followed(self._pieces, self.times, self._jumps)
 
-    def _follow(self, live: _Live, frame: int, image: Image) -> bool:
-        if self._go_on(live, frame, image, shown=image):
-            return True
-        others = [o.last for o in self._others(live.box) if o is not live]
-        return bool(others) and self._go_on(live, frame, image, shown=self._without(others, image))
+    def _follow(self, frame: int, image: Image) -> list[_Live]:
+        """Go on with everybody, and tell who was lost.
 
-    def _go_on(self, live: _Live, frame: int, image: Image, *, shown: Image) -> bool:
-        """Follow somebody into a picture, as `shown` to the detector."""
+        Of several who are led to one person the one whom place and clothes fit best goes on; the
+        others are looked for with those painted over who were found.
+        """
+        everybody, self._live = self._live, []
+        offers = [(live, self._offer(live, image, shown=image)) for live in everybody]
+        for live, offer in sorted(offers, key=lambda pair: pair[1].misfit):
+            self._go_on(live, offer, frame=frame)
+        for live in everybody:
+            others = [o.last for o in self._others(live.box)]
+            if live not in self._live and others:
+                hidden = self._offer(live, image, shown=self._without(others, image))
+                self._go_on(live, hidden, frame=frame)
+        lost = [live for live in everybody if live not in self._live]
+        self._live.sort(key=everybody.index)
+        return lost
+
+    def _offer(self, live: _Live, image: Image, *, shown: Image) -> _Offer:
+        """How somebody goes on in a picture, as `shown` to the detector."""
         sighting = self._look(shown, live.box)
-        if sighting is None or self._step(live.last, sighting) > MAX_STEP:
-            return False
-        if any(o is not live and self._step(o.last, sighting) < DOUBLE for o in self._live):
-            return False
-        return self._take(live, sighting, frame=frame, image=image)
+        step = float("inf") if sighting is None else self._step(live.last, sighting)
+        if sighting is None or step > MAX_STEP:
+            return _Offer()
+        colours = body_colours(image, sighting, self._rows)
+        if live.is_other(colours):
+            return _Offer()
+        return _Offer(step / MAX_STEP + live.unlike(colours) / OTHER_CLOTHES, sighting, colours)
+
+    def _go_on(self, live: _Live, offer: _Offer, *, frame: int) -> None:
+        """Follow somebody, unless there is nobody or somebody who is followed."""
+        seen = offer.sighting
+        if seen is not None and not any(self._step(o.last, seen) < DOUBLE for o in self._live):
+            live.take(frame, seen, offer.colours)
+            self._live.append(live)
 
     def _take(self, live: _Live, sighting: Sighting, *, frame: int, image: Image) -> bool:
         """Go on with a person; False when the clothes are another's."""
         colours = body_colours(image, sighting, self._rows)
         if live.is_other(colours):
             return False
-        live.piece.add(frame, sighting, colours)
-        live.box, live.last = sighting.box, sighting
-        live.colours = live.colours * np.float32(1 - 1 / LAST_PICTURES) + colours
+        live.take(frame, sighting, colours)
         return True
 
     def _look(self, image: Image, box: PersonBox) -> Sighting | None:
@@ -186,13 +239,15 @@ class Tracker:
         return sighting if whole else sighting.at(self._columns)
 
     def _search(self, frame: int, image: Image, lost: list[_Live], *, thorough: bool) -> None:
-        nobody = not self._live
+        before = len(self._live)
         self._search_rest(frame, image, lost, thorough=thorough)
-        if nobody and self._live:
+        if not before and self._live:
             # Who stands beside the first that are found is seen once those are painted over.
             self._search_rest(frame, image, lost, thorough=thorough)
         if thorough:
             self._searched, self._unsearched = self.times[frame], 0
+            self._pause = FIRST_PAUSE if len(self._live) > before else 2 * self._pause
+        self._most = max(self._most, len(self._live))
 
     def _search_rest(self, frame: int, image: Image, lost: list[_Live], *, thorough: bool) -> None:
         """Look for people beside those who are followed."""
@@ -204,7 +259,7 @@ class Tracker:
             if live not in self._live:
                 self._regain(live, boxes, frame=frame, image=image)
         for box in sorted(boxes, key=lambda box: -box.side * box.score):
-            if len(self._live) < self.max_people and self._is_free(box):
+            if len(self._live) < self.max_people:
                 self._begin(box, frame, image)
 
     def _others(self, box: PersonBox) -> list[_Live]:
@@ -222,20 +277,17 @@ class Tracker:
         mask = np.full(image.shape[:2], 255, np.uint8)
         for seen in people:
             xy, sure = seen.xy.astype(np.float64), seen.confidence
-            hide_person(mask, xy, sure, joint_set=self.joint_set)
+            hide_person(mask, xy, sure, joint_set=self.joint_set, width=PAINTED)
         out = image.copy()
         out[mask == 0] = image.mean((0, 1)).astype(np.uint8)
         return out
 
-    def _is_free(self, box: PersonBox) -> bool:
-        return not any(box.near(live.box, reach=BESIDE) for live in self._live)
-
     def _regain(self, live: _Live, boxes: list[PersonBox], *, frame: int, image: Image) -> None:
         """Go on with a person who was lost, from a box found near the last place."""
         for box in boxes:
-            if box.near(live.box, reach=0.5) and self._is_free(box):
+            if box.near(live.box, reach=0.5):
                 sighting = self._confirmed(box, image)
-                if sighting is None or self._is_double(sighting, frame):
+                if sighting is None or self._is_taken(sighting, frame, image):
                     continue
                 if self._take(live, sighting, frame=frame, image=image):
                     self._live.append(live)
@@ -243,7 +295,7 @@ class Tracker:
 
     def _begin(self, box: PersonBox, frame: int, image: Image) -> None:
         sighting = self._confirmed(box, image)
-        if sighting is None or self._is_double(sighting, frame) or self._is_within(sighting):
+        if sighting is None or self._is_taken(sighting, frame, image):
             return
         live = _Live(Piece(), sighting.box, sighting, np.zeros_like(Piece().colours))
         self._pieces.append(live.piece)
@@ -289,25 +341,20 @@ class Tracker:
         others = [p.sightings[frame] for p in self._pieces if frame in p.sightings]
         return any(self._step(other, sighting) < DOUBLE for other in others)
 
-    def _is_within(self, sighting: Sighting) -> bool:
-        """Whether a find lies on somebody who is followed already: limbs are taken for people."""
-        low, high = _extent(sighting)
-        for live in self._live:
-            least, most = _extent(live.last)
-            common = np.prod(np.maximum(np.minimum(high, most) - np.maximum(low, least), 0))
-            if common > WITHIN * np.prod(high - low):
-                return True
-        return False
+    def _is_taken(self, sighting: Sighting, frame: int, image: Image) -> bool:
+        """Whether a find is somebody who is followed already, or a part of them.
 
-    def _drop_doubles(self, frame: int) -> None:
-        """When two tracks have run onto one person, the one that is shorter so far ends."""
-        kept: list[_Live] = []
-        for live in sorted(self._live, key=lambda live: -len(live.piece.sightings)):
-            if any(self._step(other.last, live.last) < DOUBLE for other in kept):
-                live.piece.drop(frame)
-            else:
-                kept.append(live)
-        self._live = kept
+        Limbs are taken for people, and so is what the paint has left. Who stands behind another is of
+        about their size and wears other clothes.
+        """
+        if self._is_double(sighting, frame):
+            return True
+        colours = body_colours(image, sighting, self._rows)
+        return any(
+            (sighting.box.near(live.box, reach=BESIDE) or _share_within(sighting, live.last) > WITHIN)
+            and not (live.is_other(colours) and live.box.side < BEHIND * sighting.box.side)
+            for live in self._live
+        )
 
     def _step(self, a: Sighting, b: Sighting) -> float:
         """Mean distance of the body's points, in sides of the larger square.
@@ -322,6 +369,13 @@ class Tracker:
                 apart = a.xy[rows.body][both] - b.xy[other][both]
                 distances.append(float(np.linalg.norm(apart, axis=1).mean()))
         return min(distances, default=float("inf")) / max(a.box.side, b.box.side)
+
+
+def _share_within(sighting: Sighting, other: Sighting) -> float:
+    """Share of somebody's extent that lies inside another's."""
+    (low, high), (least, most) = _extent(sighting), _extent(other)
+    common = np.maximum(np.minimum(high, most) - np.maximum(low, least), 0)
+    return float(np.prod(common) / np.prod(high - low))
 
 
 def _extent(sighting: Sighting) -> tuple[Floats, Floats]:
