@@ -1,19 +1,26 @@
-"""Which pieces of track are the same person: by colour of the clothes, place and time."""
+"""Which pieces of track are the same person.
+
+Within a shot by the clothes' colours, place and time; over a cut, where place means nothing, by
+clothes, by what the body does just before and after, and by how it is built.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import combinations
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+from scipy.optimize import linear_sum_assignment
 
 from humanmotion.recovery.body_rows import BodyRows
 from humanmotion.recovery.detection import Image, PersonBox, Sighting
+from humanmotion.recovery.likeness import build_distance, pose_distance, proportions
 
 Floats = NDArray[np.float32]
 
@@ -27,6 +34,13 @@ SAME_SHOT_COLOURS = 0.32
 """The same for someone who left and came back."""
 OTHER_SHOT_COLOURS = 0.45
 """The same over a cut, where light and side of the body change."""
+LAST_TWO_COLOURS = 0.6
+"""The same for the last two when as many people were seen in both shots and all others are known."""
+AT_ONCE = 5
+"""Frames between two sightings within which a body is in the same pose still."""
+ANY_POSE = 0.1
+"""Metres between the poses of one walker at two moments, where nothing is known."""
+_NEVER = 10.0
 SIDES_PER_SECOND = 3.0
 """Nobody runs faster than about three times the square around them in a second."""
 
@@ -130,15 +144,62 @@ def link(
     *,
     jumps: Sequence[int],
     cuts: Sequence[int] = (),
+    rows: BodyRows | None = None,
 ) -> list[Piece]:
     """Pieces of the same person put together, most prominent first.
 
-    Greedy: of all pairs that share no frame and fit, the best is joined until none fits.
     `jumps` are the frames before which the picture changed at once, `cuts` those among them or beside
-    them that begin another shot, over which a place means nothing.
+    them that begin another shot; no piece reaches over one. Without the `rows` of the sightings
+    clothes alone tell who is who over a cut.
     """
+    shots: dict[int, list[Piece]] = {}
+    for piece in pieces:
+        shots.setdefault(bisect_right(cuts, piece.start), []).append(piece)
+    people: list[list[Piece]] = []
+    for number in sorted(shots):
+        seen = _within_shot(shots[number], _Seams(times, sorted(jumps)))
+        people = _recognised(people, seen, rows)
+    return sorted((reduce(_joined, parts) for parts in people), key=lambda p: -p.prominence)
+
+
+def _recognised(
+    people: list[list[Piece]], seen: Sequence[Piece], rows: BodyRows | None
+) -> list[list[Piece]]:
+    """People by their parts in each shot so far, joined one to one by those of the next."""
+    if not people:
+        return [[piece] for piece in seen]
+    colours = np.array(
+        [[min(colour_distance(p.colours, s.colours) for p in parts) for s in seen] for parts in people]
+    )
+    cost = colours + np.array([[_unlike(parts, s, rows) for s in seen] for parts in people])
+    far = colours >= LAST_TWO_COLOURS
+    places = list(zip(*linear_sum_assignment(cost + _NEVER * far), strict=True))
+    sure = [place for place in places if colours[place] < OTHER_SHOT_COLOURS]
+    if sure and len(places) - len(sure) == 1 and len(people) == len(seen):
+        # Everybody else is there again: light makes the last one look that different.
+        sure = [place for place in places if not far[place]]
+    known = {int(column): people[row] for row, column in sure}
+    joined = [[*known.get(i, ()), piece] for i, piece in enumerate(seen)]
+    return [p for p in people if not any(p is q for q in known.values())] + joined
+
+
+def _unlike(parts: Sequence[Piece], piece: Piece, rows: BodyRows | None) -> float:
+    """How differently two people, one before a cut and one after, are built and move."""
+    if rows is None:
+        return 0.0
+    before = [seen for part in parts for seen in part.sightings.values()]
+    after = list(piece.sightings.values())
+    build = build_distance(proportions(before, rows), proportions(after, rows))
+    first, last = piece.start, parts[-1].stop
+    if first - last > AT_ONCE:
+        return build + ANY_POSE
+    left, back = parts[-1].sightings[last], piece.sightings[first]
+    return build + pose_distance(left, back, rows)
+
+
+def _within_shot(pieces: Sequence[Piece], seams: _Seams) -> list[Piece]:
+    """Greedy: of all pairs that share no frame and fit, the best is joined until none fits."""
     people = dict(enumerate(pieces))
-    seams = _Seams(times, sorted({*jumps, *cuts}), sorted(cuts))
     fits: dict[tuple[int, int], float] = {}
 
     def compare(i: int, j: int) -> None:
@@ -156,7 +217,7 @@ def link(
         for other in list(people):
             if other != new:
                 compare(other, new)
-    return sorted(people.values(), key=lambda p: -p.prominence)
+    return list(people.values())
 
 
 def _joined(a: Piece, b: Piece) -> Piece:
@@ -167,7 +228,6 @@ def _joined(a: Piece, b: Piece) -> Piece:
 class _Seams:
     times: Sequence[float]
     jumps: list[int]
-    cuts: list[int]
 
     def mismatch(self, a: Piece, b: Piece) -> float | None:
         """How badly two pieces fit as one person, or None when they cannot be."""
@@ -178,10 +238,10 @@ class _Seams:
         first, second = (a, b) if before in a.sightings else (b, a)
         gap = self.times[after] - self.times[before]
         left, back = first.sightings[before].box, second.sightings[after].box
-        apart, cut = _apart(left, back), _between(self.cuts, before, after)
-        if not cut and gap < 0.5 and apart < 0.1 + 0.5 * SIDES_PER_SECOND * gap:
+        apart = _apart(left, back)
+        if gap < 0.5 and apart < 0.1 + 0.5 * SIDES_PER_SECOND * gap:
             return 0.3 * colours
-        if cut or _between(self.jumps, before, after):
+        if _between(self.jumps, before, after):
             return 1 + colours if colours < OTHER_SHOT_COLOURS else None
         if apart > 0.2 + SIDES_PER_SECOND * gap:
             return None

@@ -11,7 +11,7 @@ import numpy as np
 
 from humanmotion.keypoints import joint_map
 from humanmotion.recovery.appearance import Piece, body_colours, colour_distance, link
-from humanmotion.recovery.body_rows import body_rows
+from humanmotion.recovery.body_rows import BodyRows, body_rows
 from humanmotion.recovery.detection import Detector, Floats, Image, PersonBox, Sighting
 from humanmotion.recovery.masks import hide_person
 
@@ -119,6 +119,8 @@ class Followed:
     pieces: list[Piece]
     times: list[float]
     jumps: list[int]
+    rows: BodyRows
+    """Of the sightings."""
 
     def people(self, cuts: Sequence[int] = ()) -> list[dict[int, Sighting]]:
         """Sightings by frame index of each person, most prominent (area times frames) first.
@@ -130,7 +132,7 @@ class Followed:
         least = min(3, max(1, len(self.times) // 3))
         pieces = [p for p in self.pieces if len(p.sightings) >= least]
         parts = [part for piece in pieces for part in piece.split(cuts)]
-        linked = link(parts, self.times, jumps=self.jumps, cuts=cuts)
+        linked = link(parts, self.times, jumps=self.jumps, cuts=cuts, rows=self.rows)
         return [person.sightings for person in linked]
 
 
@@ -180,7 +182,7 @@ class Tracker:
 
     def followed(self) -> Followed:
         """Everybody seen so far."""
-        return Followed(self._pieces, self.times, self._jumps)
+        return Followed(self._pieces, self.times, self._jumps, body_rows(self.joint_set))
 
     def _follow(self, frame: int, image: Image) -> list[_Live]:
         """Go on with everybody, and tell who was lost.
