@@ -89,8 +89,13 @@ class Piece:
         return sum(s.box.side**2 for s in self.sightings.values())
 
 
-def body_colours(image: Image, sighting: Sighting, rows: BodyRows) -> Floats:
-    """HSV histogram of torso and thighs, `(2 * bins)`; zeros where they are not in the picture."""
+def body_colours(
+    image: Image, sighting: Sighting, rows: BodyRows, *, shown: Image | None = None
+) -> Floats:
+    """HSV histogram of torso and thighs, `(2 * bins)`; zeros where they are not in the picture.
+
+    What is 0 in `shown` `(H, W)` is somebody else and left out.
+    """
     xy = sighting.xy
     side = sighting.box.side
     dressed = xy[np.concatenate((rows.torso, *rows.thighs))]
@@ -112,6 +117,9 @@ def body_colours(image: Image, sighting: Sighting, rows: BodyRows) -> Floats:
     for thigh in rows.thighs:
         line = places[thigh].astype(np.int32)
         cv2.line(thighs, line[0].tolist(), line[1].tolist(), 255, max(1, round(0.03 * side / step)))
+    if shown is not None:
+        part = shown[top : high[1], left : high[0]][::step, ::step]
+        torso, thighs = np.minimum(torso, part), np.minimum(thighs, part)
     return np.concatenate([_histogram(hsv, torso), _histogram(hsv, thighs)])
 
 
@@ -169,7 +177,10 @@ def _recognised(
     if not people:
         return [[piece] for piece in seen]
     colours = np.array(
-        [[min(colour_distance(p.colours, s.colours) for p in parts) for s in seen] for parts in people]
+        [
+            [min(colour_distance(p.colours, s.colours) for p in parts) for s in seen]
+            for parts in people
+        ]
     )
     cost = colours + np.array([[_unlike(parts, s, rows) for s in seen] for parts in people])
     far = colours >= LAST_TWO_COLOURS

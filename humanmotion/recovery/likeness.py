@@ -1,8 +1,8 @@
-"""How alike two views of people are but for their clothes: what the body does, how it is built.
+"""How alike two sightings are but for their clothes: place, pose and build.
 
-Both are read off the detector's own 3D points, so that they hold from any side. Time goes on over a
-cut: who raised a foot before it still does after it. How long the bones are the detector knows only
-roughly, which is why this tells people apart only beside the rest.
+Pose and build are read off the detector's own 3D points, so that they hold from any side. Time goes
+on over a cut: who raised a foot before it still does after it. How long the bones are the detector
+knows only roughly, which is why this tells people apart only beside the rest.
 """
 
 from __future__ import annotations
@@ -21,6 +21,32 @@ LEAST_METRES = 1e-3
 """Bones are no shorter: a detector without 3D gives points that all lie in one place."""
 _BONES = ((0, 1), (1, 2), (0, 3), (3, 4), (4, 5))
 """Of shoulder, elbow, wrist, hip, knee and ankle."""
+
+
+def step_between(a: Sighting, b: Sighting, rows: BodyRows) -> float:
+    """Mean distance in the picture of the body's points, in sides of the larger square.
+
+    The detector may take left for right; that is no motion, so the smaller of both counts.
+    """
+    distances = []
+    for other in (rows.body, rows.mirrored):
+        both = (a.confidence[rows.body] > 0.3) & (b.confidence[other] > 0.3)
+        if both.any():
+            apart = a.xy[rows.body][both] - b.xy[other][both]
+            distances.append(float(np.linalg.norm(apart, axis=1).mean()))
+    return min(distances, default=float("inf")) / max(a.box.side, b.box.side)
+
+
+def share_within(a: Sighting, b: Sighting) -> float:
+    """Share of the first one's extent that lies inside the other's, in [0, 1]."""
+    (low, high), (least, most) = _extent(a), _extent(b)
+    common = np.maximum(np.minimum(high, most) - np.maximum(low, least), 0)
+    return float(np.prod(common) / np.prod(high - low))
+
+
+def _extent(seen: Sighting) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    points = seen.xy[seen.confidence > 0.5]
+    return points.min(0), points.max(0)
 
 
 def pose_distance(a: Sighting, b: Sighting, rows: BodyRows) -> float:

@@ -10,15 +10,24 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from humanmotion.keypoints import joint_map
-from humanmotion.recovery.appearance import Piece, body_colours, colour_distance, link
+from humanmotion.recovery.appearance import (
+    SIDES_PER_SECOND,
+    Piece,
+    body_colours,
+    colour_distance,
+    link,
+)
 from humanmotion.recovery.body_rows import BodyRows, body_rows
 from humanmotion.recovery.detection import Detector, Floats, Image, PersonBox, Sighting
+from humanmotion.recovery.likeness import share_within, step_between
 from humanmotion.recovery.masks import hide_person
 
 SEARCH_SECONDS = 1.0
 """How often the whole picture is searched while everybody is being followed."""
 FIRST_PAUSE = 3
-"""Pictures from a loss to the next search; twice as many from each search that finds nobody."""
+"""Pictures from a loss to the next search."""
+PATIENCE = 1.5
+"""So much longer is the pause after each search that finds nobody."""
 KEPT_PICTURES = 30
 """Pictures kept for following a newcomer back; after as many without a search one is due."""
 MIN_SCORE = 0.5
@@ -32,6 +41,10 @@ OTHER_CLOTHES = 0.55
 """Colour distance to the last pictures of somebody from which on somebody else has stepped before."""
 LAST_PICTURES = 10.0
 """So many the colours of the last pictures are a mean over."""
+LOST_SECONDS = 2.0
+"""For so long somebody who was lost is looked for near their last place."""
+NEAR_BY = 0.5
+"""Sides of the square from somebody's last place within which they are found again."""
 BESIDE = 0.12
 """Sides of the square between two people who stand beside each other in the picture, at least."""
 BEFORE = 0.7
@@ -147,6 +160,8 @@ class Tracker:
         self.times: list[float] = []
         self.seconds = {"boxes": 0.0, "keypoints": 0.0}
         self._live: list[_Live] = []
+        self._lost: list[_Live] = []
+        """Who was followed in this shot and is not any more."""
         self._pieces: list[Piece] = []
         self._jumps: list[int] = []
         self._kept = _Recent()
@@ -154,6 +169,7 @@ class Tracker:
         self._unsearched = 0
         self._most = 0
         self._pause = FIRST_PAUSE
+        self._retry = 0
         self._rows = body_rows(detector.joint_set)
         self._columns = joint_map(detector.joint_set, self.joint_set).numpy()
 
@@ -164,21 +180,19 @@ class Tracker:
         if jump:
             self._jumps.append(frame)
             self._live.clear()
+            self._lost.clear()
             self._kept.clear()
         lost = self._follow(frame, image)
+        self._lost = [*self._lost, *lost]
         if jump or lost:
             self._pause = FIRST_PAUSE
-        thorough = bool(jump or lost or self._is_overdue(seconds))
+        overdue = seconds - self._searched >= SEARCH_SECONDS or self._unsearched >= KEPT_PICTURES
+        missing = 0 < len(self._live) < self._most and frame >= self._retry
+        thorough = bool(jump or lost or overdue or missing)
         if thorough or not self._live:
-            self._search(frame, image, lost, thorough=thorough)
+            self._search(frame, image, thorough=thorough)
         self._kept.add(frame, image)
         self._unsearched += 1
-
-    def _is_overdue(self, seconds: float) -> bool:
-        """Whether to search all of the picture: now and then, and soon while somebody is missing."""
-        missing = 0 < len(self._live) < self._most and self._unsearched >= self._pause
-        late = seconds - self._searched >= SEARCH_SECONDS or self._unsearched >= KEPT_PICTURES
-        return missing or late
 
     def followed(self) -> Followed:
         """Everybody seen so far."""
@@ -191,21 +205,20 @@ class Tracker:
         others are looked for with those painted over who were found.
         """
         everybody, self._live = self._live, []
-        offers = [(live, self._offer(live, image, shown=image)) for live in everybody]
+        offers = [(live, self._offer(live, image)) for live in everybody]
         for live, offer in sorted(offers, key=lambda pair: pair[1].misfit):
             self._go_on(live, offer, frame=frame)
         for live in everybody:
             others = [o.last for o in self._others(live.box)]
             if live not in self._live and others:
-                hidden = self._offer(live, image, shown=self._without(others, image))
-                self._go_on(live, hidden, frame=frame)
+                self._go_on(live, self._offer(live, image, others), frame=frame)
         lost = [live for live in everybody if live not in self._live]
         self._live.sort(key=everybody.index)
         return lost
 
-    def _offer(self, live: _Live, image: Image, *, shown: Image) -> _Offer:
-        """How somebody goes on in a picture, as `shown` to the detector."""
-        sighting = self._look(shown, live.box)
+    def _offer(self, live: _Live, image: Image, others: Sequence[Sighting] = ()) -> _Offer:
+        """How somebody goes on in a picture, beside or behind `others`."""
+        sighting = self._look(self._without(others, image), live.box)
         step = float("inf") if sighting is None else self._step(live.last, sighting)
         if sighting is None or step > MAX_STEP:
             return _Offer()
@@ -221,14 +234,6 @@ class Tracker:
             live.take(frame, seen, offer.colours)
             self._live.append(live)
 
-    def _take(self, live: _Live, sighting: Sighting, *, frame: int, image: Image) -> bool:
-        """Go on with a person; False when the clothes are another's."""
-        colours = body_colours(image, sighting, self._rows)
-        if live.is_other(colours):
-            return False
-        live.take(frame, sighting, colours)
-        return True
-
     def _look(self, image: Image, box: PersonBox) -> Sighting | None:
         started = time.perf_counter()
         sighting = self.detector.look(image, box)
@@ -240,26 +245,31 @@ class Tracker:
         whole = self.joint_set == self.detector.joint_set
         return sighting if whole else sighting.at(self._columns)
 
-    def _search(self, frame: int, image: Image, lost: list[_Live], *, thorough: bool) -> None:
+    def _search(self, frame: int, image: Image, *, thorough: bool) -> None:
         before = len(self._live)
-        self._search_rest(frame, image, lost, thorough=thorough)
+        self._search_rest(frame, image, thorough=thorough)
         if not before and self._live:
             # Who stands beside the first that are found is seen once those are painted over.
-            self._search_rest(frame, image, lost, thorough=thorough)
+            self._search_rest(frame, image, thorough=thorough)
         if thorough:
             self._searched, self._unsearched = self.times[frame], 0
-            self._pause = FIRST_PAUSE if len(self._live) > before else 2 * self._pause
+        found = len(self._live) > before
+        self._pause = FIRST_PAUSE if found else round(PATIENCE * self._pause)
+        self._retry = frame + self._pause
         self._most = max(self._most, len(self._live))
 
-    def _search_rest(self, frame: int, image: Image, lost: list[_Live], *, thorough: bool) -> None:
+    def _search_rest(self, frame: int, image: Image, *, thorough: bool) -> None:
         """Look for people beside those who are followed."""
         shown = self._without([live.last for live in self._live], image)
         started = time.perf_counter()
         boxes = self.detector.find(shown, thorough=thorough)
         self.seconds["boxes"] += time.perf_counter() - started
-        for live in sorted(lost, key=lambda live: -live.box.side):
-            if live not in self._live:
+        for live in sorted(self._lost, key=lambda live: -live.box.side):
+            if len(self._live) < self.max_people:
                 self._regain(live, boxes, frame=frame, image=image)
+        since = self.times[frame] - LOST_SECONDS
+        missing = [live for live in self._lost if live not in self._live]
+        self._lost = [live for live in missing if self.times[live.piece.stop] >= since]
         for box in sorted(boxes, key=lambda box: -box.side * box.score):
             if len(self._live) < self.max_people:
                 self._begin(box, frame, image)
@@ -276,32 +286,50 @@ class Tracker:
         """
         if not people:
             return image
+        out = image.copy()
+        out[self._mask(people, image, width=PAINTED) == 0] = image.mean((0, 1)).astype(np.uint8)
+        return out
+
+    def _colours(self, image: Image, seen: Sighting, others: Sequence[Sighting]) -> Floats:
+        """The clothes of somebody behind others, where those do not hide them."""
+        shown = self._mask(others, image, width=1.0) if others else None
+        return body_colours(image, seen, self._rows, shown=shown)
+
+    def _mask(self, people: Sequence[Sighting], image: Image, *, width: float) -> Image:
         mask = np.full(image.shape[:2], 255, np.uint8)
         for seen in people:
             xy, sure = seen.xy.astype(np.float64), seen.confidence
-            hide_person(mask, xy, sure, joint_set=self.joint_set, width=PAINTED)
-        out = image.copy()
-        out[mask == 0] = image.mean((0, 1)).astype(np.uint8)
-        return out
+            hide_person(mask, xy, sure, joint_set=self.joint_set, width=width)
+        return mask
 
     def _regain(self, live: _Live, boxes: list[PersonBox], *, frame: int, image: Image) -> None:
         """Go on with a person who was lost, from a box found near the last place."""
+        away = self.times[frame] - self.times[live.piece.stop]
         for box in boxes:
-            if box.near(live.box, reach=0.5):
-                sighting = self._confirmed(box, image)
-                if sighting is None or self._is_taken(sighting, frame, image):
-                    continue
-                if self._take(live, sighting, frame=frame, image=image):
-                    self._live.append(live)
-                    return
+            if not box.near(live.box, reach=NEAR_BY + SIDES_PER_SECOND * away):
+                continue
+            sighting = self._confirmed(box, image)
+            if sighting is None:
+                continue
+            others = [o.last for o in self._others(sighting.box)]
+            colours = self._colours(image, sighting, others)
+            if live.is_other(colours) or self._is_taken(sighting, colours, frame=frame, by=live):
+                continue
+            self._trace_back(live, sighting)
+            live.take(frame, sighting, colours)
+            self._live.append(live)
+            return
 
     def _begin(self, box: PersonBox, frame: int, image: Image) -> None:
         sighting = self._confirmed(box, image)
-        if sighting is None or self._is_taken(sighting, frame, image):
+        if sighting is None:
+            return
+        colours = body_colours(image, sighting, self._rows)
+        if self._is_taken(sighting, colours, frame=frame):
             return
         live = _Live(Piece(), sighting.box, sighting, np.zeros_like(Piece().colours))
         self._pieces.append(live.piece)
-        self._take(live, sighting, frame=frame, image=image)
+        live.take(frame, sighting, colours)
         self._trace_back(live, sighting)
         self._live.append(live)
 
@@ -343,43 +371,24 @@ class Tracker:
         others = [p.sightings[frame] for p in self._pieces if frame in p.sightings]
         return any(self._step(other, sighting) < DOUBLE for other in others)
 
-    def _is_taken(self, sighting: Sighting, frame: int, image: Image) -> bool:
-        """Whether a find is somebody who is followed already, or a part of them.
+    def _is_taken(
+        self, sighting: Sighting, colours: Floats, *, frame: int, by: _Live | None = None
+    ) -> bool:
+        """Whether a find is not somebody new, or `by`, but who is followed already or a part of them.
 
         Limbs are taken for people, and so is what the paint has left. Who stands behind another is of
         about their size and wears other clothes.
         """
         if self._is_double(sighting, frame):
             return True
-        colours = body_colours(image, sighting, self._rows)
-        return any(
-            (sighting.box.near(live.box, reach=BESIDE) or _share_within(sighting, live.last) > WITHIN)
-            and not (live.is_other(colours) and live.box.side < BEHIND * sighting.box.side)
-            for live in self._live
-        )
+        for live in self._live:
+            on = sighting.box.near(live.box, reach=BESIDE)
+            if not on and share_within(sighting, live.last) <= WITHIN:
+                continue
+            worse = by is not None and live.unlike(colours) > by.unlike(colours)
+            if not (worse or live.is_other(colours)) or live.box.side > BEHIND * sighting.box.side:
+                return True
+        return False
 
     def _step(self, a: Sighting, b: Sighting) -> float:
-        """Mean distance of the body's points, in sides of the larger square.
-
-        The detector may take left for right; that is no motion, so the smaller of both counts.
-        """
-        rows = self._rows
-        distances = []
-        for other in (rows.body, rows.mirrored):
-            both = (a.confidence[rows.body] > 0.3) & (b.confidence[other] > 0.3)
-            if both.any():
-                apart = a.xy[rows.body][both] - b.xy[other][both]
-                distances.append(float(np.linalg.norm(apart, axis=1).mean()))
-        return min(distances, default=float("inf")) / max(a.box.side, b.box.side)
-
-
-def _share_within(sighting: Sighting, other: Sighting) -> float:
-    """Share of somebody's extent that lies inside another's."""
-    (low, high), (least, most) = _extent(sighting), _extent(other)
-    common = np.maximum(np.minimum(high, most) - np.maximum(low, least), 0)
-    return float(np.prod(common) / np.prod(high - low))
-
-
-def _extent(sighting: Sighting) -> tuple[Floats, Floats]:
-    points = sighting.xy[sighting.confidence > 0.5]
-    return points.min(0), points.max(0)
+        return step_between(a, b, self._rows)
