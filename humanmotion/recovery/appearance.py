@@ -40,7 +40,10 @@ AT_ONCE = 5
 """Frames between two sightings within which a body is in the same pose still."""
 ANY_POSE = 0.1
 """Metres between the poses of one walker at two moments, where nothing is known."""
-_NEVER = 10.0
+LASTING_PICTURES = 30
+"""So many pictures of somebody tell as much as more do."""
+_WORST = 2.0
+"""More than two people can differ in clothes, pose and build."""
 SIDES_PER_SECOND = 3.0
 """Nobody runs faster than about three times the square around them in a second."""
 
@@ -184,7 +187,10 @@ def _recognised(
     )
     cost = colours + np.array([[_unlike(parts, s, rows) for s in seen] for parts in people])
     far = colours >= LAST_TWO_COLOURS
-    places = list(zip(*linear_sum_assignment(cost + _NEVER * far), strict=True))
+    # What lasts shortly, as who fades out in a dissolve, takes nobody from who stays.
+    lasting = np.array([min(1.0, len(piece.sightings) / LASTING_PICTURES) for piece in seen])
+    gain = np.where(far, 0.0, lasting * np.maximum(_WORST - cost, 0.0))
+    places = list(zip(*linear_sum_assignment(gain, maximize=True), strict=True))
     sure = [place for place in places if colours[place] < OTHER_SHOT_COLOURS]
     if sure and len(places) - len(sure) == 1 and len(people) == len(seen):
         # Everybody else is there again: light makes the last one look that different.
