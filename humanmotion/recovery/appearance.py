@@ -35,11 +35,12 @@ SAME_SHOT_COLOURS = 0.32
 OTHER_SHOT_COLOURS = 0.45
 """The same over a cut, where light and side of the body change."""
 LAST_TWO_COLOURS = 0.6
-"""The same for the last two when as many people were seen in both shots and all others are known."""
+"""The same for the last two when as many people were seen in both shots and all others are known;
+or there are no others, and pose and build go on."""
 AT_ONCE = 5
 """Frames between two sightings within which a body is in the same pose still."""
-ANY_POSE = 0.1
-"""Metres between the poses of one walker at two moments, where nothing is known."""
+ANY_POSE = 0.15
+"""Metres between two people's poses and difference in build that are nobody's in particular."""
 LASTING_PICTURES = 30
 """So many pictures of somebody tell as much as more do."""
 _WORST = 2.0
@@ -185,16 +186,16 @@ def _recognised(
             for parts in people
         ]
     )
-    cost = colours + np.array([[_unlike(parts, s, rows) for s in seen] for parts in people])
+    unlike = np.array([[_unlike(parts, piece, rows) for piece in seen] for parts in people])
     far = colours >= LAST_TWO_COLOURS
     # What lasts shortly, as who fades out in a dissolve, takes nobody from who stays.
     lasting = np.array([min(1.0, len(piece.sightings) / LASTING_PICTURES) for piece in seen])
-    gain = np.where(far, 0.0, lasting * np.maximum(_WORST - cost, 0.0))
+    gain = np.where(far, 0.0, lasting * np.maximum(_WORST - colours - unlike, 0.0))
     places = list(zip(*linear_sum_assignment(gain, maximize=True), strict=True))
     sure = [place for place in places if colours[place] < OTHER_SHOT_COLOURS]
-    if sure and len(places) - len(sure) == 1 and len(people) == len(seen):
-        # Everybody else is there again: light makes the last one look that different.
-        sure = [place for place in places if not far[place]]
+    if len(places) - len(sure) == 1 and len(people) == len(seen):
+        # Everybody else is there again, or the one person goes on: light makes them look different.
+        sure = [p for p in places if not far[p] and (sure or unlike[p] < ANY_POSE)]
     known = {int(column): people[row] for row, column in sure}
     joined = [[*known.get(i, ()), piece] for i, piece in enumerate(seen)]
     return [p for p in people if not any(p is q for q in known.values())] + joined
@@ -203,15 +204,14 @@ def _recognised(
 def _unlike(parts: Sequence[Piece], piece: Piece, rows: BodyRows | None) -> float:
     """How differently two people, one before a cut and one after, are built and move."""
     if rows is None:
-        return 0.0
-    before = [seen for part in parts for seen in part.sightings.values()]
-    after = list(piece.sightings.values())
-    build = build_distance(proportions(before, rows), proportions(after, rows))
-    first, last = piece.start, parts[-1].stop
-    if first - last > AT_ONCE:
-        return build + ANY_POSE
-    left, back = parts[-1].sightings[last], piece.sightings[first]
-    return build + pose_distance(left, back, rows)
+        return ANY_POSE
+    last = parts[-1]
+    builds = [proportions(list(p.sightings.values()), rows) for p in (last, piece)]
+    unlike = build_distance(*builds)
+    if piece.start - last.stop > AT_ONCE:
+        return unlike + ANY_POSE
+    before, after = last.sightings[last.stop], piece.sightings[piece.start]
+    return unlike + pose_distance(before, after, rows)
 
 
 def _within_shot(pieces: Sequence[Piece], seams: _Seams) -> list[Piece]:
