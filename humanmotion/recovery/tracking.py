@@ -25,7 +25,7 @@ from humanmotion.recovery.masks import hide_person
 SEARCH_SECONDS = 1.0
 """How often the whole picture is searched while everybody is being followed."""
 FIRST_PAUSE = 3
-"""Pictures from a loss to the next search."""
+"""Pictures to the next search while somebody is missing, after one that found another."""
 PATIENCE = 1.5
 """So much longer is the pause after each search that finds nobody."""
 KEPT_PICTURES = 30
