@@ -1,19 +1,26 @@
-"""Which pieces of track are the same person: by colour of the clothes, place and time."""
+"""Which pieces of track are the same person.
+
+Within a shot by the clothes' colours, place and time; over a cut, where place means nothing, by
+clothes, by what the body does just before and after, and by how it is built.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import combinations
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+from scipy.optimize import linear_sum_assignment
 
 from humanmotion.recovery.body_rows import BodyRows
 from humanmotion.recovery.detection import Image, PersonBox, Sighting
+from humanmotion.recovery.likeness import build_distance, pose_distance, proportions
 
 Floats = NDArray[np.float32]
 
@@ -27,6 +34,17 @@ SAME_SHOT_COLOURS = 0.32
 """The same for someone who left and came back."""
 OTHER_SHOT_COLOURS = 0.45
 """The same over a cut, where light and side of the body change."""
+LAST_TWO_COLOURS = 0.6
+"""The same for the last two when as many people were seen in both shots and all others are known;
+or there are no others, and pose and build go on."""
+AT_ONCE = 5
+"""Frames between two sightings within which a body is in the same pose still."""
+ANY_POSE = 0.15
+"""Metres between two people's poses and difference in build that are nobody's in particular."""
+LASTING_PICTURES = 30
+"""So many pictures of somebody tell as much as more do."""
+_WORST = 2.0
+"""More than two people can differ in clothes, pose and build."""
 SIDES_PER_SECOND = 3.0
 """Nobody runs faster than about three times the square around them in a second."""
 
@@ -75,8 +93,13 @@ class Piece:
         return sum(s.box.side**2 for s in self.sightings.values())
 
 
-def body_colours(image: Image, sighting: Sighting, rows: BodyRows) -> Floats:
-    """HSV histogram of torso and thighs, `(2 * bins)`; zeros where they are not in the picture."""
+def body_colours(
+    image: Image, sighting: Sighting, rows: BodyRows, *, shown: Image | None = None
+) -> Floats:
+    """HSV histogram of torso and thighs, `(2 * bins)`; zeros where they are not in the picture.
+
+    What is 0 in `shown` `(H, W)` is somebody else and left out.
+    """
     xy = sighting.xy
     side = sighting.box.side
     dressed = xy[np.concatenate((rows.torso, *rows.thighs))]
@@ -98,6 +121,9 @@ def body_colours(image: Image, sighting: Sighting, rows: BodyRows) -> Floats:
     for thigh in rows.thighs:
         line = places[thigh].astype(np.int32)
         cv2.line(thighs, line[0].tolist(), line[1].tolist(), 255, max(1, round(0.03 * side / step)))
+    if shown is not None:
+        part = shown[top : high[1], left : high[0]][::step, ::step]
+        torso, thighs = np.minimum(torso, part), np.minimum(thighs, part)
     return np.concatenate([_histogram(hsv, torso), _histogram(hsv, thighs)])
 
 
@@ -130,15 +156,67 @@ def link(
     *,
     jumps: Sequence[int],
     cuts: Sequence[int] = (),
+    rows: BodyRows | None = None,
 ) -> list[Piece]:
     """Pieces of the same person put together, most prominent first.
 
-    Greedy: of all pairs that share no frame and fit, the best is joined until none fits.
     `jumps` are the frames before which the picture changed at once, `cuts` those among them or beside
-    them that begin another shot, over which a place means nothing.
+    them that begin another shot; no piece reaches over one. Without the `rows` of the sightings
+    clothes alone tell who is who over a cut.
     """
+    shots: dict[int, list[Piece]] = {}
+    for piece in pieces:
+        shots.setdefault(bisect_right(cuts, piece.start), []).append(piece)
+    people: list[list[Piece]] = []
+    for number in sorted(shots):
+        seen = _within_shot(shots[number], _Seams(times, sorted(jumps)))
+        people = _recognised(people, seen, rows)
+    return sorted((reduce(_joined, parts) for parts in people), key=lambda p: -p.prominence)
+
+
+def _recognised(
+    people: list[list[Piece]], seen: Sequence[Piece], rows: BodyRows | None
+) -> list[list[Piece]]:
+    """People by their parts in each shot so far, joined one to one by those of the next."""
+    if not people:
+        return [[piece] for piece in seen]
+    colours = np.array(
+        [
+            [min(colour_distance(p.colours, s.colours) for p in parts) for s in seen]
+            for parts in people
+        ]
+    )
+    unlike = np.array([[_unlike(parts, piece, rows) for piece in seen] for parts in people])
+    far = colours >= LAST_TWO_COLOURS
+    # What lasts shortly, as who fades out in a dissolve, takes nobody from who stays.
+    lasting = np.array([min(1.0, len(piece.sightings) / LASTING_PICTURES) for piece in seen])
+    gain = np.where(far, 0.0, lasting * np.maximum(_WORST - colours - unlike, 0.0))
+    places = list(zip(*linear_sum_assignment(gain, maximize=True), strict=True))
+    sure = [place for place in places if colours[place] < OTHER_SHOT_COLOURS]
+    if len(places) - len(sure) == 1 and len(people) == len(seen):
+        # Everybody else is there again, or the one person goes on: light makes them look different.
+        sure = [p for p in places if not far[p] and (sure or unlike[p] < ANY_POSE)]
+    known = {int(column): people[row] for row, column in sure}
+    joined = [[*known.get(i, ()), piece] for i, piece in enumerate(seen)]
+    return [p for p in people if not any(p is q for q in known.values())] + joined
+
+
+def _unlike(parts: Sequence[Piece], piece: Piece, rows: BodyRows | None) -> float:
+    """How differently two people, one before a cut and one after, are built and move."""
+    if rows is None:
+        return ANY_POSE
+    last = parts[-1]
+    builds = [proportions(list(p.sightings.values()), rows) for p in (last, piece)]
+    unlike = build_distance(*builds)
+    if piece.start - last.stop > AT_ONCE:
+        return unlike + ANY_POSE
+    before, after = last.sightings[last.stop], piece.sightings[piece.start]
+    return unlike + pose_distance(before, after, rows)
+
+
+def _within_shot(pieces: Sequence[Piece], seams: _Seams) -> list[Piece]:
+    """Greedy: of all pairs that share no frame and fit, the best is joined until none fits."""
     people = dict(enumerate(pieces))
-    seams = _Seams(times, sorted({*jumps, *cuts}), sorted(cuts))
     fits: dict[tuple[int, int], float] = {}
 
     def compare(i: int, j: int) -> None:
@@ -156,7 +234,7 @@ def link(
         for other in list(people):
             if other != new:
                 compare(other, new)
-    return sorted(people.values(), key=lambda p: -p.prominence)
+    return list(people.values())
 
 
 def _joined(a: Piece, b: Piece) -> Piece:
@@ -167,7 +245,6 @@ def _joined(a: Piece, b: Piece) -> Piece:
 class _Seams:
     times: Sequence[float]
     jumps: list[int]
-    cuts: list[int]
 
     def mismatch(self, a: Piece, b: Piece) -> float | None:
         """How badly two pieces fit as one person, or None when they cannot be."""
@@ -178,10 +255,10 @@ class _Seams:
         first, second = (a, b) if before in a.sightings else (b, a)
         gap = self.times[after] - self.times[before]
         left, back = first.sightings[before].box, second.sightings[after].box
-        apart, cut = _apart(left, back), _between(self.cuts, before, after)
-        if not cut and gap < 0.5 and apart < 0.1 + 0.5 * SIDES_PER_SECOND * gap:
+        apart = _apart(left, back)
+        if gap < 0.5 and apart < 0.1 + 0.5 * SIDES_PER_SECOND * gap:
             return 0.3 * colours
-        if cut or _between(self.jumps, before, after):
+        if _between(self.jumps, before, after):
             return 1 + colours if colours < OTHER_SHOT_COLOURS else None
         if apart > 0.2 + SIDES_PER_SECOND * gap:
             return None

@@ -12,6 +12,7 @@ from humanmotion.joint_sets import JOINT_SETS
 
 Rows = NDArray[np.int64]
 _BODY = {*JOINT_SETS["mediapipe_33"], *JOINT_SETS["openpose_25"]}
+_LIMBS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 _OTHER = {"left": "right", "right": "left"}
 
 
@@ -27,6 +28,8 @@ class BodyRows:
     """Shoulders and hips, in order around."""
     thighs: tuple[Rows, Rows]
     """Hip and knee of each side."""
+    limbs: Rows
+    """Shoulder, elbow, wrist, hip, knee and ankle of the left and right side, `(6, 2)`."""
 
 
 @lru_cache
@@ -39,6 +42,7 @@ def body_rows(joint_set: str) -> BodyRows:
         mirrored=np.array([names.index(mirrored_name(names[i])) for i in body]),
         torso=_find(names, "left_shoulder right_shoulder right_hip left_hip"),
         thighs=(_find(names, "left_hip left_knee"), _find(names, "right_hip right_knee")),
+        limbs=np.stack([_find(names, f"left_{part} right_{part}") for part in _LIMBS]),
     )
 
 

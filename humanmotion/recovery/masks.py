@@ -76,19 +76,27 @@ class PeopleMasks:
 
 
 def hide_person(
-    mask: Image, xy: Floats, confidence: NDArray[np.floating], *, joint_set: str
+    mask: Image,
+    xy: Floats,
+    confidence: NDArray[np.floating],
+    *,
+    joint_set: str,
+    width: float = 1.0,
 ) -> None:
-    """Draw one person as 0 into `mask` `(h, w)`; `xy` `(J, 2)` in its pixels, confidence `(J)`."""
+    """Draw one person as 0 into `mask` `(h, w)`; `xy` `(J, 2)` in its pixels, confidence `(J)`.
+
+    `width` is that of the limbs and the head as a share of what hides all of them for sure.
+    """
     places = _places(joint_set)
     seen = confidence > MIN_CONFIDENCE
     if not seen.any():
         return
     limit = 4.0 * max(mask.shape)
     points = {name: np.clip(xy[j], -limit, limit) for name, j in places.items() if seen[j]}
-    torso = _torso_length(points, xy[seen])
-    for a, b, width in _LIMBS:
+    torso = width * _torso_length(points, xy[seen])
+    for a, b, share in _LIMBS:
         if a in points and b in points:
-            _line(mask, points[a], points[b], width * torso)
+            _line(mask, points[a], points[b], share * torso)
     corners = [points[name] for name in _TORSO if name in points]
     if len(corners) >= 3:
         hull = cv2.convexHull(np.round(corners).astype(np.int32))

@@ -5,18 +5,29 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from humanmotion.keypoints import joint_map
-from humanmotion.recovery.appearance import Piece, body_colours, colour_distance, link
-from humanmotion.recovery.body_rows import body_rows
+from humanmotion.recovery.appearance import (
+    SIDES_PER_SECOND,
+    Piece,
+    body_colours,
+    colour_distance,
+    link,
+)
+from humanmotion.recovery.body_rows import BodyRows, body_rows
 from humanmotion.recovery.detection import Detector, Floats, Image, PersonBox, Sighting
+from humanmotion.recovery.likeness import share_within, step_between
 from humanmotion.recovery.masks import hide_person
 
 SEARCH_SECONDS = 1.0
 """How often the whole picture is searched while everybody is being followed."""
+FIRST_PAUSE = 3
+"""Pictures to the next search while somebody is missing, after one that found another."""
+PATIENCE = 1.5
+"""So much longer is the pause after each search that finds nobody."""
 KEPT_PICTURES = 30
 """Pictures kept for following a newcomer back; after as many without a search one is due."""
 MIN_SCORE = 0.5
@@ -30,12 +41,20 @@ OTHER_CLOTHES = 0.55
 """Colour distance to the last pictures of somebody from which on somebody else has stepped before."""
 LAST_PICTURES = 10.0
 """So many the colours of the last pictures are a mean over."""
+LOST_SECONDS = 2.0
+"""For so long somebody who was lost is looked for near their last place."""
+NEAR_BY = 0.5
+"""Sides of the square from somebody's last place within which they are found again."""
 BESIDE = 0.12
 """Sides of the square between two people who stand beside each other in the picture, at least."""
 BEFORE = 0.7
 """Sides of the square within which somebody may stand before another."""
+PAINTED = 0.5
+"""Width of the paint over somebody: wide paint leaves too little of who stands behind."""
 WITHIN = 0.7
 """Share of a newcomer's box inside another person's that makes it a part of that person."""
+BEHIND = 1.6
+"""Who stands behind another is smaller than they by this factor at most."""
 KEPT_SETS = {"mediapipe_543": "mediapipe_143"}
 """What is kept of a detector's points over a whole video, where that is not all: three quarters of
 MediaPipe's are a face mesh that nothing is fitted to. The body's own rows are the same in both."""
@@ -51,10 +70,29 @@ class _Live:
     colours: Floats
     """Of the last pictures, faded."""
 
+    def unlike(self, colours: Floats) -> float:
+        """How little these clothes are the person's."""
+        return colour_distance(self.colours, colours)
+
     def is_other(self, colours: Floats) -> bool:
         """Whether these are somebody else's clothes; clothes that are not seen are nobody's."""
         known = colours.sum() > 0 and self.colours.sum() > 0
-        return bool(known and colour_distance(self.colours, colours) > OTHER_CLOTHES)
+        return bool(known and self.unlike(colours) > OTHER_CLOTHES)
+
+    def take(self, frame: int, sighting: Sighting, colours: Floats) -> None:
+        """Go on to what was seen at a frame."""
+        self.piece.add(frame, sighting, colours)
+        self.box, self.last = sighting.box, sighting
+        self.colours = self.colours * np.float32(1 - 1 / LAST_PICTURES) + colours
+
+
+@dataclass(frozen=True, eq=False)
+class _Offer:
+    """How somebody may go on."""
+
+    misfit: float = float("inf")
+    sighting: Sighting | None = None
+    colours: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
 class _Recent:
@@ -94,6 +132,8 @@ class Followed:
     pieces: list[Piece]
     times: list[float]
     jumps: list[int]
+    rows: BodyRows
+    """Of the sightings."""
 
     def people(self, cuts: Sequence[int] = ()) -> list[dict[int, Sighting]]:
         """Sightings by frame index of each person, most prominent (area times frames) first.
@@ -105,7 +145,7 @@ class Followed:
         least = min(3, max(1, len(self.times) // 3))
         pieces = [p for p in self.pieces if len(p.sightings) >= least]
         parts = [part for piece in pieces for part in piece.split(cuts)]
-        linked = link(parts, self.times, jumps=self.jumps, cuts=cuts)
+        linked = link(parts, self.times, jumps=self.jumps, cuts=cuts, rows=self.rows)
         return [person.sightings for person in linked]
 
 
@@ -120,11 +160,16 @@ class Tracker:
         self.times: list[float] = []
         self.seconds = {"boxes": 0.0, "keypoints": 0.0}
         self._live: list[_Live] = []
+        self._lost: list[_Live] = []
+        """Who was followed in this shot and is not any more."""
         self._pieces: list[Piece] = []
         self._jumps: list[int] = []
         self._kept = _Recent()
         self._searched = float("-inf")
         self._unsearched = 0
+        self._most = 0
+        self._pause = FIRST_PAUSE
+        self._retry = 0
         self._rows = body_rows(detector.joint_set)
         self._columns = joint_map(detector.joint_set, self.joint_set).numpy()
 
@@ -135,44 +180,59 @@ class Tracker:
         if jump:
             self._jumps.append(frame)
             self._live.clear()
+            self._lost.clear()
             self._kept.clear()
-        lost = [live for live in self._live if not self._follow(live, frame, image)]
-        self._live = [live for live in self._live if live not in lost]
-        self._drop_doubles(frame)
+        lost = self._follow(frame, image)
+        self._lost = [*self._lost, *lost]
+        if jump or lost:
+            self._pause = FIRST_PAUSE
         overdue = seconds - self._searched >= SEARCH_SECONDS or self._unsearched >= KEPT_PICTURES
-        if jump or lost or overdue or not self._live:
-            self._search(frame, image, lost, thorough=bool(jump or lost or overdue))
+        missing = 0 < len(self._live) < self._most and frame >= self._retry
+        thorough = bool(jump or lost or overdue or missing)
+        if thorough or not self._live:
+            self._search(frame, image, thorough=thorough)
         self._kept.add(frame, image)
         self._unsearched += 1
 
     def followed(self) -> Followed:
         """Everybody seen so far."""
-        return Followed(self._pieces, self.times, self._jumps)
+        return Followed(self._pieces, self.times, self._jumps, body_rows(self.joint_set))
 
-    def _follow(self, live: _Live, frame: int, image: Image) -> bool:
-        if self._go_on(live, frame, image, shown=image):
-            return True
-        others = [o.last for o in self._others(live.box) if o is not live]
-        return bool(others) and self._go_on(live, frame, image, shown=self._without(others, image))
+    def _follow(self, frame: int, image: Image) -> list[_Live]:
+        """Go on with everybody, and tell who was lost.
 
-    def _go_on(self, live: _Live, frame: int, image: Image, *, shown: Image) -> bool:
-        """Follow somebody into a picture, as `shown` to the detector."""
-        sighting = self._look(shown, live.box)
-        if sighting is None or self._step(live.last, sighting) > MAX_STEP:
-            return False
-        if any(o is not live and self._step(o.last, sighting) < DOUBLE for o in self._live):
-            return False
-        return self._take(live, sighting, frame=frame, image=image)
+        Of several who are led to one person the one whom place and clothes fit best goes on; the
+        others are looked for with those painted over who were found.
+        """
+        everybody, self._live = self._live, []
+        offers = [(live, self._offer(live, image)) for live in everybody]
+        for live, offer in sorted(offers, key=lambda pair: pair[1].misfit):
+            self._go_on(live, offer, frame=frame)
+        for live in everybody:
+            others = [o.last for o in self._others(live.box)]
+            if live not in self._live and others:
+                self._go_on(live, self._offer(live, image, others), frame=frame)
+        lost = [live for live in everybody if live not in self._live]
+        self._live.sort(key=everybody.index)
+        return lost
 
-    def _take(self, live: _Live, sighting: Sighting, *, frame: int, image: Image) -> bool:
-        """Go on with a person; False when the clothes are another's."""
+    def _offer(self, live: _Live, image: Image, others: Sequence[Sighting] = ()) -> _Offer:
+        """How somebody goes on in a picture, beside or behind `others`."""
+        sighting = self._look(self._without(others, image), live.box)
+        step = float("inf") if sighting is None else self._step(live.last, sighting)
+        if sighting is None or step > MAX_STEP:
+            return _Offer()
         colours = body_colours(image, sighting, self._rows)
         if live.is_other(colours):
-            return False
-        live.piece.add(frame, sighting, colours)
-        live.box, live.last = sighting.box, sighting
-        live.colours = live.colours * np.float32(1 - 1 / LAST_PICTURES) + colours
-        return True
+            return _Offer()
+        return _Offer(step / MAX_STEP + live.unlike(colours) / OTHER_CLOTHES, sighting, colours)
+
+    def _go_on(self, live: _Live, offer: _Offer, *, frame: int) -> None:
+        """Follow somebody, unless there is nobody or somebody who is followed."""
+        seen = offer.sighting
+        if seen is not None and not any(self._step(o.last, seen) < DOUBLE for o in self._live):
+            live.take(frame, seen, offer.colours)
+            self._live.append(live)
 
     def _look(self, image: Image, box: PersonBox) -> Sighting | None:
         started = time.perf_counter()
@@ -185,26 +245,33 @@ class Tracker:
         whole = self.joint_set == self.detector.joint_set
         return sighting if whole else sighting.at(self._columns)
 
-    def _search(self, frame: int, image: Image, lost: list[_Live], *, thorough: bool) -> None:
-        nobody = not self._live
-        self._search_rest(frame, image, lost, thorough=thorough)
-        if nobody and self._live:
+    def _search(self, frame: int, image: Image, *, thorough: bool) -> None:
+        before = len(self._live)
+        self._search_rest(frame, image, thorough=thorough)
+        if not before and self._live:
             # Who stands beside the first that are found is seen once those are painted over.
-            self._search_rest(frame, image, lost, thorough=thorough)
+            self._search_rest(frame, image, thorough=thorough)
         if thorough:
             self._searched, self._unsearched = self.times[frame], 0
+        found = len(self._live) > before
+        self._pause = FIRST_PAUSE if found else round(PATIENCE * self._pause)
+        self._retry = frame + self._pause
+        self._most = max(self._most, len(self._live))
 
-    def _search_rest(self, frame: int, image: Image, lost: list[_Live], *, thorough: bool) -> None:
+    def _search_rest(self, frame: int, image: Image, *, thorough: bool) -> None:
         """Look for people beside those who are followed."""
         shown = self._without([live.last for live in self._live], image)
         started = time.perf_counter()
         boxes = self.detector.find(shown, thorough=thorough)
         self.seconds["boxes"] += time.perf_counter() - started
-        for live in sorted(lost, key=lambda live: -live.box.side):
-            if live not in self._live:
+        for live in sorted(self._lost, key=lambda live: -live.box.side):
+            if len(self._live) < self.max_people:
                 self._regain(live, boxes, frame=frame, image=image)
+        since = self.times[frame] - LOST_SECONDS
+        missing = [live for live in self._lost if live not in self._live]
+        self._lost = [live for live in missing if self.times[live.piece.stop] >= since]
         for box in sorted(boxes, key=lambda box: -box.side * box.score):
-            if len(self._live) < self.max_people and self._is_free(box):
+            if len(self._live) < self.max_people:
                 self._begin(box, frame, image)
 
     def _others(self, box: PersonBox) -> list[_Live]:
@@ -219,35 +286,50 @@ class Tracker:
         """
         if not people:
             return image
+        out = image.copy()
+        out[self._mask(people, image, width=PAINTED) == 0] = image.mean((0, 1)).astype(np.uint8)
+        return out
+
+    def _colours(self, image: Image, seen: Sighting, others: Sequence[Sighting]) -> Floats:
+        """The clothes of somebody behind others, where those do not hide them."""
+        shown = self._mask(others, image, width=1.0) if others else None
+        return body_colours(image, seen, self._rows, shown=shown)
+
+    def _mask(self, people: Sequence[Sighting], image: Image, *, width: float) -> Image:
         mask = np.full(image.shape[:2], 255, np.uint8)
         for seen in people:
             xy, sure = seen.xy.astype(np.float64), seen.confidence
-            hide_person(mask, xy, sure, joint_set=self.joint_set)
-        out = image.copy()
-        out[mask == 0] = image.mean((0, 1)).astype(np.uint8)
-        return out
-
-    def _is_free(self, box: PersonBox) -> bool:
-        return not any(box.near(live.box, reach=BESIDE) for live in self._live)
+            hide_person(mask, xy, sure, joint_set=self.joint_set, width=width)
+        return mask
 
     def _regain(self, live: _Live, boxes: list[PersonBox], *, frame: int, image: Image) -> None:
         """Go on with a person who was lost, from a box found near the last place."""
+        away = self.times[frame] - self.times[live.piece.stop]
         for box in boxes:
-            if box.near(live.box, reach=0.5) and self._is_free(box):
-                sighting = self._confirmed(box, image)
-                if sighting is None or self._is_double(sighting, frame):
-                    continue
-                if self._take(live, sighting, frame=frame, image=image):
-                    self._live.append(live)
-                    return
+            if not box.near(live.box, reach=NEAR_BY + SIDES_PER_SECOND * away):
+                continue
+            sighting = self._confirmed(box, image)
+            if sighting is None:
+                continue
+            others = [o.last for o in self._others(sighting.box)]
+            colours = self._colours(image, sighting, others)
+            if live.is_other(colours) or self._is_taken(sighting, colours, frame=frame, by=live):
+                continue
+            self._trace_back(live, sighting)
+            live.take(frame, sighting, colours)
+            self._live.append(live)
+            return
 
     def _begin(self, box: PersonBox, frame: int, image: Image) -> None:
         sighting = self._confirmed(box, image)
-        if sighting is None or self._is_double(sighting, frame) or self._is_within(sighting):
+        if sighting is None:
+            return
+        colours = body_colours(image, sighting, self._rows)
+        if self._is_taken(sighting, colours, frame=frame):
             return
         live = _Live(Piece(), sighting.box, sighting, np.zeros_like(Piece().colours))
         self._pieces.append(live.piece)
-        self._take(live, sighting, frame=frame, image=image)
+        live.take(frame, sighting, colours)
         self._trace_back(live, sighting)
         self._live.append(live)
 
@@ -289,41 +371,24 @@ class Tracker:
         others = [p.sightings[frame] for p in self._pieces if frame in p.sightings]
         return any(self._step(other, sighting) < DOUBLE for other in others)
 
-    def _is_within(self, sighting: Sighting) -> bool:
-        """Whether a find lies on somebody who is followed already: limbs are taken for people."""
-        low, high = _extent(sighting)
+    def _is_taken(
+        self, sighting: Sighting, colours: Floats, *, frame: int, by: _Live | None = None
+    ) -> bool:
+        """Whether a find is not somebody new, or `by`, but who is followed already or a part of them.
+
+        Limbs are taken for people, and so is what the paint has left. Who stands behind another is of
+        about their size and wears other clothes.
+        """
+        if self._is_double(sighting, frame):
+            return True
         for live in self._live:
-            least, most = _extent(live.last)
-            common = np.prod(np.maximum(np.minimum(high, most) - np.maximum(low, least), 0))
-            if common > WITHIN * np.prod(high - low):
+            on = sighting.box.near(live.box, reach=BESIDE)
+            if not on and share_within(sighting, live.last) <= WITHIN:
+                continue
+            worse = by is not None and live.unlike(colours) > by.unlike(colours)
+            if not (worse or live.is_other(colours)) or live.box.side > BEHIND * sighting.box.side:
                 return True
         return False
 
-    def _drop_doubles(self, frame: int) -> None:
-        """When two tracks have run onto one person, the one that is shorter so far ends."""
-        kept: list[_Live] = []
-        for live in sorted(self._live, key=lambda live: -len(live.piece.sightings)):
-            if any(self._step(other.last, live.last) < DOUBLE for other in kept):
-                live.piece.drop(frame)
-            else:
-                kept.append(live)
-        self._live = kept
-
     def _step(self, a: Sighting, b: Sighting) -> float:
-        """Mean distance of the body's points, in sides of the larger square.
-
-        The detector may take left for right; that is no motion, so the smaller of both counts.
-        """
-        rows = self._rows
-        distances = []
-        for other in (rows.body, rows.mirrored):
-            both = (a.confidence[rows.body] > 0.3) & (b.confidence[other] > 0.3)
-            if both.any():
-                apart = a.xy[rows.body][both] - b.xy[other][both]
-                distances.append(float(np.linalg.norm(apart, axis=1).mean()))
-        return min(distances, default=float("inf")) / max(a.box.side, b.box.side)
-
-
-def _extent(sighting: Sighting) -> tuple[Floats, Floats]:
-    points = sighting.xy[sighting.confidence > 0.5]
-    return points.min(0), points.max(0)
+        return step_between(a, b, self._rows)
