@@ -98,8 +98,8 @@ class Errors:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a reconstruction is told beyond the usual, or not told."""
+class Known:
+    """What a reconstruction knows beyond the usual, or does not know."""
 
     focal: bool = False
     up: bool = False
@@ -115,7 +115,7 @@ def reconstructed(
     *,
     learnt: Learnt,
     ways: Sequence[str],
-    told: Told | None = None,
+    known: Known | None = None,
     refiner: Refiner | None = None,
     humanmm: HumanMM | None = None,
 ) -> dict[str, Errors]:
@@ -123,17 +123,17 @@ def reconstructed(
 
     The `refiner` has a say in ours and the oracle; HUMANMM is the way of those networks.
     """
-    told = told or Told()
-    if not told.visibility:
+    known = known or Known()
+    if not known.visibility:
         seq = replace(seq, keypoints=_evenly_sure(seq.keypoints))
-    cameras = seq.odometry(focal_known=told.focal, up_known=told.up)
+    cameras = seq.odometry(focal_known=known.focal, up_known=known.up)
     lengths = torch.tensor([s.stop - s.start for s in seq.spans])
     focal = torch.tensor([c.focal.focal_px for c in cameras]).repeat_interleave(lengths)
     K = intrinsics(focal, width=seq.keypoints.width, height=seq.keypoints.height)
     shot_id = torch.arange(len(cameras)).repeat_interleave(lengths)
     view = View(K, torch.cat([c.R_c2c0 for c in cameras]), shot_id)
     track = fit_body(seq.keypoints, body, learnt, view=view)
-    read = read_shots([track], shots=seq.spans, cameras=cameras, body=body, flips=told.flips)
+    read = read_shots([track], shots=seq.spans, cameras=cameras, body=body, flips=known.flips)
     fitted = _Fitted(seq, body, learnt, refiner, humanmm, cameras, view, track, read)
     return {
         way: errors(seq, *fitted.by(way), body=body, said=way in (OURS, JOINED)) for way in ways

@@ -26,7 +26,7 @@ from humanmotion.bench.ms_reconstruction import (
     TRUE_YAW,
     UNREFINED,
     Errors,
-    Told,
+    Known,
     reconstructed,
 )
 from humanmotion.bench.report import Baseline, BenchReport, Row
@@ -88,7 +88,7 @@ def _run(
     ways: Sequence[str] = WAYS,
     noise: DetectorNoise | None = None,
     learnt: Learnt | None = None,
-    told: Told | None = None,
+    known: Known | None = None,
     humanmm: HumanMM | None = None,
 ) -> Run:
     learnt, noise = learnt or Learnt(load_prior(), load_lifter()), noise or DetectorNoise()
@@ -100,7 +100,7 @@ def _run(
                 body,
                 learnt=learnt,
                 ways=ways,
-                told=told,
+                known=known,
                 refiner=refiner,
                 humanmm=humanmm,
             )
@@ -262,10 +262,10 @@ def _variants(
         alone: _run(few, body, seeds, ways=[OURS], learnt=Learnt(prior, None)),
         "without the prior": _run(few, body, seeds, ways=[OURS], learnt=Learnt(None, lifter)),
         f"{alone}, nor prior": _run(few, body, seeds, ways=[OURS], learnt=Learnt(None, None)),
-        "without the test of flips": _run(few, body, seeds, ways=[OURS], told=Told(flips=False)),
-        "without visibility": _run(few, body, seeds, ways=[OURS], told=Told(visibility=False)),
-        "oracle: true lens": _run(few, body, seeds, ways=[OURS], told=Told(focal=True)),
-        "oracle: true up": _run(few, body, seeds, ways=[OURS], told=Told(up=True)),
+        "without the test of flips": _run(few, body, seeds, ways=[OURS], known=Known(flips=False)),
+        "without visibility": _run(few, body, seeds, ways=[OURS], known=Known(visibility=False)),
+        "oracle: true lens": _run(few, body, seeds, ways=[OURS], known=Known(focal=True)),
+        "oracle: true up": _run(few, body, seeds, ways=[OURS], known=Known(up=True)),
         "oracle: 2D and 3D without noise": _run(few, body, seeds, ways=[OURS], noise=NONE),
         "2D noise halved": _run(few, body, seeds, ways=[OURS], noise=halved),
         "2D noise doubled": _run(few, body, seeds, ways=[OURS], noise=doubled),

@@ -20,7 +20,7 @@ from humanmotion.bench.ms_reconstruction import (
     REFINED,
     TRUE_YAW,
     UNREFINED,
-    Told,
+    Known,
     camera_space,
     reconstructed,
 )
@@ -142,7 +142,7 @@ def test_up_is_known_where_it_is_asked_for(motion) -> None:
         assert torch.equal(camera.up, shot.camera.R_w2c[0] @ torch.tensor((0.0, 0.0, 1.0)))
         assert torch.equal(camera.R_c2c0, plain.R_c2c0)
     learnt = Learnt(None, load_lifter())
-    told = reconstructed(seq, BODY, learnt=learnt, ways=[JOINED], told=Told(up=True))[JOINED]
+    told = reconstructed(seq, BODY, learnt=learnt, ways=[JOINED], known=Known(up=True))[JOINED]
     alone = reconstructed(seq, BODY, learnt=learnt, ways=[JOINED])[JOINED]
     assert told.roe_first != alone.roe_first and told.roe_first < 20
 
@@ -151,7 +151,7 @@ def test_what_is_not_told_is_missed(motion) -> None:
     seq, learnt = _filmed(motion[:120], 2, noise=DetectorNoise()), Learnt(None, load_lifter())
     plain = reconstructed(seq, BODY, learnt=learnt, ways=[JOINED])[JOINED]
     blind = reconstructed(
-        seq, BODY, learnt=learnt, ways=[JOINED], told=Told(visibility=False)
+        seq, BODY, learnt=learnt, ways=[JOINED], known=Known(visibility=False)
     )[JOINED]  # fmt: skip
     assert blind.pa > plain.pa
 
