@@ -21,6 +21,7 @@ from scipy.optimize import linear_sum_assignment
 from humanmotion.recovery.body_rows import BodyRows
 from humanmotion.recovery.detection import Image, PersonBox, Sighting
 from humanmotion.recovery.likeness import build_distance, pose_distance, proportions
+from humanmotion.recovery.shelf import Shelf
 
 Floats = NDArray[np.float32]
 
@@ -57,11 +58,14 @@ class Piece:
     colours: Floats = field(default_factory=lambda: np.zeros(2 * int(np.prod(BINS)), np.float32))
     shown: dict[int, NDArray[np.float16]] = field(default_factory=dict)
     """The colours of each frame."""
+    _points: Shelf = field(default_factory=Shelf, repr=False)
+    _clothes: Shelf = field(default_factory=Shelf, repr=False)
 
     def add(self, frame: int, sighting: Sighting, colours: Floats) -> None:
         """Put in what was seen at a frame (before, after or between those already there)."""
-        self.sightings[frame] = sighting
-        self.shown[frame] = colours.astype(np.float16)
+        points = self._points.put(sighting.packed())
+        self.sightings[frame] = Sighting.unpacked(points, sighting.box)
+        self.shown[frame] = self._clothes.put(colours.astype(np.float16))
         self.colours += colours
 
     def drop(self, frame: int) -> None:
@@ -74,7 +78,8 @@ class Piece:
         parts: dict[int, Piece] = {}
         for frame, sighting in self.sightings.items():
             part = parts.setdefault(bisect_right(cuts, frame), Piece())
-            part.add(frame, sighting, self.shown[frame].astype(np.float32))
+            part.sightings[frame], part.shown[frame] = sighting, self.shown[frame]
+            part.colours += self.shown[frame]
         return list(parts.values())
 
     @property

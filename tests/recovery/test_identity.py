@@ -65,8 +65,8 @@ def test_over_a_cut_all_are_joined_at_once(stick):
         linked = link([*after, *before], TIMES, jumps=[40], cuts=[40])
         assert len(linked) == 3
         for a, column in zip(before, best, strict=True):
-            (whole,) = [p for p in linked if p.sightings[0] is a.sightings[0]]
-            assert whole.sightings[40] is after[column].sightings[40]
+            (whole,) = [p for p in linked if p.sightings[0].box is a.sightings[0].box]
+            assert whole.sightings[40].box is after[column].sightings[40].box
 
 
 def test_in_one_uniform_people_are_known_by_what_they_do(stick):
@@ -124,7 +124,7 @@ def film(stick, script, colors):
 
 def names_of(person, script):
     """Whom a found person is made of."""
-    return {n for f, seen in person.items() for n in script[f] if script[f][n] is seen}
+    return {n for f, seen in person.items() for n in script[f] if script[f][n].box is seen.box}
 
 
 def test_who_is_hidden_takes_nobodys_place(stick):

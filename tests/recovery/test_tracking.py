@@ -37,7 +37,7 @@ def frames_of(people, script, name):
     """How many frames of each found person are the named one."""
     return [
         sum(
-            f in found and found[f] is frame[name]
+            f in found and found[f].box is frame[name].box
             for f, frame in enumerate(script)
             if name in frame
         )
