@@ -7,6 +7,7 @@ verify them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,12 @@ def compare(seen: Keypoints, true: Tensor) -> Misses:
     return Misses(away[compared], said[compared], (crossed < straight)[told], ~found)
 
 
+def all_missed(frames: int) -> Misses:
+    """Of a detector that found nobody in so many frames."""
+    nothing = torch.zeros(0)
+    return Misses(nothing, nothing, nothing.bool(), torch.ones(frames, dtype=torch.bool))
+
+
 def gathered(parts: Sequence[Misses]) -> Misses:
     """All of them together."""
     names = ("away", "confidence", "exchanged", "missed")
@@ -95,6 +102,8 @@ def rank_correlation(a: Tensor, b: Tensor) -> float:
 
 def figures(misses: Misses) -> dict[str, float]:
     """What is told of a detector, by name; percentages are of the height, of pairs, of frames."""
+    if not len(misses.away):
+        return dict.fromkeys(_TOLD, math.nan) | {"missed": 100.0}
     away = misses.away.sort().values
     return {
         "median": 100 * float(away[len(away) // 2]),

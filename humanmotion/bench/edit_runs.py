@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from humanmotion.bench.detector_errors import Misses, compare
+from humanmotion.bench.detector_errors import Misses, all_missed, compare
 from humanmotion.bench.rendered import Edit, frames
 from humanmotion.body import BodyModel
 from humanmotion.errors import NothingFoundError
@@ -79,8 +79,7 @@ def _seen(
 def detector_misses(edit: Edit, watched: Watched, body: BodyModel) -> Misses:
     """How the detector errs on the one person of an edit of one shot."""
     if watched.people is None:
-        nothing = torch.zeros(0)
-        return Misses(nothing, nothing, nothing.bool(), torch.ones(len(edit), dtype=torch.bool))
+        return all_missed(len(edit))
     motion = edit.motions[0]
     marks = body.landmarks(SET, motion.rotations, betas=motion.betas, transl=motion.transl)
     return compare(watched.people.tracks[0].to_set(SET), edit.takes[0].camera.project(marks))

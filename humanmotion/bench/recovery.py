@@ -19,6 +19,7 @@ from humanmotion.bench.clip_run import OWN_STAGES, ClipRun, own_seconds, run_cli
 from humanmotion.bench.detector_errors import (
     MADE_UP_SEEDS,
     Misses,
+    all_missed,
     compare,
     detector_rows,
     gathered,
@@ -71,19 +72,20 @@ def run(data: Path | None, *, quick: bool) -> BenchReport:
             rows += _clip_rows(clip, folder, done, gain=own[-1] if own else None)
             if is_calibrated_view(clip):
                 views.append(real_view(clip, folder, done.folder if done.report else None))
-                misses += _misses(clip, folder, views[-1])
+                misses.append(_misses(clip, folder, views[-1]))
         rows += gain_rows(gains) + _pair_rows(views) + _detector_rows(misses, data, quick=quick)
         if not quick:
             rows += _speed_rows(Path(scratch))
     return BenchReport.create("recovery", rows, seeds=[SEED], data=data, quick=quick)
 
 
-def _misses(clip: dict[str, Any], folder: Path, view: RealView) -> list[Misses]:
-    """Of the detector in one view; nothing of a run that failed."""
+def _misses(clip: dict[str, Any], folder: Path, view: RealView) -> Misses:
+    """Of the detector in one view; a run that failed missed the person in all frames."""
+    true = reference_pixels(clip, folder)
     if view.keypoints is None:
-        return []
-    true = reference_pixels(clip, folder)[: len(view.keypoints)]
-    return [compare(view.keypoints[: len(true)], true)]
+        return all_missed(int(torch.isfinite(true).all(-1).all(-1).sum()))
+    true = true[: len(view.keypoints)]
+    return compare(view.keypoints[: len(true)], true)
 
 
 def _detector_rows(misses: Sequence[Misses], data: Path | None, *, quick: bool) -> list[Row]:
@@ -96,8 +98,6 @@ def _detector_rows(misses: Sequence[Misses], data: Path | None, *, quick: bool) 
 
 
 def _pair_rows(views: Sequence[RealView]) -> list[Row]:
-    if len(views) < 2:
-        return []
     learnt = Learnt(load_prior(), load_lifter(), load_refiner())
     return pair_rows(views, BodyModel.load(), learnt)
 

@@ -73,7 +73,8 @@ def w_mpjpe_mm(clip: dict[str, Any], videos: Path, result: Path) -> Tensor:
 def reference_pixels(clip: dict[str, Any], videos: Path) -> Tensor:
     """Where the clip's calibrated camera sees the reference `(F, 33, 2)`; NaN where that has a gap."""
     camera = read_json(videos / clip["calibration"])["cameras"][clip["camera"]]
-    K, dist, R, t = (np.array(camera[name], np.float64) for name in ("K", "dist", "R", "t"))
+    K, R, t = (np.array(camera[name], np.float64) for name in ("K", "R", "t"))
+    dist = np.array(camera.get("dist", ()), np.float64)
     points = read_npz(videos / clip["reference"])["xyz"].astype(np.float64)
     pixels, _ = cv2.projectPoints(points.reshape(-1, 3), cv2.Rodrigues(R)[0], t, K, dist)
     return torch.from_numpy(pixels).float().reshape(*points.shape[:2], 2)

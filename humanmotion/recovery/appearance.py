@@ -36,8 +36,7 @@ SAME_SHOT_COLOURS = 0.32
 OTHER_SHOT_COLOURS = 0.45
 """The same over a cut, where light and side of the body change."""
 LAST_TWO_COLOURS = 0.6
-"""The same for the last two when as many people were seen in both shots and all others are known;
-or there are no others, and pose and build go on."""
+"""The same for the last two when as many people were seen in both shots and all others are known."""
 AT_ONCE = 5
 """Frames between two sightings within which a body is in the same pose still."""
 ANY_POSE = 0.15
@@ -67,11 +66,6 @@ class Piece:
         self.sightings[frame] = Sighting.unpacked(points, sighting.box)
         self.shown[frame] = self._clothes.put(colours.astype(np.float16))
         self.colours += colours
-
-    def drop(self, frame: int) -> None:
-        """Take out what was seen at a frame, if anything was."""
-        if self.sightings.pop(frame, None) is not None:
-            self.colours = np.maximum(self.colours - self.shown.pop(frame), np.float32(0))
 
     def split(self, cuts: Sequence[int]) -> list[Piece]:
         """The parts between `cuts` (first frames of later shots, rising), where it may be another."""
@@ -198,9 +192,9 @@ def _recognised(
     gain = np.where(far, 0.0, lasting * np.maximum(_WORST - colours - unlike, 0.0))
     places = list(zip(*linear_sum_assignment(gain, maximize=True), strict=True))
     sure = [place for place in places if colours[place] < OTHER_SHOT_COLOURS]
-    if len(places) - len(sure) == 1 and len(people) == len(seen):
-        # Everybody else is there again, or the one person goes on: light makes them look different.
-        sure = [p for p in places if not far[p] and (sure or unlike[p] < ANY_POSE)]
+    if sure and len(places) - len(sure) == 1 and len(people) == len(seen):
+        # Everybody else is there again: light makes the last one look different.
+        sure = [p for p in places if not far[p]]
     known = {int(column): people[row] for row, column in sure}
     joined = [[*known.get(i, ()), piece] for i, piece in enumerate(seen)]
     return [p for p in people if not any(p is q for q in known.values())] + joined
@@ -208,15 +202,21 @@ def _recognised(
 
 def _unlike(parts: Sequence[Piece], piece: Piece, rows: BodyRows | None) -> float:
     """How differently two people, one before a cut and one after, are built and move."""
-    if rows is None:
-        return ANY_POSE
     last = parts[-1]
+    if rows is None or not (_has_3d(last) and _has_3d(piece)):
+        return ANY_POSE
     builds = [proportions(list(p.sightings.values()), rows) for p in (last, piece)]
     unlike = build_distance(*builds)
     if piece.start - last.stop > AT_ONCE:
         return unlike + ANY_POSE
     before, after = last.sightings[last.stop], piece.sightings[piece.start]
     return unlike + pose_distance(before, after, rows)
+
+
+def _has_3d(piece: Piece) -> bool:
+    """Whether the detector says where points are in space: 0 everywhere says nothing."""
+    xyz = np.stack([seen.xyz for seen in piece.sightings.values()])
+    return bool(np.isfinite(xyz).all() and xyz.any())
 
 
 def _within_shot(pieces: Sequence[Piece], seams: _Seams) -> list[Piece]:

@@ -190,6 +190,8 @@ def velocity_terms(
 
 def running_mean(values: Tensor, weight: Tensor, *, frames: int) -> Tensor:
     """Mean of `values` `(T, C)` over some `frames` about each, counted by `weight` `(T)`; 0 of none."""
+    if not len(values):
+        return values
     around = frames // 2
     both = torch.cat((values, torch.ones_like(values[:, :1])), -1) * weight[:, None]
     sums = torch.nn.functional.avg_pool1d(both.T, 2 * around + 1, stride=1, padding=around).T

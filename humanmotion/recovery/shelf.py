@@ -1,7 +1,9 @@
-"""Room for many small arrays of one shape that are kept while others come and go."""
+"""Room for arrays of one shape that are kept, for long or for a while, between others that come and go."""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -32,3 +34,34 @@ class Shelf:
         place[...] = values
         self._used += 1
         return place
+
+
+class RecentPictures:
+    """The last pictures, copied into memory that is taken once.
+
+    Kept themselves, each would be freed long after its neighbours in memory were: a hole that the
+    next picture no longer fits into, some 0.8 MB more with every picture of 720p.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._room: Array | None = None
+        self._frames: deque[int] = deque(maxlen=count)
+        self._count = count
+
+    def add(self, frame: int, image: Array) -> None:
+        """Take the next picture; one of another size begins anew."""
+        if self._room is None or self._room.shape[1:] != image.shape:
+            self.clear()
+            self._room = np.zeros((self._count, *image.shape), np.uint8)
+        self._room[frame % self._count] = image
+        self._frames.append(frame)
+
+    def backwards(self) -> Iterator[tuple[int, Array]]:
+        """Number and picture, the last one first."""
+        if self._room is not None:
+            for frame in reversed(self._frames):
+                yield frame, self._room[frame % self._count]
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._frames.clear()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from humanmotion.keypoints import joint_map
 from humanmotion.recovery.appearance import (
+    SAME_SHOT_COLOURS,
     SIDES_PER_SECOND,
     Piece,
     body_colours,
@@ -21,6 +21,7 @@ from humanmotion.recovery.body_rows import BodyRows, body_rows
 from humanmotion.recovery.detection import Detector, Floats, Image, PersonBox, Sighting
 from humanmotion.recovery.likeness import share_within, step_between
 from humanmotion.recovery.masks import hide_person
+from humanmotion.recovery.shelf import RecentPictures
 
 SEARCH_SECONDS = 1.0
 """How often the whole picture is searched while everybody is being followed."""
@@ -45,6 +46,8 @@ LOST_SECONDS = 2.0
 """For so long somebody who was lost is looked for near their last place."""
 NEAR_BY = 0.5
 """Sides of the square from somebody's last place within which they are found again."""
+SOON_SECONDS = 0.5
+"""Within it and NEAR_BY, clothes need only not be another's: half hidden they look different."""
 BESIDE = 0.12
 """Sides of the square between two people who stand beside each other in the picture, at least."""
 BEFORE = 0.7
@@ -95,36 +98,6 @@ class _Offer:
     colours: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
-class _Recent:
-    """The last pictures, copied into memory that is taken once.
-
-    Kept themselves, each would be freed long after its neighbours in memory were: a hole that the
-    next picture no longer fits into, some 0.8 MB more with every picture of 720p.
-    """
-
-    def __init__(self) -> None:
-        self._room: Image | None = None
-        self._frames: deque[int] = deque(maxlen=KEPT_PICTURES)
-
-    def add(self, frame: int, image: Image) -> None:
-        """Take the next picture; one of another size begins anew."""
-        if self._room is None or self._room.shape[1:] != image.shape:
-            self.clear()
-            self._room = np.zeros((KEPT_PICTURES, *image.shape), np.uint8)
-        self._room[frame % KEPT_PICTURES] = image
-        self._frames.append(frame)
-
-    def backwards(self) -> Iterator[tuple[int, Image]]:
-        """Number and picture, the last one first."""
-        if self._room is not None:
-            for frame in reversed(self._frames):
-                yield frame, self._room[frame % KEPT_PICTURES]
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._frames.clear()
-
-
 @dataclass(frozen=True)
 class Followed:
     """What was followed in the pictures of a video, not yet put together to people."""
@@ -164,7 +137,7 @@ class Tracker:
         """Who was followed in this shot and is not any more."""
         self._pieces: list[Piece] = []
         self._jumps: list[int] = []
-        self._kept = _Recent()
+        self._kept = RecentPictures(KEPT_PICTURES)
         self._searched = float("-inf")
         self._unsearched = 0
         self._most = 0
@@ -179,9 +152,9 @@ class Tracker:
         self.times.append(seconds)
         if jump:
             self._jumps.append(frame)
-            self._live.clear()
-            self._lost.clear()
-            self._kept.clear()
+            for gone in (self._live, self._lost, self._kept):
+                gone.clear()
+            self._most = 0
         lost = self._follow(frame, image)
         self._lost = [*self._lost, *lost]
         if jump or lost:
@@ -230,7 +203,7 @@ class Tracker:
     def _go_on(self, live: _Live, offer: _Offer, *, frame: int) -> None:
         """Follow somebody, unless there is nobody or somebody who is followed."""
         seen = offer.sighting
-        if seen is not None and not any(self._step(o.last, seen) < DOUBLE for o in self._live):
+        if seen and not any(self._step(o.last, seen) < DOUBLE for o in self._live):
             live.take(frame, seen, offer.colours)
             self._live.append(live)
 
@@ -254,7 +227,8 @@ class Tracker:
         if thorough:
             self._searched, self._unsearched = self.times[frame], 0
         found = len(self._live) > before
-        self._pause = FIRST_PAUSE if found else round(PATIENCE * self._pause)
+        longer = min(round(PATIENCE * self._pause), KEPT_PICTURES)
+        self._pause = FIRST_PAUSE if found else longer
         self._retry = frame + self._pause
         self._most = max(self._most, len(self._live))
 
@@ -313,7 +287,10 @@ class Tracker:
                 continue
             others = [o.last for o in self._others(sighting.box)]
             colours = self._colours(image, sighting, others)
-            if live.is_other(colours) or self._is_taken(sighting, colours, frame=frame, by=live):
+            soon = away < SOON_SECONDS and box.near(live.box, reach=NEAR_BY)
+            if live.is_other(colours) if soon else live.unlike(colours) > SAME_SHOT_COLOURS:
+                continue
+            if self._is_taken(sighting, colours, frame=frame, by=live):
                 continue
             self._trace_back(live, sighting)
             live.take(frame, sighting, colours)
@@ -336,6 +313,8 @@ class Tracker:
     def _trace_back(self, live: _Live, sighting: Sighting) -> None:
         """Follow a newcomer backwards through the pictures kept since the last search."""
         for frame, image in self._kept.backwards():
+            if frame in live.piece.sightings:
+                return
             earlier = self._earlier(live, sighting, frame=frame, image=image)
             if earlier is None:
                 return

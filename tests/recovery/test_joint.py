@@ -202,6 +202,7 @@ def test_a_velocity_pulls_down_its_own_energy(body, scene) -> None:
 
 def test_a_running_mean_is_the_mean_of_what_is_near() -> None:
     generator = torch.Generator().manual_seed(2)
+    assert running_mean(torch.zeros(0, 3), torch.zeros(0), frames=10).shape == (0, 3)
     values, weight = torch.randn(40, 3, generator=generator), torch.rand(40, generator=generator)
     weight[10:25] = 0
     found = running_mean(values, weight, frames=10)

@@ -16,8 +16,9 @@ from humanmotion.keypoints import Keypoints
 from humanmotion.recovery.appearance import Piece, colour_distance, link
 from humanmotion.recovery.detection import MediaPipeDetector, Sighting
 from humanmotion.recovery.people import find_people, viewing_warnings
+from humanmotion.recovery.shelf import RecentPictures
 from humanmotion.recovery.shots import find_shots
-from humanmotion.recovery.tracking import KEPT_PICTURES, Tracker, _Recent
+from humanmotion.recovery.tracking import KEPT_PICTURES, Tracker
 
 BLUE, RED, GREEN = (40, 60, 200), (200, 40, 40), (40, 180, 60)
 FPS = 30.0
@@ -147,15 +148,12 @@ def _piece(first: int, count: int, x: float, *, bin_: int, stick) -> Piece:
     return piece
 
 
-def test_a_piece_keeps_its_colours_when_split_and_less_what_is_dropped(stick):
+def test_a_piece_keeps_its_colours_when_split(stick):
     piece = _piece(0, 10, 100, bin_=3, stick=stick)
     early, late = piece.split([4])
     assert (early.start, early.stop, late.start, late.stop) == (0, 3, 4, 9)
     assert np.allclose(early.colours + late.colours, piece.colours)
     assert piece.split([])[0].sightings == piece.sightings
-    piece.drop(9)
-    piece.drop(9)
-    assert piece.stop == 8 and piece.colours[3] == 9 and piece.colours.min() == 0
 
 
 def test_over_a_cut_a_place_means_nothing(stick):
@@ -382,7 +380,7 @@ def test_points_that_nothing_is_fitted_to_are_not_kept(stick, monkeypatch) -> No
 
 
 def test_kept_pictures_are_the_last_ones_backwards() -> None:
-    recent = _Recent()
+    recent = RecentPictures(KEPT_PICTURES)
     assert not list(recent.backwards())
     for frame in range(KEPT_PICTURES + 7):
         picture = np.full((4, 6, 3), frame, np.uint8)
