@@ -54,6 +54,7 @@ def run_demo(
     found = [cut["frame"] for cut in report["cuts"]]
     return {
         "folder": str(folder),
+        "overlay": str(files.overlay),
         "report": str(files.report_html),
         "cuts_found": found,
         "cuts_true": list(clip.cuts),

@@ -1,4 +1,4 @@
-"""Room for arrays of one shape that are kept, for long or for a while, between others that come and go."""
+"""Room for arrays of one shape that are kept while others come and go: for long, or for a while."""
 
 from __future__ import annotations
 

@@ -89,6 +89,7 @@ def test_the_demo_runs_and_keeps_its_results(tmp_path, monkeypatch) -> None:
     ]  # fmt: skip
     assert told["cuts_true"] == told["cuts_found"] == [15]
     assert told["folder"] == str(tmp_path) and told["report"].endswith("report.html")
+    assert told["overlay"] == str(tmp_path / "overlay.mp4")
     assert told["pose_error_mm"] < 100
     truth = read_motion(tmp_path / "truth.npz")
     assert len(truth) == 30 and read_camera(tmp_path / "truth.npz") is not None
