@@ -22,6 +22,7 @@ from humanmotion.recovery.body_rows import BodyRows
 from humanmotion.recovery.detection import Image, PersonBox, Sighting
 from humanmotion.recovery.likeness import build_distance, pose_distance, proportions
 from humanmotion.recovery.shelf import Shelf
+from humanmotion.recovery.sightings import Sightings
 
 Floats = NDArray[np.float32]
 
@@ -53,26 +54,25 @@ SIDES_PER_SECOND = 3.0
 class Piece:
     """One person followed without a break: sightings by frame index, and mean colours."""
 
-    sightings: dict[int, Sighting] = field(default_factory=dict)
+    sightings: Sightings = field(default_factory=Sightings)
     colours: Floats = field(default_factory=lambda: np.zeros(2 * int(np.prod(BINS)), np.float32))
     shown: dict[int, NDArray[np.float16]] = field(default_factory=dict)
     """The colours of each frame."""
-    _points: Shelf = field(default_factory=Shelf, repr=False)
     _clothes: Shelf = field(default_factory=Shelf, repr=False)
 
     def add(self, frame: int, sighting: Sighting, colours: Floats) -> None:
         """Put in what was seen at a frame (before, after or between those already there)."""
-        points = self._points.put(sighting.packed())
-        self.sightings[frame] = Sighting.unpacked(points, sighting.box)
+        self.sightings[frame] = sighting
         self.shown[frame] = self._clothes.put(colours.astype(np.float16))
         self.colours += colours
 
     def split(self, cuts: Sequence[int]) -> list[Piece]:
         """The parts between `cuts` (first frames of later shots, rising), where it may be another."""
         parts: dict[int, Piece] = {}
-        for frame, sighting in self.sightings.items():
+        for frame in self.sightings:
             part = parts.setdefault(bisect_right(cuts, frame), Piece())
-            part.sightings[frame], part.shown[frame] = sighting, self.shown[frame]
+            part.sightings.share(frame, self.sightings)
+            part.shown[frame] = self.shown[frame]
             part.colours += self.shown[frame]
         return list(parts.values())
 

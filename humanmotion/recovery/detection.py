@@ -73,16 +73,6 @@ class Sighting:
     box: PersonBox
     """Where to look in the next picture."""
 
-    def packed(self) -> Floats:
-        """All of its points in one array `(J, 7)`."""
-        beside = (self.confidence[:, None], self.sides[:, None])
-        return np.concatenate((self.xy, self.xyz, *beside), 1, dtype=np.float32)
-
-    @staticmethod
-    def unpacked(points: Floats, box: PersonBox) -> Sighting:
-        """The sighting of `packed` points, which are shared."""
-        return Sighting(points[:, :2], points[:, 5], points[:, 2:5], points[:, 6], box)
-
     def at(self, rows: NDArray[np.int64]) -> Sighting:
         """The same with some of its points alone."""
         return Sighting(

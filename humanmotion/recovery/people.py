@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -124,7 +124,7 @@ class Watched:
         tracks = _tracks(people, view, cuts)
         return People(tracks, view.times, self.content, *view.size, seconds=self.seconds)
 
-    def _prominent(self, cuts: Sequence[int] = ()) -> list[dict[int, Sighting]]:
+    def _prominent(self, cuts: Sequence[int] = ()) -> list[Mapping[int, Sighting]]:
         rows = body_rows(self.view.joint_set).body
         people = [p for p in self.followed.people(cuts) if _spread(p, rows) >= MIN_SPREAD]
         weight = [sum(s.box.side**2 for s in person.values()) for person in people]
@@ -139,12 +139,12 @@ class _View:
     joint_set: str
 
 
-def _spread(person: dict[int, Sighting], rows: NDArray[np.int64]) -> float:
+def _spread(person: Mapping[int, Sighting], rows: NDArray[np.int64]) -> float:
     return float(np.median([np.ptp(s.xy[rows], 0).max() / s.box.side for s in person.values()]))
 
 
 def _tracks(
-    people: list[dict[int, Sighting]], view: _View, cuts: Sequence[int]
+    people: list[Mapping[int, Sighting]], view: _View, cuts: Sequence[int]
 ) -> tuple[Keypoints, ...]:
     """Keypoints with left and right settled within each shot; empties `people`."""
     breaks = frozenset((0, *cuts))
@@ -156,7 +156,7 @@ def _tracks(
     return tuple(tracks)
 
 
-def _keypoints(sightings: dict[int, Sighting], view: _View) -> Keypoints:
+def _keypoints(sightings: Mapping[int, Sighting], view: _View) -> Keypoints:
     frames, joints = len(view.times), len(JOINT_SETS[view.joint_set])
     scale = np.array(view.size, np.float32) / np.array(view.shown, np.float32)
     xy = np.zeros((frames, joints, 2), np.float32)

@@ -10,6 +10,7 @@ hands on its own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -52,7 +53,7 @@ class _Layout:
 
 
 def settle_sides(
-    sightings: dict[int, Sighting], joint_set: str, *, breaks: frozenset[int] = frozenset()
+    sightings: Mapping[int, Sighting], joint_set: str, *, breaks: frozenset[int] = frozenset()
 ) -> dict[int, Sighting]:
     """The same sightings with swapped sides put back; `breaks` are first frames of shots."""
     layout = _layout(joint_set)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -108,7 +108,7 @@ class Followed:
     rows: BodyRows
     """Of the sightings."""
 
-    def people(self, cuts: Sequence[int] = ()) -> list[dict[int, Sighting]]:
+    def people(self, cuts: Sequence[int] = ()) -> list[Mapping[int, Sighting]]:
         """Sightings by frame index of each person, most prominent (area times frames) first.
 
         `cuts` are first frames of later shots, where they are known: what was followed over one of
