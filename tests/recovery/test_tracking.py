@@ -153,7 +153,8 @@ def test_a_piece_keeps_its_colours_when_split(stick):
     early, late = piece.split([4])
     assert (early.start, early.stop, late.start, late.stop) == (0, 3, 4, 9)
     assert np.allclose(early.colours + late.colours, piece.colours)
-    assert piece.split([])[0].sightings == piece.sightings
+    (whole,) = piece.split([])
+    assert [s.box for s in whole.sightings.values()] == [s.box for s in piece.sightings.values()]
 
 
 def test_over_a_cut_a_place_means_nothing(stick):
@@ -376,7 +377,8 @@ def test_points_that_nothing_is_fitted_to_are_not_kept(stick, monkeypatch) -> No
     columns = [whole.index(name) for name in JOINT_SETS["mediapipe_143"]]
     for i, frame in enumerate(script):
         assert np.allclose(track.xy[i].numpy(), frame["a"].xy[columns])
-        assert np.allclose(track.xyz[i].numpy(), frame["a"].xyz[columns])
+        # Metres are kept in half precision.
+        assert np.allclose(track.xyz[i].numpy(), frame["a"].xyz[columns], rtol=5e-4, atol=5e-4)
 
 
 def test_kept_pictures_are_the_last_ones_backwards() -> None:
