@@ -1,0 +1,1 @@
+"""Sparse attention for video and motion transformers: layouts, predictors, executors, one call."""
