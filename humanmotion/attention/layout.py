@@ -76,6 +76,7 @@ class TokenLayout:
     """Segments with an order of their tokens; build it with `TokenLayout.of`."""
 
     segments: tuple[Segment, ...]
+    kind: Order
     order: Tensor
     """`(N)`: which token of the sequence stands at each place."""
     inverse: Tensor
@@ -100,6 +101,10 @@ class TokenLayout:
         frames (RainFusion's sink). Raises UsageError for sizes below 1.
         """
         return _layout(tuple(segments), order, torch.device(device))
+
+    def to(self, device: torch.device | str) -> TokenLayout:
+        """The same on another device, copied there once."""
+        return TokenLayout.of(*self.segments, order=self.kind, device=device)
 
     @property
     def tokens(self) -> int:
@@ -136,6 +141,7 @@ def _layout(segments: tuple[Segment, ...], order: Order, device: torch.device) -
     stands = torch.cat(places)
     return TokenLayout(
         segments,
+        order,
         stands.to(device),
         stands.argsort().to(device),
         tuple(runs),

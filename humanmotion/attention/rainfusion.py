@@ -38,6 +38,8 @@ class RainFusion:
     """Rows of a query block and of a key block; bands are widened to whole blocks."""
 
     in_places = False
+    drops_blocks = True
+    saves_time = True
 
     def __post_init__(self) -> None:
         check_sparsity(self.sparsity)

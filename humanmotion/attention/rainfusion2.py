@@ -31,7 +31,8 @@ class RainFusion2:
     """Rows of a query block and of a key block; the published code has 128 and 128."""
 
     in_places = True
-    """It works on tokens in the order of places."""
+    drops_blocks = True
+    saves_time = True
 
     def __post_init__(self) -> None:
         check_sparsity(self.sparsity)

@@ -22,8 +22,9 @@ class SnapReuse:
     """Standard deviation within a window below which products are reused; 0 is dense attention."""
 
     in_places = False
+    drops_blocks = False
+    saves_time = False
     nominal_density = 0.0
-    """It never makes way for dense attention: it is asked for to learn what reuse does."""
 
     def __post_init__(self) -> None:
         _check_theta(self.theta)
@@ -67,6 +68,8 @@ class TokenMerge:
     """Root mean square over channels of half the difference below which two neighbours merge."""
 
     in_places = False
+    drops_blocks = False
+    saves_time = True
     nominal_density = 0.0
     """What it saves shows only in the data."""
 
