@@ -114,10 +114,10 @@ def _kernel(device: str) -> Callable[..., Any]:
     if device != "cpu":
         return torch.compile(kernel)
 
-    def quiet(*tensors: Tensor, **options: Any) -> Any:
+    def _quiet(*tensors: Tensor, **options: Any) -> Any:
         with warnings.catch_warnings():
             # That it is not compiled is meant.
             warnings.filterwarnings("ignore", message="flex_attention called without")
             return kernel(*tensors, **options)
 
-    return quiet
+    return _quiet
