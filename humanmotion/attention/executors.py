@@ -6,14 +6,16 @@ import warnings
 from typing import Literal, get_args
 
 import torch
+from torch import Tensor
 
 from humanmotion.attention.flex import attend_flex
 from humanmotion.attention.gather import attend_gather
 from humanmotion.attention.problem import Executor
 from humanmotion.attention.reference import attend_reference
+from humanmotion.attention.triton_attention import attend_triton, can_run
 from humanmotion.errors import UsageError
 
-Backend = Literal["auto", "dense", "reference", "gather", "flex"]
+Backend = Literal["auto", "dense", "reference", "gather", "flex", "triton"]
 """What computes. "auto" is the fastest: dense attention wherever sparse would not gain."""
 
 
@@ -23,16 +25,23 @@ def check_backend(backend: str) -> None:
         raise UsageError(f"backend {backend!r}: choose one of {', '.join(get_args(Backend))}")
 
 
-def executor_for(backend: Backend, device: torch.device, *, gradients: bool) -> Executor:
-    """The executor of a backend, with a warning the gathering one where that cannot run."""
+def executor_for(backend: Backend, q: Tensor, *, gradients: bool) -> Executor:
+    """The executor of a backend; with a warning the gathering one, of the same numbers, where it fails.
+
+    `q` says the device and the type, `gradients` whether a backward pass is to come.
+    """
+    runs = can_run(q.device) and q.dtype != torch.float64
     if backend == "reference":
         return attend_reference
-    if backend == "flex":
-        if not (gradients and device.type == "cpu"):
+    if backend == "triton" or (backend == "auto" and q.device.type != "cpu"):
+        if runs:
+            return attend_triton
+        reason = f"does not run {q.dtype} on {q.device} here"
+    elif backend == "flex":
+        if not (gradients and q.device.type == "cpu"):
             return attend_flex
-        warnings.warn(
-            "backend 'flex' has no gradients on a CPU; 'gather' computes the same instead",
-            RuntimeWarning,
-            stacklevel=4,
-        )
+        reason = "has no gradients on a CPU"
+    if backend in ("triton", "flex"):
+        text = f"backend {backend!r} {reason}; 'gather' computes the same instead"
+        warnings.warn(text, RuntimeWarning, stacklevel=5)
     return attend_gather

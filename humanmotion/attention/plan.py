@@ -74,7 +74,7 @@ class AttentionPlan:
             )
         self._tally = _Tally()
         self._predictions: dict[int, _Kept] = {}
-        self._executors: dict[tuple[torch.device, bool], Executor] = {}
+        self._executors: dict[tuple[torch.device, torch.dtype, bool], Executor] = {}
 
     def attend(
         self,
@@ -127,14 +127,14 @@ class AttentionPlan:
         check_key_mask(k, key_mask)
         check_finite(q, k, v)
         factor = q.shape[-1] ** -0.5 if scale is None else scale
-        executor = self._executor(q.device, gradients=any(x.requires_grad for x in (q, k, v)))
+        executor = self._executor(q, gradients=any(x.requires_grad for x in (q, k, v)))
         return Problem(layout, key_layout, key_mask, factor, self.tail, executor)
 
-    def _executor(self, device: torch.device, *, gradients: bool) -> Executor:
+    def _executor(self, q: Tensor, *, gradients: bool) -> Executor:
         # Kept, so that a backend that cannot run warns once and not at every call.
-        key = device, gradients
+        key = q.device, q.dtype, gradients
         if key not in self._executors:
-            self._executors[key] = executor_for(self.backend, device, gradients=gradients)
+            self._executors[key] = executor_for(self.backend, q, gradients=gradients)
         return self._executors[key]
 
     def _is_dense(self, step: int | None, layer: int) -> bool:

@@ -114,14 +114,18 @@ def test_a_tail_where_nothing_is_dropped_is_refused(method):
         call(method=method, tail=True)
 
 
-def test_a_backend_that_cannot_run_warns_once_and_gives_the_same(normal):
+@pytest.mark.parametrize("backend", ["flex", "triton"])
+def test_a_backend_that_cannot_run_warns_once_and_gives_the_same(backend, normal, monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     q, k, v = (normal(*GOOD).requires_grad_() for _ in range(3))
     method = RainFusion2(sparsity=0.5, block=(16, 8))
-    plan = AttentionPlan(LAYOUT, method, backend="flex")
+    plan = AttentionPlan(LAYOUT, method, backend=backend)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         outs = [plan.attend(q, k, v) for _ in range(3)]
-    assert [str(w.message)[:15] for w in caught] == ["backend 'flex' "]
+    (warned,) = caught
+    assert str(warned.message).startswith(f"backend '{backend}' ")
+    assert warned.filename == __file__
     want = AttentionPlan(LAYOUT, method, backend="reference").attend(q, k, v)
     for out in outs:
         torch.testing.assert_close(out, want, atol=2e-6, rtol=0)
