@@ -63,6 +63,8 @@ class AttentionPlan:
     """Whether dropped blocks still count by their mean keys."""
     permuted: bool = False
     """Whether q, k, v and key_mask come, and the result goes, in the order of places (see `rope`)."""
+    step: int | None = None
+    """The present step, for callers that cannot hand it to `attend`."""
     measure: bool = False
     """Whether to measure time and recall for the report; both cost time."""
 
@@ -95,6 +97,7 @@ class AttentionPlan:
         is required by a schedule. Raises UsageError, naming shapes, for tensors that fit neither each
         other nor the layouts, and InputError for NaN, infinity, or an item without any key.
         """
+        step = self.step if step is None else step
         problem = self._problem(q, k, v, key_mask=key_mask, scale=scale)
         self._tally.calls += 1
         if self._is_dense(step, layer) or self._is_slower(q, self.method.nominal_density):
@@ -143,7 +146,9 @@ class AttentionPlan:
         if self.schedule is None:
             return False
         if step is None:
-            raise UsageError("a plan with a schedule needs the step of every call: give step=")
+            raise UsageError(
+                "a plan with a schedule needs the step of every call: give step=, or set plan.step"
+            )
         return self.schedule.is_dense(step, layer)
 
     def _is_slower(self, q: Tensor, density: float | Tensor) -> bool:
