@@ -9,7 +9,12 @@ pytest.importorskip("triton")
 
 from humanmotion.attention import BlockMask, Blocks
 from humanmotion.attention.reference import attend_reference
-from humanmotion.attention.triton_attention import attend_triton
+from humanmotion.attention.triton_attention import attend_triton, can_run
+
+pytestmark = pytest.mark.skipif(
+    not can_run(torch.device("cpu")),
+    reason="set TRITON_INTERPRET=1 before the kernels are imported",
+)
 
 # Query and key lengths in runs, heads of queries and keys, head sizes, block sizes.
 CASES = {
