@@ -12,7 +12,7 @@ from humanmotion.cli.output import emit_rich
 
 def bench(
     name: Annotated[
-        Literal["body", "recovery", "edits", "multishot", "long", "prior"],
+        Literal["body", "recovery", "edits", "multishot", "long", "prior", "attention"],
         typer.Argument(help="What to measure."),
     ],
     *,
@@ -30,7 +30,7 @@ def bench(
     json: Annotated[Path | None, typer.Option(help="Also write the rows to this file.")] = None,
 ) -> None:
     """Measure against the bars; exit code 3 when one is missed."""
-    from humanmotion.bench import body, edits, long_video, multishot, prior, recovery
+    from humanmotion.bench import attention, body, edits, long_video, multishot, prior, recovery
     from humanmotion.bench.report import table
     from humanmotion.errors import UsageError
     from humanmotion.files import write_json
@@ -42,6 +42,8 @@ def bench(
         )
     if name in compared:
         report = compared[name](data, quick=quick, weights=weights)
+    elif name == "attention":
+        report = attention.run(quick=quick)
     else:
         runs = {
             "body": body.run,

@@ -1,0 +1,190 @@
+"""RainFusion (arXiv 2505.21036): each head is spatial, temporal or textural, told by a small sample.
+
+A spatial head looks at near frames, a temporal one at the same place in all frames: both are bands, in
+two orders of the tokens. A textural head looks at few keys that matter to all: it reads a checkerboard
+of keys. The first frame and the text are always attended, and attend everything.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from humanmotion.attention.blocks import BlockMask, Blocks
+from humanmotion.attention.dense import attend_dense, forbidding
+from humanmotion.attention.head_types import SPATIAL, TEMPORAL, TEXTURAL, head_types
+from humanmotion.attention.layout import LooseTokens, Segment, TokenLayout
+from humanmotion.attention.problem import Problem, check_sparsity
+from humanmotion.errors import UsageError
+
+BAND_ORDERS: dict[int, Literal["frames", "pixels"]] = {SPATIAL: "frames", TEMPORAL: "pixels"}
+
+
+@dataclass(frozen=True)
+class RainFusion:
+    """Settings of the method; raises UsageError for numbers that cannot be meant."""
+
+    sparsity: float = 0.5
+    """Share of pairs outside a band; a textural head keeps one key in `stride` instead."""
+    recall: float = 0.9
+    """Share of the sample's attention that a band must hold for a head to count as of its type."""
+    stride: int = 2
+    """A textural head reads the keys whose `t + y + x` it divides; with t, frames complement."""
+    block: tuple[int, int] = (256, 64)
+    """Rows of a query block and of a key block; bands are widened to whole blocks."""
+
+    in_places = False
+    drops_blocks = True
+    saves_time = True
+
+    def __post_init__(self) -> None:
+        check_sparsity(self.sparsity)
+        if not 0 <= self.recall <= 1 or self.stride < 1:
+            raise UsageError(f"{self}: recall must lie in [0, 1] and stride be 1 or more")
+
+    @property
+    def nominal_density(self) -> float:
+        """Share of pairs it sets out to compute."""
+        return 1 - self.sparsity
+
+    @property
+    def half_width(self) -> float:
+        """Half-width of a band over its length: `1 - (1 - w)^2` of the pairs lie inside."""
+        return 1 - math.sqrt(self.sparsity)
+
+    def predict(self, q: Tensor, k: Tensor, problem: Problem) -> Tensor:
+        """Types of the heads, `(B, H_q)`; raises UsageError for cross attention."""
+        if not problem.to_itself:
+            raise UsageError(
+                f"RainFusion needs queries and keys of the same tokens, not {problem.layout.segments} "
+                f"and {problem.key_layout.segments}"
+            )
+        return head_types(
+            q, k, problem.layout.segments, half_width=self.half_width, recall=self.recall,
+            key_mask=problem.key_mask, scale=problem.scale,
+        )  # fmt: skip
+
+    def attend(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        *,
+        prediction: Tensor,
+        problem: Problem,
+    ) -> Tensor:
+        """Attention in three calls at most, one for all heads of a type."""
+        heads, groups = q.shape[1], q.shape[1] // k.shape[1]
+        types = prediction.flatten()
+        order = types.argsort(stable=True)
+        # The one place where the host waits for the device, for all heads together.
+        sizes = types.bincount(minlength=3).tolist()
+        parts = []
+        for kind, numbers in enumerate(order.split(sizes)):
+            if len(numbers):
+                item, head = numbers // heads, numbers % heads
+                rows = (q[item, head], k[item, head // groups], v[item, head // groups])
+                mask = None if problem.key_mask is None else problem.key_mask[item]
+                alone = [x[:, None] for x in rows]
+                parts.append(self._bucket(*alone, kind=kind, key_mask=mask, problem=problem))
+        return torch.cat(parts)[:, 0].index_select(0, order.argsort()).unflatten(0, q.shape[:2])
+
+    def density(self, prediction: Tensor, problem: Problem) -> Tensor:
+        """Realised share of computed pairs, a scalar."""
+        layout, device = problem.layout, prediction.device
+        shares = torch.zeros(3, dtype=torch.float64, device=device)
+        for kind in BAND_ORDERS:
+            shares[kind] = self.band(layout.segments, kind, device).density().mean()
+        shares[TEXTURAL] = len(self.textural_keys(layout.segments, device)) / layout.tokens
+        return shares[prediction].mean()
+
+    def kept(self, prediction: Tensor, *, rows: Tensor, problem: Problem) -> Tensor | None:
+        """Which keys the queries `rows` `(r)` attend, `(B, H_q, r, N_k)` bool."""
+        layout, device = problem.layout, prediction.device
+        masks = torch.zeros(3, len(rows), layout.tokens, dtype=torch.bool, device=device)
+        masks[TEXTURAL, :, self.textural_keys(layout.segments, device)] = True
+        for kind, order in BAND_ORDERS.items():
+            inverse = TokenLayout.of(*layout.segments, order=order, device=device).inverse
+            mask = self.band(layout.segments, kind, device)
+            blocks = mask.rows.block[inverse[rows]], mask.columns.block[inverse]
+            masks[kind] = mask.kept[0, 0][blocks[0]][:, blocks[1]]
+        return masks[prediction]
+
+    def band(self, segments: tuple[Segment, ...], kind: int, device: torch.device) -> BlockMask:
+        """The band of a type in the type's own order of tokens, `(1, 1, n_q, n_k)`."""
+        layout = TokenLayout.of(*segments, order=BAND_ORDERS[kind], device=device)
+        rows, columns = (Blocks.cut(layout.runs, size, device=device) for size in self.block)
+        always = layout.loose | layout.first
+        forced = rows.any(always)[:, None] | columns.any(always)
+        kept = _band(rows, columns, runs=layout.runs, half_width=self.half_width)
+        return BlockMask((kept | forced)[None, None], rows, columns)
+
+    def textural_keys(self, segments: tuple[Segment, ...], device: torch.device) -> Tensor:
+        """Tokens that a textural head reads, `(M)`: a checkerboard, the first frame, the text."""
+        parts, start = [], 0
+        for segment in segments:
+            count = math.prod(segment.shape)
+            keys = torch.arange(count, device=device)
+            if not isinstance(segment, LooseTokens):
+                places = torch.unravel_index(keys, tuple(segment.shape))
+                on_board = torch.stack(places).sum(0) % self.stride == 0
+                keys = keys[on_board | (places[0] == 0)]
+            parts.append(start + keys)
+            start += count
+        return torch.cat(parts)
+
+    def _bucket(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        *,
+        kind: int,
+        key_mask: Tensor | None,
+        problem: Problem,
+    ) -> Tensor:
+        """Attention of heads of one type, each as a batch item of its own `(n, 1, N, d)`."""
+        segments = problem.layout.segments
+        if kind == TEXTURAL:
+            keys = self.textural_keys(segments, q.device)
+            return _attend_some(q, k, v, keys=keys, key_mask=key_mask, scale=problem.scale)
+        layout = TokenLayout.of(*segments, order=BAND_ORDERS[kind], device=q.device)
+        q, k, v = (layout.permute(x) for x in (q, k, v))
+        if key_mask is not None:
+            key_mask = key_mask[:, layout.order]
+        out = problem.executor(
+            q, k, v, mask=self.band(segments, kind, q.device), key_mask=key_mask,
+            scale=problem.scale, tail=problem.tail,
+        )  # fmt: skip
+        return layout.restore(out)
+
+
+def _attend_some(
+    q: Tensor, k: Tensor, v: Tensor, *, keys: Tensor, key_mask: Tensor | None, scale: float
+) -> Tensor:
+    """Dense attention on some keys; zeros for an item all of whose chosen keys are forbidden."""
+    k, v = k.index_select(2, keys), v.index_select(2, keys)
+    if key_mask is None:
+        return attend_dense(q, k, v, scale=scale)
+    allowed = key_mask[:, keys]
+    some = allowed.any(-1)
+    out = attend_dense(q, k, v, bias=forbidding(allowed | ~some[:, None], q), scale=scale)
+    return out * some[:, None, None, None]
+
+
+def _band(rows: Blocks, columns: Blocks, *, runs: tuple[int, ...], half_width: float) -> Tensor:
+    """Pairs of blocks of one run with two places at most `half_width` of the run apart."""
+    device = rows.lengths.device
+    length = torch.tensor(runs, device=device)
+    ends = [blocks.lengths.cumsum(0) for blocks in (rows, columns)]
+    run = [torch.searchsorted(length.cumsum(0), end) for end in ends]
+    reach = (half_width * length).long()[run[0]][:, None]
+    (row_end, key_end), (row_run, key_run) = ends, run
+    row_start, key_start = row_end - rows.lengths, key_end - columns.lengths
+    ahead = key_start - row_end[:, None] + 1
+    behind = row_start[:, None] - key_end + 1
+    return (torch.maximum(ahead, behind) <= reach) & (row_run[:, None] == key_run)
