@@ -31,6 +31,7 @@ from humanmotion.bench.recovery_truth import (
     ALIGNED,
     heading_errors,
     landmark_errors_mm,
+    reference_frames,
     reference_pixels,
     w_mpjpe_mm,
 )
@@ -81,10 +82,9 @@ def run(data: Path | None, *, quick: bool) -> BenchReport:
 
 def _misses(clip: dict[str, Any], folder: Path, view: RealView) -> Misses:
     """Of the detector in one view; a run that failed missed the person in all frames."""
-    true = reference_pixels(clip, folder)
     if view.keypoints is None:
-        return all_missed(int(torch.isfinite(true).all(-1).all(-1).sum()))
-    true = true[: len(view.keypoints)]
+        return all_missed(reference_frames(clip, folder))
+    true = reference_pixels(clip, folder)[: len(view.keypoints)]
     return compare(view.keypoints[: len(true)], true)
 
 

@@ -80,6 +80,12 @@ def reference_pixels(clip: dict[str, Any], videos: Path) -> Tensor:
     return torch.from_numpy(pixels).float().reshape(*points.shape[:2], 2)
 
 
+def reference_frames(clip: dict[str, Any], videos: Path) -> int:
+    """How many frames of the clip's reference are whole."""
+    points = read_npz(videos / clip["reference"])["xyz"]
+    return int(np.isfinite(points).all((1, 2)).sum())
+
+
 def heading_errors(
     clip: dict[str, Any], videos: Path, result: Path
 ) -> list[tuple[int, float, float]]:

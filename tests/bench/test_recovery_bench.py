@@ -56,7 +56,7 @@ def test_a_clip_that_dies_misses_every_bar(folder, monkeypatch, exit_code) -> No
     report = recovery.run(folder, quick=True)
     held = {row.id: row.passed for row in report.rows if row.bar is not None}
     assert held == {"edit/finishes": False, "edit/memory": True, "edit/cuts": False,
-                    "edit/seam": False}  # fmt: skip
+                    "edit/seam": False, f"pairs/{GIVEN}/yaw": None}  # fmt: skip
     assert report.exit_code == 3
     json.dumps(report.to_dict(), allow_nan=False)
 
@@ -203,10 +203,13 @@ def test_failed_views_miss_the_bar_on_yaw_between_them(folder, monkeypatch) -> N
     write_json(folder / "calib.json", {"cameras": {"a": camera, "b": camera}})
     clips = [CLIP | {"id": c, "cuts": [], "shots": None, "camera": c} for c in "ab"]
     (folder / "index.jsonl").write_text("\n".join(map(json.dumps, clips)))
+    write_npz(folder / CLIP["reference"], {"xyz": np.zeros((7, 33, 3), np.float32)})
     monkeypatch.setattr(recovery, "run_clip", failed(1))
     rows = {row.id: row for row in recovery.run(folder, quick=True).rows}
     assert rows[f"pairs/{GIVEN}/yaw"].passed is False
-    assert not [name for name in rows if name.startswith("detector/")]
+    # Whom a failed run did not find was missed in every frame.
+    assert rows["detector/real/missed"].value == 100.0
+    assert math.isnan(rows["detector/real/median"].value)
 
 
 def test_heading_errors_against_the_calibration(result, tmp_path) -> None:
