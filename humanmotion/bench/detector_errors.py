@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from scipy.stats import spearmanr
 from torch import Tensor
 
 from humanmotion.bench.ms_mocap import Filmed, listing, sequences
@@ -94,10 +95,11 @@ def true_pixels(seq: Filmed, body: BodyModel) -> Tensor:
     return torch.cat([s.camera.project(marks[s.start : s.stop]) for s in seq.shots])
 
 
-def rank_correlation(a: Tensor, b: Tensor) -> float:
-    """Spearman's, of `(N)` and `(N)`; equal values are ranked in the order they come in."""
-    ranks = torch.stack([x.argsort(stable=True).argsort() for x in (a, b)]).double()
-    return float(torch.corrcoef(ranks)[0, 1])
+def _rank_correlation(a: Tensor, b: Tensor) -> float:
+    """Spearman's, of `(N)` and `(N)`; NaN where one of them never changes."""
+    if min(float(x.max() - x.min()) for x in (a, b)) == 0:
+        return math.nan
+    return float(spearmanr(a.numpy(), b.numpy()).statistic)
 
 
 def figures(misses: Misses) -> dict[str, float]:
@@ -109,7 +111,7 @@ def figures(misses: Misses) -> dict[str, float]:
         "median": 100 * float(away[len(away) // 2]),
         "p90": 100 * float(away[int(0.9 * (len(away) - 1))]),
         "confidence": float(misses.confidence.mean()),
-        "rank": rank_correlation(misses.confidence, -misses.away),
+        "rank": _rank_correlation(misses.confidence, -misses.away),
         "exchanged": 100 * float(misses.exchanged.float().mean()),
         "missed": 100 * float(misses.missed.float().mean()),
     }

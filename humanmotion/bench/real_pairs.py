@@ -19,10 +19,10 @@ from torch import Tensor
 
 from humanmotion.bench.ms_alignment import METHODS, Cut, essential, turn_by
 from humanmotion.bench.ms_reconstruction import optimised
+from humanmotion.bench.recovery_truth import calibrated_camera
 from humanmotion.bench.report import Row
 from humanmotion.body import BodyModel
 from humanmotion.camera import intrinsics
-from humanmotion.files import read_json
 from humanmotion.jobs.fit_person import Learnt, View, fit_body
 from humanmotion.jobs.stage_codec import read_value
 from humanmotion.jobs.stages import stage_path
@@ -94,7 +94,7 @@ def is_calibrated_view(clip: dict[str, Any]) -> bool:
 
 def real_view(clip: dict[str, Any], videos: Path, result: Path | None) -> RealView:
     """A calibrated view with the keypoints that a reconstruction kept in `result`; None: it failed."""
-    camera = read_json(videos / clip["calibration"])["cameras"][clip["camera"]]
+    camera = calibrated_camera(clip, videos)
     seen = None if result is None else found_keypoints(result)
     if seen is not None:
         seen = seen[clip.get("frame_offset") or 0 :]

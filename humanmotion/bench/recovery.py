@@ -29,6 +29,7 @@ from humanmotion.bench.prior_gain import PARTS, ViewGain, gain_rows, reconstruct
 from humanmotion.bench.real_pairs import RealView, is_calibrated_view, pair_rows, real_view
 from humanmotion.bench.recovery_truth import (
     ALIGNED,
+    calibrated_camera,
     heading_errors,
     landmark_errors_mm,
     reference_frames,
@@ -58,6 +59,8 @@ def run(data: Path | None, *, quick: bool) -> BenchReport:
     """Reconstruct the videos under `data` and a rendered 720p clip; raises InputError without any."""
     folder = videos_folder(data)
     clips = listed_videos(folder / "index.jsonl")
+    for clip in filter(is_calibrated_view, clips):
+        calibrated_camera(clip, folder)
     if quick:
         # The shortest files say most per second of waiting.
         clips = sorted(clips, key=lambda c: (folder / c["file"]).stat().st_size)[:QUICK_CLIPS]

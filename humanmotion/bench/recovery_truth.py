@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from humanmotion.body import BodyModel
+from humanmotion.errors import InputError
 from humanmotion.files import read_json, read_npz
 from humanmotion.io.cameras_json import read_cameras_json
 from humanmotion.io.npz import read_motion
@@ -70,9 +71,19 @@ def w_mpjpe_mm(clip: dict[str, Any], videos: Path, result: Path) -> Tensor:
     return 1000 * w_mpjpe(ours, theirs, chunk=None, first=ALIGNED)
 
 
+def calibrated_camera(clip: dict[str, Any], videos: Path) -> dict[str, Any]:
+    """The calibration of the clip's camera; raises InputError when it lacks K, R or t."""
+    path, name = videos / clip["calibration"], clip["camera"]
+    camera: dict[str, Any] = read_json(path).get("cameras", {}).get(name, {})
+    missing = [part for part in ("K", "R", "t") if part not in camera]
+    if missing:
+        raise InputError(f"{path}: camera {name!r} lacks {', '.join(missing)}; it needs K, R and t")
+    return camera
+
+
 def reference_pixels(clip: dict[str, Any], videos: Path) -> Tensor:
     """Where the clip's calibrated camera sees the reference `(F, 33, 2)`; NaN where that has a gap."""
-    camera = read_json(videos / clip["calibration"])["cameras"][clip["camera"]]
+    camera = calibrated_camera(clip, videos)
     K, R, t = (np.array(camera[name], np.float64) for name in ("K", "R", "t"))
     dist = np.array(camera.get("dist", ()), np.float64)
     points = read_npz(videos / clip["reference"])["xyz"].astype(np.float64)

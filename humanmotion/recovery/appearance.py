@@ -185,7 +185,7 @@ def _recognised(
             for parts in people
         ]
     )
-    unlike = np.array([[_unlike(parts, piece, rows) for piece in seen] for parts in people])
+    unlike = _unlike([parts[-1] for parts in people], seen, rows)
     far = colours >= LAST_TWO_COLOURS
     # What lasts shortly, as who fades out in a dissolve, takes nobody from who stays.
     lasting = np.array([min(1.0, len(piece.sightings) / LASTING_PICTURES) for piece in seen])
@@ -200,23 +200,32 @@ def _recognised(
     return [p for p in people if not any(p is q for q in known.values())] + joined
 
 
-def _unlike(parts: Sequence[Piece], piece: Piece, rows: BodyRows | None) -> float:
-    """How differently two people, one before a cut and one after, are built and move."""
-    last = parts[-1]
-    if rows is None or not (_has_3d(last) and _has_3d(piece)):
-        return ANY_POSE
-    builds = [proportions(list(p.sightings.values()), rows) for p in (last, piece)]
-    unlike = build_distance(*builds)
-    if piece.start - last.stop > AT_ONCE:
-        return unlike + ANY_POSE
-    before, after = last.sightings[last.stop], piece.sightings[piece.start]
-    return unlike + pose_distance(before, after, rows)
+def _unlike(
+    before: Sequence[Piece], after: Sequence[Piece], rows: BodyRows | None
+) -> NDArray[np.float64]:
+    """How differently people before a cut (rows) and after it (columns) are built and move."""
+    unlike = np.full((len(before), len(after)), ANY_POSE)
+    if rows is None:
+        return unlike
+    builds = [[_build(piece, rows) for piece in side] for side in (before, after)]
+    for i, last in enumerate(before):
+        for j, piece in enumerate(after):
+            there, here = builds[0][i], builds[1][j]
+            if there is None or here is None:
+                continue
+            move = ANY_POSE
+            if piece.start - last.stop <= AT_ONCE:
+                ends = last.sightings[last.stop], piece.sightings[piece.start]
+                move = pose_distance(*ends, rows)
+            unlike[i, j] = build_distance(there, here) + move
+    return unlike
 
 
-def _has_3d(piece: Piece) -> bool:
-    """Whether the detector says where points are in space: 0 everywhere says nothing."""
-    xyz = np.stack([seen.xyz for seen in piece.sightings.values()])
-    return bool(np.isfinite(xyz).all() and xyz.any())
+def _build(piece: Piece, rows: BodyRows) -> NDArray[np.float64] | None:
+    """Somebody's proportions; None where the detector says nothing of where points are in space."""
+    seen = list(piece.sightings.values())
+    xyz = np.stack([s.xyz for s in seen])
+    return proportions(seen, rows) if np.isfinite(xyz).all() and xyz.any() else None
 
 
 def _within_shot(pieces: Sequence[Piece], seams: _Seams) -> list[Piece]:

@@ -143,7 +143,7 @@ def optimise_world(
         found.append(optimise(start, told, body=body, prior=prior, terms=terms, steps=steps))
         if not k:
             K, terms = _zoomed(K, found[0].camera[:, 6]), replace(terms, cameras=False, lens=False)
-    fps = _rate(looks[0].track)
+    fps = looks[0].track.fps
     people = [_planted(w, x, body, fps=fps) for w, x in zip(found, levels, strict=True)]
     first = found[0]
     t_w2c = -(first.R_w2c @ first.centre[..., None])[..., 0]
@@ -174,15 +174,8 @@ def _feet(world: WorldResult, person: int, track: PoseTrack, body: BodyModel) ->
 def _level(world: WorldResult, person: int, track: PoseTrack, body: BodyModel) -> Tensor:
     """Height `(T)` of what somebody stands on: a stage, a stair, most often the floor at 0."""
     lower = (_feet(world, person, track, body)[..., 2] - body.sole_offset(track.betas)).amin(-1)
-    level = support_level(
-        lower.double().numpy(), seen=track.seen.numpy(), fps=_rate(track), floor=0.0
-    )
+    level = support_level(lower.double().numpy(), seen=track.seen.numpy(), fps=track.fps, floor=0.0)
     return torch.from_numpy(level).float()
-
-
-def _rate(track: PoseTrack) -> float:
-    """Frames a second."""
-    return float(1 / track.times.diff().median()) if len(track) > 1 else 30.0
 
 
 def _standing(

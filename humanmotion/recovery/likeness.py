@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from humanmotion.recovery.body_rows import BodyRows
 from humanmotion.recovery.detection import Sighting
+from humanmotion.recovery.rotation_fit import kabsch
 
 Floats = NDArray[np.float64]
 
@@ -77,9 +78,7 @@ def _limbs(seen: Sighting, rows: BodyRows) -> Floats:
 
 
 def _apart(a: Floats, b: Floats) -> float:
-    """Of points `(..., 3)` after the best rotation (Kabsch)."""
+    """Of points `(..., 3)` after the best rotation."""
     a, b = (points.reshape(-1, 3) - points.reshape(-1, 3).mean(0) for points in (a, b))
-    left, _, right = np.linalg.svd(a.T @ b)
-    sign = np.sign(np.linalg.det(left @ right))
-    turned = a @ (left * (1.0, 1.0, sign)) @ right
-    return float(np.linalg.norm(turned - b, axis=1).mean())
+    (turn,) = kabsch(a[None], b[None], np.ones((1, len(a))))
+    return float(np.linalg.norm(a @ turn.T - b, axis=1).mean())

@@ -65,6 +65,11 @@ class PoseTrack:
         return replace(self, up=up, **{name: getattr(self, name)[frames] for name in names})
 
     @property
+    def fps(self) -> float:
+        """Frames a second; 30 of a single one."""
+        return float(1 / self.times.diff().median()) if len(self) > 1 else 30.0
+
+    @property
     def seen(self) -> Tensor:
         """Frames in which the person was found at all, `(T)` bool."""
         return (self.confidence > 0).any(-1)

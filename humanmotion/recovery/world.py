@@ -117,7 +117,7 @@ def read_shots(
 ) -> ShotsRead:
     """The first half of `to_world`; without `flips` no back is taken to be a front."""
     _check(tracks, shots=shots, cameras=cameras)
-    fps = _rate(tracks[0].times)
+    fps = tracks[0].fps
     if flips:
         people, choices = _true_readings(tracks, shots=shots, cameras=cameras, body=body, fps=fps)
     else:
@@ -154,7 +154,7 @@ def join_shots(
         if len(turns) != len(found):
             raise MotionError(f"{len(turns)} turns given for {len(found)} cuts")
         found = [(turn, common) for turn, (_, common) in zip(turns, found, strict=True)]
-    shots, people, fps = read.shots, read.people, _rate(read.people[0].track.times)
+    shots, people, fps = read.shots, read.people, read.people[0].track.fps
     R_c2w, placed = place_people(read, [turn for turn, _ in found])
     lengths = [s.stop - s.start for s in shots]
     shot_id = np.repeat(np.arange(len(shots)), lengths)
@@ -253,10 +253,6 @@ def _check(
             raise MotionError(
                 f"the camera of frames {shot.start} to {shot.stop} has {len(camera.R_c2c0)} frames"
             )
-
-
-def _rate(times: Tensor) -> float:
-    return float(1 / times.diff().median()) if len(times) > 1 else 30.0
 
 
 def _frame(people: Sequence[Seen], shot: Shot, camera: CameraMotion, *, fps: float) -> ShotFrame:

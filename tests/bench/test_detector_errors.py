@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from scipy.stats import spearmanr
 
 from humanmotion.bench.detector_errors import (
     Misses,
@@ -16,7 +15,6 @@ from humanmotion.bench.detector_errors import (
     figures,
     gathered,
     made_up_misses,
-    rank_correlation,
     true_pixels,
 )
 from humanmotion.bench.edit_runs import Watched, detector_misses
@@ -82,16 +80,6 @@ def test_exchanged_sides_are_seen_where_they_lie_apart(true) -> None:
     near = true.clone()
     near[:, right] = near[:, left] + 10
     assert compare(_seen(near), near).exchanged.shape == (6,)
-
-
-def test_rank_correlation_is_spearmans() -> None:
-    generator = torch.Generator().manual_seed(0)
-    a = torch.randn(200, generator=generator)
-    b = a + torch.randn(200, generator=generator)
-    expected = float(spearmanr(a.numpy(), b.numpy()).statistic)
-    assert rank_correlation(a, b) == pytest.approx(expected, abs=1e-9)
-    assert rank_correlation(a, a.exp()) == pytest.approx(1)
-    assert rank_correlation(a, -a) == pytest.approx(-1)
 
 
 def test_figures_of_a_made_up_detector_follow_its_noise(walk) -> None:

@@ -148,7 +148,7 @@ def test_a_view_is_read_from_what_a_run_kept_and_begins_with_the_event(views, tm
     people = People((a.keypoints, b.keypoints), a.keypoints.times, content, WIDTH, HEIGHT, {})
     (tmp_path / "out/stages").mkdir(parents=True)
     save_value(stage_path(tmp_path / "out/stages", "people"), people, key="whatever")
-    camera = {"K": a.K.tolist(), "R": a.R_w2c.tolist()}
+    camera = {"K": a.K.tolist(), "R": a.R_w2c.tolist(), "t": [0.0, 0.0, 0.0]}
     write_json(tmp_path / "calib.json", {"cameras": {"a": camera}})
     view = real_view(CLIP, tmp_path, tmp_path / "out")
     assert torch.equal(view.keypoints.xy, a.keypoints.xy[2:])

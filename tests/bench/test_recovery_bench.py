@@ -199,7 +199,7 @@ def test_the_reference_is_seen_through_the_calibrated_lens(tmp_path) -> None:
 
 
 def test_failed_views_miss_the_bar_on_yaw_between_them(folder, monkeypatch) -> None:
-    camera = {"K": torch.eye(3).tolist(), "R": LEVEL.tolist()}
+    camera = {"K": torch.eye(3).tolist(), "R": LEVEL.tolist(), "t": [0.0, 0.0, 4.0]}
     write_json(folder / "calib.json", {"cameras": {"a": camera, "b": camera}})
     clips = [CLIP | {"id": c, "cuts": [], "shots": None, "camera": c} for c in "ab"]
     (folder / "index.jsonl").write_text("\n".join(map(json.dumps, clips)))
@@ -210,6 +210,14 @@ def test_failed_views_miss_the_bar_on_yaw_between_them(folder, monkeypatch) -> N
     # Whom a failed run did not find was missed in every frame.
     assert rows["detector/real/missed"].value == 100.0
     assert math.isnan(rows["detector/real/median"].value)
+
+
+def test_a_calibration_that_lacks_something_is_said_before_anything_runs(folder) -> None:
+    write_json(folder / "calib.json", {"cameras": {"a": {"K": torch.eye(3).tolist()}}})
+    clip = CLIP | {"cuts": [], "shots": None, "camera": "a"}
+    (folder / "index.jsonl").write_text(json.dumps(clip))
+    with pytest.raises(InputError, match="camera 'a' lacks R, t"):
+        recovery.run(folder, quick=True)
 
 
 def test_heading_errors_against_the_calibration(result, tmp_path) -> None:
