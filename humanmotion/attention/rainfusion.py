@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from humanmotion.attention.blocks import BlockMask, Blocks
-from humanmotion.attention.dense import attend_dense, forbidding
+from humanmotion.attention.dense import attend_dense
 from humanmotion.attention.head_types import SPATIAL, TEMPORAL, TEXTURAL, head_types
 from humanmotion.attention.layout import LooseTokens, Segment, TokenLayout
 from humanmotion.attention.problem import Problem, check_sparsity
@@ -137,6 +137,20 @@ class RainFusion:
             start += count
         return torch.cat(parts)
 
+    def textural_rest(
+        self, segments: tuple[Segment, ...], device: torch.device
+    ) -> tuple[Tensor, Blocks] | None:
+        """Tokens that a textural head leaves out, `(R)`, and their blocks by windows; None without."""
+        layout = TokenLayout.of(*segments, device=device)
+        left = torch.ones(layout.tokens, dtype=torch.bool, device=device)
+        left[self.textural_keys(segments, device)] = False
+        by_place = left[layout.order]
+        runs = [int(part.sum()) for part in by_place.split(layout.runs)]
+        if not any(runs):
+            return None
+        blocks = Blocks.cut([run for run in runs if run], self.block[1], device=device)
+        return layout.order[by_place], blocks
+
     def _bucket(
         self,
         q: Tensor,
@@ -151,7 +165,10 @@ class RainFusion:
         segments = problem.layout.segments
         if kind == TEXTURAL:
             keys = self.textural_keys(segments, q.device)
-            return _attend_some(q, k, v, keys=keys, key_mask=key_mask, scale=problem.scale)
+            rest = self.textural_rest(segments, q.device) if problem.tail else None
+            return _attend_some(
+                q, k, v, keys=keys, key_mask=key_mask, scale=problem.scale, rest=rest
+            )
         layout = TokenLayout.of(*segments, order=BAND_ORDERS[kind], device=q.device)
         q, k, v = (layout.permute(x) for x in (q, k, v))
         if key_mask is not None:
@@ -164,16 +181,43 @@ class RainFusion:
 
 
 def _attend_some(
-    q: Tensor, k: Tensor, v: Tensor, *, keys: Tensor, key_mask: Tensor | None, scale: float
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    keys: Tensor,
+    key_mask: Tensor | None,
+    scale: float,
+    rest: tuple[Tensor, Blocks] | None = None,
 ) -> Tensor:
-    """Dense attention on some keys; zeros for an item all of whose chosen keys are forbidden."""
-    k, v = k.index_select(2, keys), v.index_select(2, keys)
-    if key_mask is None:
-        return attend_dense(q, k, v, scale=scale)
-    allowed = key_mask[:, keys]
-    some = allowed.any(-1)
-    out = attend_dense(q, k, v, bias=forbidding(allowed | ~some[:, None], q), scale=scale)
-    return out * some[:, None, None, None]
+    """Dense attention on some keys, and on the mean of every block of the `rest`.
+
+    Zeros for an item of which nothing is allowed.
+    """
+    some = k.index_select(2, keys), v.index_select(2, keys)
+    if key_mask is None and rest is None:
+        return attend_dense(q, *some, scale=scale)
+    weight = q.new_zeros(len(q), len(keys), dtype=torch.promote_types(q.dtype, torch.float32))
+    if key_mask is not None:
+        weight = weight.masked_fill(~key_mask[:, keys], -math.inf)
+    if rest is not None:
+        means, counts = _means(k, v, rest=rest, key_mask=key_mask)
+        some = torch.cat((some[0], means[0]), 2), torch.cat((some[1], means[1]), 2)
+        weight = torch.cat((weight, counts.to(weight).log().expand(len(q), -1)), 1)
+    full = weight.isfinite().any(-1)[:, None, None, None]
+    # A row of nothing but minus infinity would be NaN: it attends evenly, and is then emptied.
+    bias = weight[:, None, None].masked_fill(~full, 0)
+    return attend_dense(q, *some, bias=bias, scale=scale) * full
+
+
+def _means(
+    k: Tensor, v: Tensor, *, rest: tuple[Tensor, Blocks], key_mask: Tensor | None
+) -> tuple[list[Tensor], Tensor]:
+    """Mean keys and values of the blocks of the rest, and of how many allowed keys each is one."""
+    order, blocks = rest
+    allowed = None if key_mask is None else key_mask[:, order]
+    means = [blocks.means(x.index_select(2, order), allowed).to(x.dtype) for x in (k, v)]
+    return means, blocks.counts(allowed)
 
 
 def _band(rows: Blocks, columns: Blocks, *, runs: tuple[int, ...], half_width: float) -> Tensor:

@@ -151,6 +151,42 @@ def test_heads_of_all_types_together_equal_masked_dense_attention(masked, normal
         torch.testing.assert_close(found, want, atol=2e-6, rtol=0)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_tail_stands_for_what_a_textural_head_leaves_out(masked, normal, generator):
+    tokens = math.prod(GRID) + TEXT
+    q, k, v = normal(2, 2, tokens, SIZE), normal(2, 2, tokens, SIZE), normal(2, 2, tokens, 24)
+    key_mask = torch.rand(2, tokens, generator=generator) < 0.6 if masked else None
+    method, types = RainFusion(block=(32, 16)), torch.full((2, 2), TEXTURAL)
+    found = method.attend(q, k, v, prediction=types, problem=problem(key_mask=key_mask, tail=True))
+    kept = method.kept(types[:1, :1], rows=torch.tensor([0]), problem=problem())[0, 0, 0]
+    order, blocks = method.textural_rest(SEGMENTS, torch.device("cpu"))
+    assert torch.equal(order.sort().values, (~kept).nonzero()[:, 0])
+    allowed = torch.ones(2, tokens, dtype=torch.bool) if key_mask is None else key_mask
+    for item in range(2):
+        # Every key that is left out becomes the mean of the allowed ones of its block.
+        keys, values = k[item].clone(), v[item].clone()
+        for block in range(blocks.count):
+            inside = order[blocks.block == block]
+            inside = inside[allowed[item, inside]]
+            for x in (keys, values):
+                x[:, inside] = x[:, inside].mean(1, keepdim=True)
+        mask = allowed[item].expand(1, tokens)
+        want = scaled_dot_product_attention(q[item], keys, values, attn_mask=mask)
+        torch.testing.assert_close(found[item], want, atol=2e-6, rtol=0)
+
+
+def test_an_item_whose_chosen_keys_are_all_forbidden_is_empty_without_a_tail(normal):
+    tokens = math.prod(GRID) + TEXT
+    q = normal(2, 1, tokens, SIZE)
+    method, types = RainFusion(), torch.full((2, 1), TEXTURAL)
+    kept = method.kept(types[:1], rows=torch.tensor([0]), problem=problem())[0, 0, 0]
+    key_mask = torch.stack((~kept, torch.ones_like(kept)))
+    found = method.attend(q, q, q, prediction=types, problem=problem(key_mask=key_mask))
+    assert not found[0].any() and found[1].any()
+    with_tail = problem(key_mask=key_mask, tail=True)
+    assert method.attend(q, q, q, prediction=types, problem=with_tail)[0].any()
+
+
 def test_one_type_of_heads_is_enough(normal):
     tokens = math.prod(GRID) + TEXT
     q = normal(1, 2, tokens, SIZE)

@@ -1,4 +1,4 @@
-"""Our Triton kernels under Triton's interpreter: the reference's numbers and gradients."""
+"""Our Triton kernels, on a GPU or under Triton's interpreter: the reference's numbers and gradients."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ from humanmotion.attention import BlockMask, Blocks
 from humanmotion.attention.reference import attend_reference
 from humanmotion.attention.triton_attention import attend_triton, can_run
 
-pytestmark = pytest.mark.skipif(
-    not can_run(torch.device("cpu")),
-    reason="set TRITON_INTERPRET=1 before the kernels are imported",
-)
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 # Query and key lengths in runs, heads of queries and keys, head sizes, block sizes.
 CASES = {
@@ -30,19 +27,24 @@ CASES = {
 def problem(name, normal, generator, *, batch=2, dtype=torch.float32):
     runs, heads, sizes, block = CASES[name]
     lengths = [sum(r) for r in runs]
-    q = normal(batch, heads[0], lengths[0], sizes[0], dtype=dtype)
-    k = normal(batch, heads[1], lengths[1], sizes[0], dtype=dtype)
-    v = normal(batch, heads[1], lengths[1], sizes[1], dtype=dtype)
-    rows, columns = (Blocks.cut(r, size) for r, size in zip(runs, block, strict=True))
+    q = normal(batch, heads[0], lengths[0], sizes[0], dtype=dtype).to(DEVICE)
+    k = normal(batch, heads[1], lengths[1], sizes[0], dtype=dtype).to(DEVICE)
+    v = normal(batch, heads[1], lengths[1], sizes[1], dtype=dtype).to(DEVICE)
+    rows, columns = (Blocks.cut(r, n, device=DEVICE) for r, n in zip(runs, block, strict=True))
     shape = (batch, heads[0], rows.count, columns.count)
     kept = torch.rand(shape, generator=generator) < 0.6
-    return q, k, v, BlockMask(kept, rows, columns)
+    return q, k, v, BlockMask(kept.to(DEVICE), rows, columns)
+
+
+def test_it_can_run_here():
+    # Without a GPU: tests/attention/conftest.py asked for the interpreter in time.
+    assert can_run(DEVICE)
 
 
 def gradients(attend, q, k, v, **given):
     leaves = [x.clone().requires_grad_() for x in (q, k, v)]
     out = attend(*leaves, **given)
-    ask = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).to(out.dtype)
+    ask = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).to(out)
     return out.detach(), torch.autograd.grad(out, leaves, ask)
 
 
@@ -50,7 +52,8 @@ def gradients(attend, q, k, v, **given):
 @pytest.mark.parametrize("masked", [False, True])
 def test_numbers_and_gradients_are_those_of_the_reference(name, masked, normal, generator):
     q, k, v, mask = problem(name, normal, generator)
-    key_mask = torch.rand(2, k.shape[2], generator=generator) < 0.7 if masked else None
+    allowed = (torch.rand(2, k.shape[2], generator=generator) < 0.7).to(DEVICE)
+    key_mask = allowed if masked else None
     given = {"mask": mask, "key_mask": key_mask, "scale": 0.7 * q.shape[-1] ** -0.5}
     found, slopes = gradients(attend_triton, q, k, v, **given)
     want, want_slopes = gradients(attend_reference, q, k, v, **given)
