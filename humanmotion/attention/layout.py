@@ -86,7 +86,7 @@ class TokenLayout:
     loose: Tensor
     """`(N)` bool by place: tokens without a grid."""
     first: Tensor
-    """`(N)` bool by place: tokens of the first frame of a grid."""
+    """`(N)` bool by place: tokens of the first of a grid's frames; none of a still picture."""
 
     @classmethod
     def of(
@@ -97,8 +97,9 @@ class TokenLayout:
     ) -> TokenLayout:
         """Lay `segments` out; the result for equal arguments is built once and shared.
 
-        With "frames" and "pixels" the first frame of a grid is a stretch of its own behind the other
-        frames (RainFusion's sink). Raises UsageError for sizes below 1.
+        The first frame of a grid is a stretch of its own, since methods attend it always: with "frames"
+        and "pixels" behind the other frames (RainFusion's sink), with windows before them, unless their
+        edges are those of the published code. Raises UsageError for sizes below 1.
         """
         return _layout(tuple(segments), order, torch.device(device))
 
@@ -136,7 +137,8 @@ def _layout(segments: tuple[Segment, ...], order: Order, device: torch.device) -
             runs.append(len(run))
             free = isinstance(segment, LooseTokens)
             loose.append(torch.full((len(run),), free))
-            first.append((run < math.prod(segment.shape[1:])) & (not free))
+            alone = free or segment.shape[0] == 1
+            first.append((run < math.prod(segment.shape[1:])) & (not alone))
         start += math.prod(segment.shape)
     stands = torch.cat(places)
     return TokenLayout(
@@ -156,19 +158,24 @@ def _runs(segment: Segment, order: Order) -> list[Tensor]:
     if isinstance(segment, LooseTokens):
         return [torch.arange(count)]
     if order == "windows":
-        return [_window_order(segment)]
+        return _windows(segment)
     numbers = torch.arange(count).reshape(segment.shape[0], -1)
     later = numbers[1:] if order == "frames" else numbers[1:].T
     return [part.flatten() for part in (later, numbers[:1]) if part.numel()]
 
 
-def _window_order(segment: VideoGrid | MotionGrid) -> Tensor:
+def _windows(segment: VideoGrid | MotionGrid) -> list[Tensor]:
     window = segment.window if len(segment.window) == 3 else (*segment.window, 1)
     if min(window) < 1:
         raise UsageError(f"window {segment.window}: every side must be 1 or more")
     if isinstance(segment, VideoGrid) and segment.edges == "appended":
-        return _appended_order(segment.shape, window)
-    return _sorted_by(_tiles(segment.shape, window))
+        return [_appended_order(segment.shape, window)]
+    # A window that held the first frame and later ones would make sinks of them all.
+    frames, *place = segment.shape
+    first = _sorted_by(_tiles((1, *place), window))
+    if frames == 1:
+        return [first]
+    return [first, len(first) + _sorted_by(_tiles((frames - 1, *place), window))]
 
 
 def _tiles(shape: Sequence[int], window: Sequence[int]) -> list[Tensor]:

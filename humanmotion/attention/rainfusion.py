@@ -132,7 +132,8 @@ class RainFusion:
             if not isinstance(segment, LooseTokens):
                 places = torch.unravel_index(keys, tuple(segment.shape))
                 on_board = torch.stack(places).sum(0) % self.stride == 0
-                keys = keys[on_board | (places[0] == 0)]
+                sink = (places[0] == 0) & (segment.shape[0] > 1)
+                keys = keys[on_board | sink]
             parts.append(start + keys)
             start += count
         return torch.cat(parts)

@@ -15,10 +15,12 @@ ORDERS = ["windows", "frames", "pixels"]
 SHAPES = [(1, 1, 1), (1, 8, 8), (3, 5, 7), (4, 8, 16), (5, 9, 8), (2, 3, 30)]
 
 
-def slow_windows(shape, window):
-    """Visit windows one after the other, and the tokens of each one after the other."""
+def slow_windows(shape, window, *, first=0):
+    """Visit windows one after the other, and the tokens of each, in the frames from `first` on."""
     frames, height, width = shape
-    starts = itertools.product(*(range(0, n, w) for n, w in zip(shape, window, strict=True)))
+    starts = itertools.product(
+        range(first, frames, window[0]), range(0, height, window[1]), range(0, width, window[2])
+    )
     return [
         (t * height + y) * width + x
         for t0, y0, x0 in starts
@@ -60,9 +62,11 @@ class TestOrders:
         assert sum(layout.runs) == layout.tokens
 
     @pytest.mark.parametrize("window", [(1, 1, 1), (2, 4, 8), (1, 8, 8), (3, 2, 5)])
-    def test_windows_are_visited_one_after_the_other(self, shape, window):
+    def test_windows_are_visited_one_after_the_other_behind_the_first_frame(self, shape, window):
         layout = TokenLayout.of(VideoGrid(*shape, window=window))
-        assert layout.order.tolist() == slow_windows(shape, window)
+        first = slow_windows((1, *shape[1:]), window)
+        assert layout.order.tolist() == first + slow_windows(shape, window, first=1)
+        assert layout.runs[0] == len(first)
 
     def test_appended_leftovers(self, shape):
         layout = TokenLayout.of(VideoGrid(*shape, window=(1, 8, 8), edges="appended"))
@@ -74,20 +78,21 @@ class TestOrders:
             layout = TokenLayout.of(LooseTokens(3), video, LooseTokens(2), order=order)
             number, count = layout.order, layout.tokens
             assert layout.loose.tolist() == ((number < 3) | (number >= count - 2)).tolist()
-            first = (number >= 3) & (number < 3 + shape[1] * shape[2]) & (number < count - 2)
+            first = (number >= 3) & (number < 3 + shape[1] * shape[2]) & (shape[0] > 1)
             assert layout.first.tolist() == first.tolist()
 
 
 def test_a_block_of_windows_is_compact_in_space_and_time():
-    layout = TokenLayout.of(VideoGrid(8, 16, 32))
-    place = torch.stack(torch.unravel_index(layout.order, (8, 16, 32)), -1)
+    layout = TokenLayout.of(VideoGrid(9, 16, 32))
+    place = torch.stack(torch.unravel_index(layout.order, (9, 16, 32)), -1)
     spans = [block.amax(0) - block.amin(0) + 1 for block in place.split(64)]
-    assert {tuple(span.tolist()) for span in spans} == {(2, 4, 8)}
+    assert {tuple(span.tolist()) for span in spans[:8]} == {(1, 4, 16)}
+    assert {tuple(span.tolist()) for span in spans[8:]} == {(2, 4, 8)}
 
 
 def test_a_motion_block_holds_four_joints_over_sixteen_frames():
-    layout = TokenLayout.of(MotionGrid(32, 8))
-    place = torch.stack(torch.unravel_index(layout.order, (32, 8)), -1)
+    layout = TokenLayout.of(MotionGrid(33, 8))
+    place = torch.stack(torch.unravel_index(layout.order, (33, 8)), -1)[8:]
     assert {tuple((b.amax(0) - b.amin(0) + 1).tolist()) for b in place.split(64)} == {(16, 4)}
 
 

@@ -60,7 +60,8 @@ class TestDense:
             torch.testing.assert_close(found, dense(*qkv), atol=2e-6, rtol=0)
 
     def test_what_forced_blocks_fill_up_goes_dense(self, qkv):
-        plan = AttentionPlan(LAYOUT, RainFusion2(block=(256, 256)), break_even=BreakEven(tokens=0))
+        layout = TokenLayout.of(LooseTokens(LAYOUT.tokens - 82), VideoGrid(2, 1, 41))
+        plan = AttentionPlan(layout, RainFusion2(), break_even=BreakEven(tokens=0))
         assert torch.equal(plan.attend(*qkv), dense(*qkv))
         assert plan.report().predictions == plan.report().dense_calls == 1
 

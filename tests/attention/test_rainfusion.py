@@ -203,14 +203,13 @@ def test_predictions_follow_the_sparsity(normal):
     assert found.tolist() == [[TEMPORAL, SPATIAL, TEXTURAL]]
 
 
-def test_one_frame_alone_is_all_sink(normal):
-    segments = (VideoGrid(1, 6, 8),)
-    given, method = problem(segments), RainFusion(block=(16, 8))
-    q = normal(1, 3, 48, SIZE)
-    out = method.attend(
-        q, q, q, prediction=torch.tensor([[TEMPORAL, SPATIAL, TEXTURAL]]), problem=given
-    )
-    want = scaled_dot_product_attention(q, q, q)
+def test_a_still_picture_has_no_sink(normal):
+    given, method = problem((VideoGrid(1, 6, 8),)), RainFusion(sparsity=0.8, block=(16, 8))
+    q, types = normal(1, 3, 48, SIZE), torch.tensor([[TEMPORAL, SPATIAL, TEXTURAL]])
+    kept = method.kept(types, rows=torch.arange(48), problem=given)
+    assert (kept.double().mean((-1, -2)) < 0.8).all()
+    out = method.attend(q, q, q, prediction=types, problem=given)
+    want = scaled_dot_product_attention(q, q, q, attn_mask=kept)
     torch.testing.assert_close(out, want, atol=2e-6, rtol=0)
     assert method.predict(q, q, given).shape == (1, 3)
 
