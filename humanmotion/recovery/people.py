@@ -114,7 +114,7 @@ class Watched:
                 f"no person was found in {len(view.times)} pictures; people must be in view, "
                 "recognisable and at least about 60 pixels tall"
             )
-        raw = [_keypoints(person, view) for person in people]
+        raw = [_keypoints(person.items(), view) for person in people]
         cuts = [shot.start for shot in find_shots(self.content, raw, times=view.times)[1:]]
         raw.clear()
         if cuts:
@@ -156,13 +156,13 @@ def _tracks(
     return tuple(tracks)
 
 
-def _keypoints(sightings: Mapping[int, Sighting], view: _View) -> Keypoints:
+def _keypoints(sightings: Iterable[tuple[int, Sighting]], view: _View) -> Keypoints:
     frames, joints = len(view.times), len(JOINT_SETS[view.joint_set])
     scale = np.array(view.size, np.float32) / np.array(view.shown, np.float32)
     xy = np.zeros((frames, joints, 2), np.float32)
     confidence = np.zeros((frames, joints), np.float32)
     xyz = np.zeros((frames, joints, 3), np.float32)
-    for frame, sighting in sightings.items():
+    for frame, sighting in sightings:
         xy[frame], xyz[frame] = sighting.xy * scale, sighting.xyz
         confidence[frame] = sighting.confidence * sighting.sides
     return Keypoints(

@@ -10,7 +10,7 @@ hands on its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -54,15 +54,16 @@ class _Layout:
 
 def settle_sides(
     sightings: Mapping[int, Sighting], joint_set: str, *, breaks: frozenset[int] = frozenset()
-) -> dict[int, Sighting]:
-    """The same sightings with swapped sides put back; `breaks` are first frames of shots."""
+) -> Iterator[tuple[int, Sighting]]:
+    """Frame by frame the same sightings with swapped sides put back, one held at a time.
+
+    `breaks` are first frames of shots.
+    """
     layout = _layout(joint_set)
-    out = dict(sightings)
     for run in _runs(sorted(sightings), breaks):
-        for frame, state in zip(run, _states([sightings[f] for f in run], layout), strict=True):
-            if any(state):
-                out[frame] = _swapped(sightings[frame], state, layout)
-    return out
+        for frame, state in zip(run, _states(sightings, run, layout), strict=True):
+            seen = sightings[frame]
+            yield frame, _swapped(seen, state, layout) if any(state) else seen
 
 
 def _runs(frames: list[int], breaks: frozenset[int]) -> list[list[int]]:
@@ -75,11 +76,13 @@ def _runs(frames: list[int], breaks: frozenset[int]) -> list[list[int]]:
     return runs
 
 
-def _states(run: list[Sighting], layout: _Layout) -> list[tuple[int, int]]:
-    """The cheapest state of each sighting in one run."""
-    cost = _own_costs(run[0], layout)
+def _states(
+    sightings: Mapping[int, Sighting], run: list[int], layout: _Layout
+) -> list[tuple[int, int]]:
+    """The cheapest state of each sighting in one run of frames."""
+    cost = _own_costs(sightings[run[0]], layout)
     back = []
-    for before, after in pairwise(run):
+    for before, after in pairwise(sightings[frame] for frame in run):
         move = _move_costs(before, after, layout)
         total = cost[:, None] + move
         back.append(total.argmin(0))

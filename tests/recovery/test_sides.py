@@ -23,6 +23,10 @@ def walk(stick, count=80):
     }
 
 
+def settled(sightings, joint_set, **given) -> dict[int, Sighting]:
+    return dict(settle_sides(sightings, joint_set, **given))
+
+
 def same(a: dict[int, Sighting], b: dict[int, Sighting]) -> bool:
     return a.keys() == b.keys() and all(
         np.allclose(a[f].xy, b[f].xy)
@@ -38,13 +42,13 @@ def spoilt(stick, truth, frames):
 
 def test_right_labels_stay(stick):
     truth = walk(stick)
-    assert same(settle_sides(truth, SET), truth)
+    assert same(settled(truth, SET), truth)
 
 
 @pytest.mark.parametrize("frames", [range(30, 31), range(20, 45), [5, 6, 40, 41, 42, 60]])
 def test_bursts_are_undone(stick, frames):
     truth = walk(stick)
-    assert same(settle_sides(spoilt(stick, truth, frames), SET), truth)
+    assert same(settled(spoilt(stick, truth, frames), SET), truth)
 
 
 def test_it_is_idempotent(stick):
@@ -54,8 +58,8 @@ def test_it_is_idempotent(stick):
         f: replace(s, xy=s.xy + rng.normal(0, 4, s.xy.shape).astype(np.float32))
         for f, s in spoilt(stick, truth, range(20, 40)).items()
     }
-    once = settle_sides(noisy, SET)
-    assert same(settle_sides(once, SET), once)
+    once = settled(noisy, SET)
+    assert same(settled(once, SET), once)
 
 
 def test_half_a_body_is_put_back(stick):
@@ -68,17 +72,17 @@ def test_half_a_body_is_put_back(stick):
         whole, xy = stick.swapped(truth[f]), truth[f].xy.copy()
         xy[rows] = whole.xy[rows]
         found[f] = replace(truth[f], xy=xy)
-    settled = settle_sides(found, SET)
-    assert all(np.allclose(settled[f].xy, truth[f].xy) for f in truth)
+    out = settled(found, SET)
+    assert all(np.allclose(out[f].xy, truth[f].xy) for f in truth)
 
 
 def test_a_long_swap_to_the_end_is_left(stick):
     """It may as well be another view: only a swap that comes back is a mistake for sure."""
     truth = walk(stick)
     long = spoilt(stick, truth, range(80 - 2 * MAX_EDGE, 80))
-    assert same(settle_sides(long, SET), long)
+    assert same(settled(long, SET), long)
     short = spoilt(stick, truth, range(80 - MAX_EDGE // 2, 80))
-    assert same(settle_sides(short, SET), truth)
+    assert same(settled(short, SET), truth)
 
 
 def test_shots_are_settled_apart(stick):
@@ -86,13 +90,13 @@ def test_shots_are_settled_apart(stick):
     front = {i: stick.sighting(300, 240, yaw=0.1) for i in range(30)}
     behind = {i: stick.sighting(300, 240, yaw=math.pi + 0.1) for i in range(30, 38)}
     both = front | behind
-    assert same(settle_sides(both, SET, breaks=frozenset({30})), both)
+    assert same(settled(both, SET, breaks=frozenset({30})), both)
 
 
 def test_gaps_part_runs(stick):
     front = {i: stick.sighting(300, 240, yaw=0.1) for i in range(30)}
     later = {i: stick.sighting(300, 240, yaw=math.pi + 0.1) for i in range(60, 68)}
-    assert same(settle_sides(front | later, SET), front | later)
+    assert same(settled(front | later, SET), front | later)
 
 
 def test_hands_and_face_go_with_the_body(stick):
@@ -132,4 +136,4 @@ def test_hands_and_face_go_with_the_body(stick):
     truth = {i: whole(i) for i in range(40)}
     found = {i: wrong(s) if 12 <= i < 20 else s for i, s in truth.items()}
     assert not np.allclose(found[15].xy, truth[15].xy)
-    assert same(settle_sides(found, "mediapipe_543"), truth)
+    assert same(settled(found, "mediapipe_543"), truth)
