@@ -21,7 +21,11 @@ def reconstruct(
         int | None, typer.Option(min=0, help="Which person, 0 = most prominent (the default).")
     ] = None,
     camera: Annotated[
-        Literal["auto", "static", "pan", "moving"], typer.Option(help="How the camera moves.")
+        str,
+        typer.Option(
+            help="How the camera moves: auto, static, pan or moving; or a file with its path: "
+            "cameras.json, motion.npz or COLMAP."
+        ),
     ] = "auto",
     focal: Annotated[
         float | None, typer.Option(min=1.0, help="Focal length in pixels of the upright picture.")

@@ -15,12 +15,13 @@ from humanmotion.body.named_points import NamedPoint, named_points, set_points
 from humanmotion.camera import Camera, default_focal, intrinsics
 from humanmotion.errors import InputError, UsageError
 from humanmotion.io.axes import turn_up
-from humanmotion.io.convert import CAMERA_FORMATS, KEYPOINT_FORMATS, read_any
-from humanmotion.io.convert_pictures import read_any_camera, read_people
+from humanmotion.io.convert import KEYPOINT_FORMATS, read_any
+from humanmotion.io.convert_pictures import read_people
 from humanmotion.io.sniff import sniff
 from humanmotion.jobs.fit import load_prior
 from humanmotion.jobs.fit_input import at_rate, free_joints, is_finger
 from humanmotion.jobs.fit_result import Timed, fit_targets, write_fit
+from humanmotion.jobs.known_camera import check_no_focal, of_every_frame, read_camera_path
 from humanmotion.joint_sets import JOINT_SETS
 from humanmotion.keypoints import Keypoints
 from humanmotion.prior.fitting import HYPOTHESES
@@ -160,7 +161,9 @@ def _camera(
     """The camera of every frame, and whether nothing is known of where it stands."""
     width, height, frames = keypoints.width, keypoints.height, len(keypoints)
     if camera is not None:
-        return _known_camera(Path(camera), keypoints, focal), False
+        check_no_focal(camera, focal)
+        known = read_camera_path(camera, width=width, height=height)
+        return of_every_frame(known, frames=frames, path=camera), False
     if focal is None:
         focal = default_focal(width, height)
         notes.append(
@@ -169,27 +172,6 @@ def _camera(
     notes.append("the camera is taken as level and still; give its path as --camera if it is not")
     K = intrinsics(focal, width=width, height=height).expand(frames, 3, 3)
     return level_camera(K, width=width, height=height), True
-
-
-def _known_camera(path: Path, keypoints: Keypoints, focal: float | None) -> Camera:
-    if focal is not None:
-        raise UsageError(f"{path} says the focal length; leave --focal out")
-    kind = sniff(path)
-    if kind not in CAMERA_FORMATS and kind != "motion":
-        raise UsageError(
-            f"{path} is a {kind} file; cameras are read from cameras.json, motion.npz and COLMAP"
-        )
-    camera, _ = read_any_camera(path, kind)
-    if (camera.width, camera.height) != (keypoints.width, keypoints.height):
-        raise UsageError(
-            f"{path} is of pictures of {camera.width}x{camera.height}, the keypoints of "
-            f"{keypoints.width}x{keypoints.height}; give both for the same pictures"
-        )
-    if len(camera) not in (1, len(keypoints)):
-        raise UsageError(
-            f"{path} has {len(camera)} cameras for {len(keypoints)} frames; give one, or one a frame"
-        )
-    return camera if len(camera) == len(keypoints) else camera[torch.zeros(len(keypoints)).long()]
 
 
 def level_camera(K: Tensor, *, width: int, height: int) -> Camera:

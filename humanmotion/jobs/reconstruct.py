@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -33,6 +32,7 @@ from humanmotion.jobs.fit_person import (
     fit_hands_and_face,
     guess_body,
 )
+from humanmotion.jobs.known_camera import check_camera, kind_or_path, of_every_frame
 from humanmotion.jobs.lifter_weights import load_lifter
 from humanmotion.jobs.person_motion import person_motion
 from humanmotion.jobs.reconstruct_warnings import body_warnings, camera_warnings
@@ -48,8 +48,9 @@ from humanmotion.recovery.focal import FocalEstimate
 from humanmotion.recovery.initial_pose import SET
 from humanmotion.recovery.integrator import WorldPerson
 from humanmotion.recovery.joint_world import JointResult, Look, optimise_world
+from humanmotion.recovery.known_path import known_motions
 from humanmotion.recovery.lifter import Lifter
-from humanmotion.recovery.odometry import KINDS, CameraMotion, estimate_motions
+from humanmotion.recovery.odometry import CameraMotion, KindChoice, estimate_motions
 from humanmotion.recovery.people import People, viewing_warnings, watch_people
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.quality import QUALITIES, Quality, QualityName
@@ -60,7 +61,6 @@ from humanmotion.recovery.result import Reconstruction
 from humanmotion.recovery.shots import Shot, find_shots
 from humanmotion.recovery.world import WorldResult, to_world
 
-CameraKind = Literal["auto", "static", "pan", "moving"]
 DETECTION_SIDE = 1920
 """Longer side in pixels of the pictures people are looked for in."""
 CAMERA_SIDE = 640
@@ -81,7 +81,7 @@ def reconstruct(
     output: str | Path,
     body: str | Path | None = None,
     person: int | None = None,
-    camera: CameraKind = "auto",
+    camera: KindChoice | str | Path = "auto",
     focal: float | None = None,
     quality: QualityName = "standard",
     from_stage: str | None = None,
@@ -95,19 +95,23 @@ def reconstruct(
 ) -> ReconstructionFiles:
     """Reconstruct the people of a video in one world and write every result into `output`.
 
-    `person` counts from 0 in order of prominence (default: the most prominent); `focal` is in
-    pixels of the upright image; `quality` is how much work is done; `from_stage` redoes that stage
-    and those after it; `detector` opens another model than the embedded one; `prior` another prior
-    than the shipped one, `lifter` and `refiner` likewise, and None fits without it; `seed` is of the
-    samples the camera's kind is decided by.
+    `person` counts from 0 in order of prominence (default: the most prominent); `camera` is how it
+    moves, or a file with its path and lens (`cameras.json`, `motion.npz`, a COLMAP text folder), one
+    camera a frame in a world of any axes and scale; `focal` is in pixels of the upright image;
+    `quality` is how much work is done; `from_stage` redoes that stage and those after it; `detector`
+    opens another model than the embedded one; `prior` another prior than the shipped one, `lifter`
+    and `refiner` likewise, and None fits without it; `seed` is of the samples the camera's kind is
+    decided by.
     Raises InputError for a bad video or body, NothingFoundError without a person, UsageError for a
-    person or stage that does not exist, a camera kind, quality or focal length that cannot be meant,
+    person or stage that does not exist, a camera, quality or focal length that cannot be meant,
     OutputError when results are there already (without `overwrite`) or cannot be written.
     """
-    _check_options(camera, focal, quality)
+    _check_options(focal, quality)
+    check_camera(camera, focal)
     return_large_blocks()
     level = QUALITIES[quality]
     info = probe(video)
+    path = kind_or_path(camera, width=info.width, height=info.height)
     folder = writable_folder(output)
     check_targets(folder, video=Path(video), overwrite=overwrite or from_stage is not None)
     model = BodyModel.load(body)
@@ -116,7 +120,7 @@ def reconstruct(
     )
     learnt = Learnt(prior and prior(), lifter and lifter(), refiner and refiner())
     recovery = _Recovery(Path(video), info, runner, body=model, learnt=learnt, quality=level)
-    result = recovery.run(detector=detector, person=person, camera=camera, focal=focal, seed=seed)
+    result = recovery.run(detector=detector, person=person, camera=path, focal=focal, seed=seed)
     give_back()
     return export(
         result, model, video=Path(video), folder=folder, overlay_side=level.overlay_side,
@@ -124,10 +128,8 @@ def reconstruct(
     )  # fmt: skip
 
 
-def _check_options(camera: str, focal: float | None, quality: str) -> None:
+def _check_options(focal: float | None, quality: str) -> None:
     """Before minutes are spent on the stages that come before these are used."""
-    if camera not in KINDS:
-        raise UsageError(f"camera kind {camera!r} given; it must be one of {', '.join(KINDS)}")
     if quality not in QUALITIES:
         raise UsageError(f"quality {quality!r} given; it must be one of {', '.join(QUALITIES)}")
     if focal is not None and not (math.isfinite(focal) and focal > 0):
@@ -155,7 +157,7 @@ class _Recovery:
         *,
         detector: Callable[[], Detector],
         person: int | None,
-        camera: CameraKind,
+        camera: KindChoice | Camera,
         focal: float | None,
         seed: int,
     ) -> Reconstruction:
@@ -241,10 +243,13 @@ class _Recovery:
         people: People,
         shots: tuple[Shot, ...],
         *,
-        camera: CameraKind,
+        camera: KindChoice | Camera,
         focal: float | None,
         seed: int,
     ) -> tuple[CameraMotion, ...]:
+        if isinstance(camera, Camera):
+            return self._known(camera, shots, frames=len(people))
+
         def compute() -> tuple[CameraMotion, ...]:
             given = None if focal is None else focal / self._camera_scale
             with closing(read_frames(self._video, max_side=CAMERA_SIDE)) as reader:
@@ -254,6 +259,16 @@ class _Recovery:
                 )
 
         settings = {"camera": camera, "focal": focal, "seed": seed}
+        return self._runner.run("camera", compute, settings=settings, classes=_KEPT)
+
+    def _known(
+        self, camera: Camera, shots: tuple[Shot, ...], *, frames: int
+    ) -> tuple[CameraMotion, ...]:
+        def compute() -> tuple[CameraMotion, ...]:
+            path = of_every_frame(camera, frames=frames, path="--camera")
+            return known_motions(path, shots=shots, scale=self._camera_scale)
+
+        settings = {"path": digest({k: getattr(camera, k) for k in ("K", "R_w2c", "t_w2c")})}
         return self._runner.run("camera", compute, settings=settings, classes=_KEPT)
 
     def _poses(

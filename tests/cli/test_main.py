@@ -61,7 +61,7 @@ def test_version(capsys):
         (["reconstrct"], "No such command 'reconstrct'"),
         (["reconstruct"], "Missing argument"),
         (["reconstruct", "x.mp4"], "Missing option '--output' / '-o'"),
-        (["reconstruct", "x.mp4", "-o", "y", "--camera", "up"], "'up' is not one of"),
+        (["reconstruct", "x.mp4", "-o", "y", "--camera", "up"], "camera 'up' given"),
         (["reconstruct", "x.mp4", "-o", "y", "--person", "one"], "valid integer"),
         (["reconstruct", "x.mp4", "-o", "y", "--focal", "-5"], "--focal"),
         (["reconstruct", "x.mp4", "-o", "y", "--focal", "nan"], "--focal"),

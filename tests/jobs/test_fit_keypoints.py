@@ -147,7 +147,7 @@ def test_what_cannot_be_meant(walk, body, camera, weights, tmp_path) -> None:
     refused(UsageError, "is a motion file; keypoints are read from", source="w.npz")
     refused(UsageError, "leave --focal out", camera=tmp_path / "c.json", focal=100.0)
     refused(UsageError, "5 cameras for 21 frames", camera=tmp_path / "few.json")
-    refused(UsageError, "1280x480, the keypoints of 640x480", camera=tmp_path / "big.json")
+    refused(UsageError, "1280x480, these are of 640x480", camera=tmp_path / "big.json")
     refused(UsageError, "is a keypoints file; cameras are read", camera=tmp_path / "k.npz")
     refused(UsageError, "holds no camera", camera=tmp_path / "w.npz")
     refused(UsageError, "leave --size out", size=SIZE)
