@@ -21,7 +21,7 @@ from scipy.optimize import linear_sum_assignment
 from humanmotion.recovery.body_rows import BodyRows
 from humanmotion.recovery.detection import Image, PersonBox, Sighting
 from humanmotion.recovery.likeness import build_distance, pose_distance, proportions
-from humanmotion.recovery.shelf import Shelf
+from humanmotion.recovery.shelf import Kept
 from humanmotion.recovery.sightings import Sightings
 
 Floats = NDArray[np.float32]
@@ -56,24 +56,24 @@ class Piece:
 
     sightings: Sightings = field(default_factory=Sightings)
     colours: Floats = field(default_factory=lambda: np.zeros(2 * int(np.prod(BINS)), np.float32))
-    shown: dict[int, NDArray[np.float16]] = field(default_factory=dict)
-    """The colours of each frame."""
-    _clothes: Shelf = field(default_factory=Shelf, repr=False)
+    shown: dict[int, Kept] = field(default_factory=dict)
+    """The colours of each frame, half precision, on the shelf of the sightings."""
 
     def add(self, frame: int, sighting: Sighting, colours: Floats) -> None:
         """Put in what was seen at a frame (before, after or between those already there)."""
         self.sightings[frame] = sighting
-        self.shown[frame] = self._clothes.put(colours.astype(np.float16))
+        self.shown[frame] = self.sightings.shelf.put(colours.astype(np.float16).tobytes())
         self.colours += colours
 
     def split(self, cuts: Sequence[int]) -> list[Piece]:
         """The parts between `cuts` (first frames of later shots, rising), where it may be another."""
         parts: dict[int, Piece] = {}
         for frame in self.sightings:
-            part = parts.setdefault(bisect_right(cuts, frame), Piece())
+            fresh = Piece(Sightings(self.sightings.shelf))
+            part = parts.setdefault(bisect_right(cuts, frame), fresh)
             part.sightings.share(frame, self.sightings)
             part.shown[frame] = self.shown[frame]
-            part.colours += self.shown[frame]
+            part.colours += np.frombuffer(self.shown[frame].read(), np.float16)
         return list(parts.values())
 
     @property

@@ -1,39 +1,65 @@
-"""Room for arrays of one shape that are kept while others come and go: for long, or for a while."""
+"""Room for what is kept while others come and go: on disk for long, in memory for a while."""
 
 from __future__ import annotations
 
+import tempfile
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import IO, Any
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from humanmotion.errors import OutputError
 
-ROOM = 64
-"""Arrays that lie together."""
+Array = NDArray[Any]
 
 
 class Shelf:
-    """Keeps copies of arrays side by side.
-
-    Each by itself, they would lie between what comes and goes with every picture, in holes that grow
-    to half of their own size over a long video.
-    """
+    """Keeps bytes in a temporary file, gone with it: a long video's memory is that of a short one."""
 
     def __init__(self) -> None:
-        self._room: Array | None = None
-        self._used = 0
+        self._file: IO[bytes] | None = None
+        self._end = 0
 
-    def put(self, values: Array) -> Array:
-        """A copy of `values` that lies here; all are of one shape and type."""
-        if self._room is None or self._used == ROOM:
-            self._room, self._used = np.zeros((ROOM, *values.shape), values.dtype), 0
-        place = self._room[self._used]
-        place[...] = values
-        self._used += 1
-        return place
+    def put(self, values: bytes) -> Kept:
+        """Take `values` in; raises OutputError when the disk is full."""
+        place = self._end
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed below
+                # With the last thing that lies here.
+                finalize(self, self._file.close)
+            self._file.seek(place)
+            self._file.write(values)
+        except OSError as error:
+            raise OutputError(
+                f"no room in {tempfile.gettempdir()} for what is seen in the video: "
+                f"{error.strerror}; free some, or name another folder in TMPDIR"
+            ) from error
+        self._end += len(values)
+        return Kept(self, place, len(values))
+
+    def get(self, place: int, size: int) -> bytes:
+        """The `size` bytes at a place."""
+        assert self._file is not None
+        self._file.seek(place)
+        return self._file.read(size)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Bytes that lie on a shelf."""
+
+    shelf: Shelf
+    place: int
+    size: int
+
+    def read(self) -> bytes:
+        """What was put there."""
+        return self.shelf.get(self.place, self.size)
 
 
 class RecentPictures:

@@ -21,7 +21,8 @@ from humanmotion.recovery.body_rows import BodyRows, body_rows
 from humanmotion.recovery.detection import Detector, Floats, Image, PersonBox, Sighting
 from humanmotion.recovery.likeness import share_within, step_between
 from humanmotion.recovery.masks import hide_person
-from humanmotion.recovery.shelf import RecentPictures
+from humanmotion.recovery.shelf import RecentPictures, Shelf
+from humanmotion.recovery.sightings import Sightings
 
 SEARCH_SECONDS = 1.0
 """How often the whole picture is searched while everybody is being followed."""
@@ -138,6 +139,7 @@ class Tracker:
         self._pieces: list[Piece] = []
         self._jumps: list[int] = []
         self._kept = RecentPictures(KEPT_PICTURES)
+        self._shelf = Shelf()
         self._searched = float("-inf")
         self._unsearched = 0
         self._most = 0
@@ -304,7 +306,8 @@ class Tracker:
         colours = body_colours(image, sighting, self._rows)
         if self._is_taken(sighting, colours, frame=frame):
             return
-        live = _Live(Piece(), sighting.box, sighting, np.zeros_like(Piece().colours))
+        piece = Piece(Sightings(self._shelf))
+        live = _Live(piece, sighting.box, sighting, np.zeros_like(piece.colours))
         self._pieces.append(live.piece)
         live.take(frame, sighting, colours)
         self._trace_back(live, sighting)
