@@ -9,7 +9,7 @@ from torch import Tensor
 
 from humanmotion.body.skeleton import JOINTS, level_indices, parent_indices
 
-BLOCK = 4096
+BLOCK = 512
 """Bodies posed at once: what is needed on the way is five times what comes out."""
 
 

@@ -173,9 +173,9 @@ class _Recovery:
         # Hands and faces are most of the points, and read again when it is their turn.
         people = replace(people, tracks=tuple(people.tracks[i].to_set(SET) for i in chosen))
         give_back()
-        lifted = self._poses(people.tracks, shots, cameras, chosen)
-        found = self._world(lifted, people.tracks, shots, cameras)
-        world = found.world
+        self._poses(people.tracks, shots, cameras, chosen)
+        found = self._world(people.tracks, shots, cameras)
+        world, lifted = found.world, self._runner.again("pose", classes=_KEPT)
         motions = tuple(
             person_motion(
                 found, k, lifted[k], shot_id=_shot_id(shots), body=self._body,
@@ -277,7 +277,7 @@ class _Recovery:
         shots: tuple[Shot, ...],
         cameras: tuple[CameraMotion, ...],
         chosen: Sequence[int],
-    ) -> tuple[PoseTrack, ...]:
+    ) -> None:
         view = self._view(cameras, shots)
 
         def compute() -> tuple[PoseTrack, ...]:
@@ -304,21 +304,23 @@ class _Recovery:
             "prior": self._learnt.prior and digest(self._learnt.prior.tensors()),
             "lifter": self._learnt.lifter and digest(self._learnt.lifter.state_dict()),
         }
-        return self._runner.run("pose", compute, settings=settings, classes=_KEPT)
+        self._runner.run("pose", compute, settings=settings, classes=_KEPT)
 
     def _world(
         self,
-        tracks: tuple[PoseTrack, ...],
         keypoints: Sequence[Keypoints],
         shots: tuple[Shot, ...],
         cameras: tuple[CameraMotion, ...],
     ) -> JointResult:
         def compute() -> JointResult:
             K = self._intrinsics(cameras, shots)
+            # Read anew, and let go of: over a long video poses are most of what is held.
+            tracks: tuple[PoseTrack, ...] = self._runner.again("pose", classes=_KEPT)
             with _one_thread():
                 world = to_world(tracks, shots=shots, cameras=cameras, body=self._body,
                                  refiner=self._learnt.refiner)  # fmt: skip
                 world = resect(world, tracks, K=K, shots=shots, cameras=cameras, body=self._body)
+                tracks = tuple(track.at_rest() for track in tracks)
                 give_back()
                 lifter = self._learnt.lifter
                 if not self._quality.joint_steps or lifter is None:

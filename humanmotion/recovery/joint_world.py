@@ -40,6 +40,7 @@ class Look:
     """How one person was seen in every frame."""
 
     track: PoseTrack
+    """Its poses are not read: those of the world are where the optimisation begins."""
     keypoints: Keypoints
     guess: PoseGuess
     """Without one nothing would say which pose a place belongs to."""

@@ -42,6 +42,8 @@ ACCELERATION_SIGMA = 8.0
 ROOT_ACCELERATION_SIGMA = 4.0
 """Expected pelvis acceleration in m/s^2."""
 MAX_STEP = 0.5
+BLOCK = 128
+"""Frames whose slopes are held together: they are seven times what is made of them."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,19 @@ def data_rows(
         ((residual2d * weight2d[..., None]).flatten(1), (residual3d * weight3d).flatten(1)), 1
     )
     return rows, residual
+
+
+def normal_equations(
+    state: State, seen: Observed, *, counts: tuple[float, float] = (1.0, 1.0)
+) -> tuple[Tensor, Tensor]:
+    """`J^T J` `(T, 69, 69)` and `-J^T r` `(T, 69)` of `data_rows`, BLOCK frames at a time."""
+    blocks, rights = [], []
+    for start in range(0, len(state.pelvis), BLOCK):
+        part = slice(start, start + BLOCK)
+        rows, residual = data_rows(state[part], seen[part], counts=counts)
+        blocks.append(rows.mT @ rows)
+        rights.append(-(rows.mT @ residual[..., None])[..., 0])
+    return torch.cat(blocks), torch.cat(rights)
 
 
 def shared_rows(

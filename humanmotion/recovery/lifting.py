@@ -26,7 +26,7 @@ from humanmotion.recovery.landmark_terms import (
     Observed,
     State,
     advance,
-    data_rows,
+    normal_equations,
     observe,
     residuals,
     smoothness,
@@ -162,9 +162,7 @@ def _place(relative: Tensor, seen: Observed) -> Tensor:
 def _gauss_newton(
     state: State, seen: Observed, statistics: PoseStatistics, guess: PoseGuess | None
 ) -> State:
-    rows, residual = data_rows(state, seen)
-    blocks = rows.transpose(-1, -2) @ rows
-    right = -(rows.transpose(-1, -2) @ residual[..., None])[..., 0]
+    blocks, right = normal_equations(state, seen)
     guessed = torch.zeros(len(blocks), dtype=torch.bool)
     if guess is not None:
         guessed = guess.pull(

@@ -16,7 +16,13 @@ from humanmotion.prior.problem import left_jacobian
 from humanmotion.prior.rates import values_at
 from humanmotion.prior.space import TOKENS, PoseSpace, spread_tokens
 from humanmotion.recovery.banded import solve_clip
-from humanmotion.recovery.landmark_terms import Observed, State, advance, data_rows, smoothness
+from humanmotion.recovery.landmark_terms import (
+    Observed,
+    State,
+    advance,
+    normal_equations,
+    smoothness,
+)
 from humanmotion.recovery.pose_guess import PoseGuess
 from humanmotion.recovery.quality import STANDARD
 
@@ -55,9 +61,7 @@ def make_plausible(
     """
     counts = sightings(seen.fps)
     for _ in range(steps):
-        rows, residual = data_rows(state, seen, counts=counts)
-        blocks = rows.mT @ rows
-        right = -(rows.mT @ residual[..., None])[..., 0]
+        blocks, right = normal_equations(state, seen, counts=counts)
         prior_pull(blocks, right, state=state, seen=seen, prior=prior)
         if guess is not None:
             guess.pull(

@@ -12,7 +12,7 @@ from humanmotion.errors import MotionError
 from humanmotion.motion import JOINTS
 
 ROTATION_TOLERANCE = 1e-3
-BLOCK = 4096
+BLOCK = 512
 """Frames checked at once."""
 
 
@@ -63,6 +63,11 @@ class PoseTrack:
         names = ("rotations", "transl", "expression", "confidence", "times")
         up = None if self.up is None else self.up[frames]
         return replace(self, up=up, **{name: getattr(self, name)[frames] for name in names})
+
+    def at_rest(self) -> PoseTrack:
+        """The same person in the rest pose throughout, which takes no room over a long video."""
+        rest = torch.eye(3, dtype=self.rotations.dtype, device=self.rotations.device)
+        return replace(self, rotations=rest.expand_as(self.rotations))
 
     @property
     def fps(self) -> float:
