@@ -49,16 +49,21 @@ class Schedule:
 
 @dataclass(frozen=True)
 class BreakEven:
-    """Below so many tokens, or above such a share of computed pairs, dense attention is faster."""
+    """From which share of computed pairs on dense attention is faster: `density * (1 - tokens / N)`.
+
+    Choosing and gathering cost the more of dense attention's time the shorter the sequence.
+    """
 
     tokens: int = 1024
-    density: float = 0.65
+    """Up to so many, dense attention is always faster."""
+    density: float = 0.75
+    """The share for a sequence without end."""
 
     @classmethod
     def measured(
         cls, q: Tensor, k: Tensor, v: Tensor, *, block: tuple[int, int] = (256, 64)
     ) -> BreakEven:
-        """Measured on this machine, with tensors of the size and type to be used.
+        """Measured on this machine, with tensors of the size and type to be used, for these alone.
 
         The density is the largest of `DENSITIES` at which the gathering executor beats dense attention,
         0 when none does. It takes some twenty times as long as dense attention on these tensors.
@@ -74,12 +79,12 @@ class BreakEven:
             kept = order < max(1, round(density * columns.count))
             mask = BlockMask(kept, rows, columns)
             if _seconds(lambda mask=mask: attend_gather(q, k, v, mask=mask), q.device) < dense:  # type: ignore[misc]
-                return cls(density=density)
-        return cls(density=0.0)
+                return cls(tokens=0, density=density)
+        return cls(tokens=0, density=0.0)
 
     def prefers_dense(self, tokens: int, density: float) -> bool:
-        """Whether dense attention is the faster way."""
-        return tokens < self.tokens or density > self.density
+        """Whether dense attention is the faster way for N `tokens`."""
+        return density > self.density * (1 - self.tokens / tokens)
 
 
 def _seconds(call: Callable[[], object], device: torch.device) -> float:

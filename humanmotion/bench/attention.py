@@ -37,7 +37,7 @@ def run(*, quick: bool) -> BenchReport:
             rows += whole_rows(setting, turns=turns) if not quick else []
             rows += overhead_rows(setting, turns=turns)
             rows += memory_rows(setting)
-    lengths = (1024, 2048) if quick else LENGTHS
+    lengths = (1024, 1536, 2048) if quick else LENGTHS
     rows += never_slower_rows(lengths=tuple(n for n in lengths if n >= 1024), turns=turns)
     rows += break_even_rows(lengths=lengths, turns=turns)
     if not quick:

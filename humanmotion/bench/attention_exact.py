@@ -78,16 +78,17 @@ def _gradients_apart(q: Tensor, k: Tensor, v: Tensor, mask: BlockMask) -> float:
 
 def memory_rows(setting: Setting) -> list[Row]:
     """Most memory on top of the inputs, over q, k, v and the result together (Linux only)."""
+    name = f"memory_{setting.name}"
     what = f"{setting.name}, 80 %: most memory on the way, the result included, over q, k, v and it"
     if not Path("/proc/self/clear_refs").exists():
-        return [Row("memory", f"{what}; this system does not tell", None, "", MOST_MEMORY, "<=")]
+        return [Row(name, f"{what}; this system does not tell", None, "", MOST_MEMORY, "<=")]
     q, k, v = setting.tensors()
     plan = AttentionPlan(
         setting.layout, RainFusion2(), permuted=True, break_even=ALWAYS, backend="gather"
     )
     used = _peak_bytes(lambda: plan.attend(q, k, v))
     share = used / (4 * q.numel() * q.element_size())
-    return [Row("memory", what, share, "", MOST_MEMORY, "<=")]
+    return [Row(name, what, share, "", MOST_MEMORY, "<=")]
 
 
 def _peak_bytes(call: Callable[[], object]) -> int:

@@ -210,7 +210,12 @@ def test_break_even_is_measured_on_the_given_tensors(normal):
     q = normal(1, 1, 600, 8)
     found = BreakEven.measured(q, q, q, block=(64, 64))
     assert found.density in (0.0, *DENSITIES)
-    assert BreakEven(100, 0.5).prefers_dense(99, 0.1) and BreakEven(100, 0.5).prefers_dense(
-        100, 0.6
-    )
-    assert not BreakEven(100, 0.5).prefers_dense(100, 0.5)
+    assert found.tokens == 0
+
+
+def test_the_shorter_the_sequence_the_fewer_pairs_are_worth_it():
+    even = BreakEven(tokens=100, density=0.5)
+    assert all(even.prefers_dense(n, 0.001) for n in (1, 99, 100))
+    assert even.prefers_dense(200, 0.26) and not even.prefers_dense(200, 0.24)
+    assert even.prefers_dense(10**6, 0.51) and not even.prefers_dense(10**6, 0.49)
+    assert not ALWAYS.prefers_dense(1, 1.0)
