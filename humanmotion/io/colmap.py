@@ -7,6 +7,7 @@ Source: COLMAP documentation, "Output Format".
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import roma
@@ -25,12 +26,14 @@ _FOCAL_COUNT = {"SIMPLE_PINHOLE": 1, "PINHOLE": 2, "SIMPLE_RADIAL": 1, "RADIAL":
 def read_colmap(folder: str | Path) -> Camera:
     """The cameras of a COLMAP text folder, one frame an image, in the order of image names.
 
+    Numbers in names count as numbers: frame_2 comes before frame_10.
+
     Raises FileFormatError: a damaged line, an unsupported model, lens distortion (undistort
     first), or images of several sizes.
     """
     folder = Path(folder)
     cameras = _read_cameras(folder / "cameras.txt")
-    rows = sorted(_read_images(folder / "images.txt"))
+    rows = sorted(_read_images(folder / "images.txt"), key=lambda row: _natural(row[0]))
     if not rows:
         raise FileFormatError(f"{folder / 'images.txt'} lists no images")
     missing = {row[1] for row in rows} - set(cameras)
@@ -50,6 +53,11 @@ def read_colmap(folder: str | Path) -> Camera:
             width=width,
             height=height,
         )
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    parts = re.split(r"(\d+)", name)
+    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
 
 
 def write_colmap(folder: str | Path, camera: Camera) -> None:

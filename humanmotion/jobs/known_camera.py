@@ -26,12 +26,20 @@ def check_camera(camera: str | Path, focal: float | None) -> None:
     check_no_focal(camera, focal)
 
 
-def kind_or_path(camera: str | Path, *, width: int, height: int) -> KindChoice | Camera:
-    """The kind of motion that was named, or the path in the file; arguments as `read_camera_path`."""
+def kind_or_path(
+    camera: str | Path, *, width: int, height: int, frames: int
+) -> KindChoice | Camera:
+    """The kind of motion that was named, or the path in the file; arguments as `read_camera_path`.
+
+    `frames` is about how many the video has: what is far off is refused before any work.
+    """
     for kind in KINDS:
         if camera == kind:
             return kind
-    return read_camera_path(camera, width=width, height=height)
+    path = read_camera_path(camera, width=width, height=height)
+    if abs(len(path) - frames) > max(2, frames // 50):
+        of_every_frame(path, frames=frames, path=camera)
+    return path
 
 
 def check_no_focal(path: str | Path, focal: float | None) -> None:
@@ -61,7 +69,10 @@ def read_camera_path(path: str | Path, *, width: int, height: int) -> Camera:
 
 
 def of_every_frame(camera: Camera, *, frames: int, path: str | Path) -> Camera:
-    """One camera a frame, from as many or from one; raises UsageError for another number."""
+    """One camera a frame, from as many or from one; raises UsageError for another number.
+
+    `path` is what the error calls it.
+    """
     if len(camera) not in (1, frames):
         raise UsageError(
             f"{path} has {len(camera)} cameras for {frames} frames; give one, or one a frame"

@@ -111,7 +111,9 @@ def reconstruct(
     return_large_blocks()
     level = QUALITIES[quality]
     info = probe(video)
-    path = kind_or_path(camera, width=info.width, height=info.height)
+    path = kind_or_path(
+        camera, width=info.width, height=info.height, frames=max(info.frames_estimate, 1)
+    )
     folder = writable_folder(output)
     check_targets(folder, video=Path(video), overwrite=overwrite or from_stage is not None)
     model = BodyModel.load(body)
@@ -265,7 +267,7 @@ class _Recovery:
         self, camera: Camera, shots: tuple[Shot, ...], *, frames: int
     ) -> tuple[CameraMotion, ...]:
         def compute() -> tuple[CameraMotion, ...]:
-            path = of_every_frame(camera, frames=frames, path="--camera")
+            path = of_every_frame(camera, frames=frames, path="the camera given")
             return known_motions(path, shots=shots, scale=self._camera_scale)
 
         settings = {"path": digest({k: getattr(camera, k) for k in ("K", "R_w2c", "t_w2c")})}

@@ -14,7 +14,11 @@ from humanmotion.recovery.odometry import TRACKED_SIDE, CameraMotion
 from humanmotion.recovery.shots import Shot
 
 AT_REST = 1e-5
-"""Of a rotation matrix, and of a path as a share of its distance from the world's origin."""
+"""Of a rotation matrix."""
+ROUNDING = 4e-6
+"""Of a place, as a share of its distance from the world's origin."""
+MUCH = 0.02
+"""What a lens may zoom, or its middle lie off the picture's (as a share of its longer side), unsaid."""
 
 
 def known_motions(
@@ -22,10 +26,10 @@ def known_motions(
 ) -> tuple[CameraMotion, ...]:
     """The motion of a known `camera` in each shot, in place of what the background would say.
 
-    Its world may have any axes and any scale, as that of structure from motion has: turns and the
-    shape of the path are taken from it, not where shots stand to each other. The focal length is the
-    median of each shot, in pixels `scale` times as large as the camera's; the principal point is taken
-    to be the middle.
+    Its world may have any axes and any scale, as that of structure from motion has. Turns are taken
+    from it and whether the camera travels, not where it stands: that is found from the body, as is how
+    shots stand to each other. The focal length is the median of each shot, in pixels `scale` times as
+    large as the camera's; the picture's middle is taken for the lens', with a warning where it is not.
     """
     return tuple(_motion(camera[slice(shot.start, shot.stop)], scale) for shot in shots)
 
@@ -44,14 +48,29 @@ def _motion(camera: Camera, scale: float) -> CameraMotion:
         flow_px=_flow(turn, focal, max(camera.width, camera.height)),
         confidence=1.0,
         focal=FocalEstimate(focal / scale, 0.0, "given"),
-        warnings=(),
+        warnings=_lens_warnings(camera),
     )
 
 
 def _kind(turn: Tensor, path: Tensor, *, reach: float) -> CameraKind:
-    if float(path.abs().max()) > AT_REST * max(reach, 1.0):
+    if float(path.abs().max()) > ROUNDING * reach:
         return "moving"
     return "pan" if float((turn - turn[0]).abs().max()) > AT_REST else "static"
+
+
+def _lens_warnings(camera: Camera) -> tuple[str, ...]:
+    focal = camera.K[:, [0, 1], [0, 1]].mean(-1)
+    middle = camera.K.new_tensor((camera.width / 2, camera.height / 2))
+    off = float((camera.K[:, :2, 2] - middle).norm(dim=-1).max())
+    zoom = float(focal.max() / focal.min())
+    warnings = []
+    if zoom > 1 + MUCH:
+        warnings.append(
+            f"the given lens zooms by {zoom:.2f}; one focal length is used for the shot"
+        )
+    if off > MUCH * max(camera.width, camera.height):
+        warnings.append(f"the given lens' middle, {off:.0f} px off, is taken to be the picture's")
+    return tuple(warnings)
 
 
 def _flow(turn: Tensor, focal: float, side: int) -> Tensor:

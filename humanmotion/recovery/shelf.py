@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tempfile
 from collections import deque
 from collections.abc import Iterator
@@ -33,10 +35,11 @@ class Shelf:
                 # With the last thing that lies here.
                 finalize(self, self._file.close)
             self._file.seek(place)
-            self._file.write(values)
+            if self._file.write(values) < len(values):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise OutputError(
-                f"no room in {tempfile.gettempdir()} for what is seen in the video: "
+                "no room in the folder of temporary files for what is seen in the video: "
                 f"{error.strerror}; free some, or name another folder in TMPDIR"
             ) from error
         self._end += len(values)

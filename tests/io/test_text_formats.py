@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -220,6 +221,12 @@ class TestColmap:
         K[20:, 0, 0] = K[20:, 1, 1] = 1200
         write_colmap(tmp_path, replace(camera, K=K))
         torch.testing.assert_close(read_colmap(tmp_path).K, K)
+
+    def test_numbers_in_names_count_as_numbers(self, camera, tmp_path):
+        write_colmap(tmp_path, camera)
+        file = tmp_path / "images.txt"
+        file.write_text(re.sub(r"frame_0*(\d+)", r"frame_\1", file.read_text()))
+        torch.testing.assert_close(read_colmap(tmp_path).t_w2c, camera.t_w2c)
 
     def test_files_of_colmap_itself(self, tmp_path):
         (tmp_path / "cameras.txt").write_text(

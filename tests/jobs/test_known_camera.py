@@ -52,6 +52,10 @@ def test_what_does_not_belong_to_the_video_is_told(done, colmap, tmp_path, no_de
     other = Camera(true.K, true.R_w2c, true.t_w2c, 1280, 720)
     write_colmap(tmp_path / "large", other)
     refused("1280x720, these are of 640x360", done, tmp_path / "c", camera=tmp_path / "large")
-    write_colmap(tmp_path / "short", true[slice(0, 10)])
-    folder = done.copy(tmp_path / "out", stages_only=True)
-    refused("10 cameras for 60 frames", done, folder, camera=tmp_path / "short")
+    # Before any work where far too few are there, else as soon as the frames are counted.
+    for count, folder in (
+        (10, tmp_path / "d"),
+        (59, done.copy(tmp_path / "out", stages_only=True)),
+    ):
+        write_colmap(tmp_path / f"{count}", true[slice(0, count)])
+        refused(f"{count} cameras for 60 frames", done, folder, camera=tmp_path / f"{count}")

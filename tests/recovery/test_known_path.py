@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import roma
 import torch
@@ -75,3 +77,21 @@ def test_kinds(turns, travels, kind) -> None:
 def test_the_lens_is_told_in_the_pixels_asked_for() -> None:
     (motion,) = known_motions(camera(), shots=[Shot(0, FRAMES)], scale=2.0)
     assert motion.focal.focal_px == pytest.approx(350)
+
+
+def test_far_from_the_origin_a_track_is_a_track_and_a_tripod_a_tripod() -> None:
+    for travels, kind in ((True, "moving"), (False, "static")):
+        near = camera(turns=False, travels=travels)
+        far = torch.tensor([3e4, -2e4, 0.0])
+        there = Camera(near.K, near.R_w2c, near.t_w2c - near.R_w2c @ far, 640, 480)
+        assert [m.kind for m in known_motions(there, shots=SHOTS)] == [kind, kind]
+
+
+def test_a_lens_that_is_not_followed_is_told() -> None:
+    known = camera()
+    assert all(not m.warnings for m in known_motions(known, shots=SHOTS))
+    K = known.K.clone()
+    K[:, 0, 2] += 100
+    K[:, 0, 0] *= torch.linspace(1, 2, FRAMES)
+    (motion,) = known_motions(replace(known, K=K), shots=[Shot(0, FRAMES)])
+    assert "zooms by" in motion.warnings[0] and "100 px off" in motion.warnings[1]

@@ -34,12 +34,16 @@ def test_a_full_disk_is_told(monkeypatch) -> None:
         def close(self): ...
 
         def write(self, values):
-            raise OSError(errno.ENOSPC, "No space left on device")
+            if not self.room:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return self.room
 
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: Full())
-    with pytest.raises(OutputError, match="No space left on device; free some, or name") as error:
-        Shelf().put(b"values")
-    assert "\n" not in str(error.value)
+    for room in (0, 3):
+        Full.room = room
+        monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: Full())
+        with pytest.raises(OutputError, match="No space left on device; free some, or") as error:
+            Shelf().put(b"values")
+        assert "\n" not in str(error.value)
 
 
 def test_a_piece_keeps_what_was_seen_and_its_parts_share_it() -> None:
