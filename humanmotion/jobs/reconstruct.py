@@ -293,9 +293,11 @@ class _Recovery:
                 give_back()
                 if self._quality.hands_and_face:
                     whole: People = self._runner.again("people", classes=_KEPT)
-                    fitted = [
-                        fit_hands_and_face(f, whole.tracks[i], self._body, shot_id=view.shot_id)
-                        for f, i in zip(fitted, chosen, strict=True)
+                    fitted = [  # each is let go of as it is used
+                        fit_hands_and_face(
+                            fitted.pop(0), whole.tracks[i], self._body, shot_id=view.shot_id
+                        )
+                        for i in chosen
                     ]
             return tuple(fitted)
 

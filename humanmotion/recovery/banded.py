@@ -30,7 +30,8 @@ def solve_clip(
     """
     frames, size = right.shape
     reach = 2 * size if frames > 2 else (size if frames > 1 else 0)
-    band = np.zeros((max(reach, size - 1) + 1, frames * size), dtype=right.dtype)
+    # In LAPACK's own order, so that it is solved in place.
+    band = np.zeros((max(reach, size - 1) + 1, frames * size), dtype=right.dtype, order="F")
     _fill_blocks(band, blocks)
     _fill_smoothness(band, smooth.astype(right.dtype) ** 2, joined=joined, frames=frames)
     try:

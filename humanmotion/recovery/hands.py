@@ -117,15 +117,16 @@ def _solve(
     )
     rest = marks.gather @ (marks.rest[marks.pair_joint] + marks.pair_offset)
     scale = _palm_scale(target, seen, rest)
-    fitted = []
+    # Room for all at once: kept one by one, they would lie between what comes and goes with a window.
+    fitted = track.rotations.new_zeros(len(near), len(_hand_joints(side)), 3, 3)
     for window in windows(len(near)):
         cut = window.solved
         some = _solve_window(
             track[near[cut]], scale * target[cut], seen[cut], marks=marks, side=side,
             shot_id=shot_id[cut],
         )  # fmt: skip
-        fitted.append(some[window.own])
-    return torch.cat(fitted)
+        fitted[window.start : window.stop] = some[window.own]
+    return fitted
 
 
 def _solve_window(

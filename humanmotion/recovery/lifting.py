@@ -37,7 +37,7 @@ from humanmotion.recovery.pose_guess import PoseGuess
 from humanmotion.recovery.pose_statistics import PoseStatistics
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.quality import STANDARD, Quality
-from humanmotion.recovery.windows import windows
+from humanmotion.recovery.windows import Window, windows
 from humanmotion.rotations import matrix_to_rotvec
 
 BODY_JOINTS = tuple(range(22))
@@ -69,7 +69,7 @@ def lift(
     parts = windows(len(points))
     clearest = max(parts, key=lambda w: float(points.confidence[w.start : w.stop].mean()))
     betas: Tensor | None = None
-    fitted: dict[int, PoseTrack] = {}
+    room: dict[str, Tensor] = {}
     for window in (clearest, *(w for w in parts if w != clearest)):
         cut = window.solved
         seen = observe(points[cut], K[cut], shot_id[cut])
@@ -82,8 +82,9 @@ def lift(
             state = make_plausible(state, seen, prior, guess=given, steps=quality.prior_steps)
         betas = state.betas
         up = None if given is None else given.up
-        fitted[window.start] = replace(_result(state, points[cut]), up=up)[window.own]
-    return _joined([fitted[w.start] for w in parts])
+        _put(room, replace(_result(state, points[cut]), up=up)[window.own], window, len(points))
+    assert betas is not None
+    return PoseTrack(betas=betas, **room)
 
 
 def _fit(
@@ -105,11 +106,16 @@ def _fit(
     return state
 
 
-def _joined(parts: list[PoseTrack]) -> PoseTrack:
-    names = ["rotations", "transl", "expression", "confidence", "times"]
-    if parts[0].up is not None:
-        names.append("up")
-    return replace(parts[0], **{n: torch.cat([getattr(t, n) for t in parts]) for n in names})
+def _put(room: dict[str, Tensor], part: PoseTrack, window: Window, frames: int) -> None:
+    """Copy a window's result to where it belongs in the whole, for which room is made at once.
+
+    Kept by themselves, the parts would lie between what comes and goes with every window.
+    """
+    for name in ("rotations", "transl", "expression", "confidence", "times", "up"):
+        value = getattr(part, name)
+        if value is not None:
+            whole = room.setdefault(name, value.new_zeros(frames, *value.shape[1:]))
+            whole[window.start : window.stop] = value
 
 
 def _start(seen: Observed, body: BodyModel, betas: Tensor, guess: PoseGuess | None) -> State:
