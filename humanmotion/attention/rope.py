@@ -71,6 +71,8 @@ class Rotary:
 
     def to(self, device: torch.device | str) -> Rotary:
         """The same on another device."""
+        if self.cos.device == torch.device(device):
+            return self
         return Rotary(self.cos.to(device), self.sin.to(device))
 
     def turn(self, x: Tensor) -> Tensor:
