@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Literal, SupportsIndex, get_args
 
 import torch
 from torch import Tensor
@@ -142,7 +142,7 @@ def _check(segments: tuple[Segment, ...], order: str) -> None:
 
 
 def _are_counts(numbers: Sequence[int]) -> bool:
-    return all(isinstance(n, int) and n >= 1 for n in numbers)
+    return all(isinstance(n, SupportsIndex) and n >= 1 for n in numbers)
 
 
 @lru_cache(maxsize=64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, SupportsIndex
 
 import torch
 from torch import Tensor
@@ -56,7 +56,7 @@ def check_sparsity(sparsity: float) -> None:
 
 def check_block(block: tuple[int, int]) -> None:
     """Raise UsageError unless `block`, rows of a query block and of a key block, is two counts."""
-    if len(block) != 2 or any(not isinstance(n, int) or n < 1 for n in block):
+    if len(block) != 2 or any(not isinstance(n, SupportsIndex) or n < 1 for n in block):
         raise UsageError(f"block {block} must be two whole numbers of 1 or more: queries, keys")
 
 

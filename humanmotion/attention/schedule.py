@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from humanmotion.attention import autocast
 from humanmotion.attention.blocks import BlockMask, Blocks
 from humanmotion.attention.dense import attend_dense
 from humanmotion.attention.gather import attend_gather
@@ -74,6 +75,7 @@ class BreakEven:
         The density is the largest of `DENSITIES` at which the gathering executor beats dense attention,
         0 when none does. It takes some twenty times as long as dense attention on these tensors.
         """
+        q, k, v = (autocast.cast(x) for x in (q, k, v))
         rows, columns = (
             Blocks.cut((x.shape[2],), size, device=q.device)
             for x, size in zip((q, k), block, strict=True)

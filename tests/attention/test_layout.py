@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
@@ -117,6 +118,10 @@ def test_equal_arguments_share_one_layout():
 def test_what_cannot_be_laid_out_is_named(segments, said):
     with pytest.raises(UsageError, match=said):
         TokenLayout.of(*segments)
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers():
+    assert TokenLayout.of(LooseTokens(np.int64(3)), VideoGrid(*np.array([2, 4, 8]))).tokens == 67
 
 
 def test_an_order_that_there_is_not_is_named():

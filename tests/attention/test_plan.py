@@ -227,6 +227,8 @@ def test_break_even_is_measured_on_the_given_tensors(normal):
     found = BreakEven.measured(q, q, q, block=(64, 64))
     assert found.density in (0.0, *DENSITIES)
     assert found.tokens == 0
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert BreakEven.measured(q, q, q, block=(64, 64)).tokens == 0
 
 
 def test_the_shorter_the_sequence_the_fewer_pairs_are_worth_it():
