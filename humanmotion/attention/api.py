@@ -26,7 +26,7 @@ def sparse_attention(
     tail: bool = False,
     backend: Backend = "auto",
 ) -> Tensor:
-    """One call's attention, `(B, H_q, N_q, d_v)` in q's dtype; a model keeps an `AttentionPlan`.
+    """One call's attention, `(B, H_q, N_q, d_v)` in q's dtype or autocast's; a model keeps a plan.
 
     `q` is `(B, H_q, N_q, d)`, `k` and `v` `(B, H_k, N_k, d or d_v)`, H_q a multiple of H_k, tokens in
     the order of the sequence that `layout` (of the keys: `key_layout`, if another) describes.

@@ -89,12 +89,12 @@ def _cut(runs: tuple[int, ...], size: int, device: torch.device) -> Blocks:
     if size < 1 or not runs or min(runs) < 1:
         raise UsageError(f"blocks of {size} over runs {runs}: every number must be 1 or more")
     lengths = [min(size, run - start) for run in runs for start in range(0, run, size)]
-    length = torch.tensor(lengths)
-    block = torch.arange(len(lengths)).repeat_interleave(length)
-    within = torch.arange(len(block)) - (length.cumsum(0) - length)[block]
-    return Blocks(
-        size, len(block), length.to(device), block.to(device), (block * size + within).to(device)
-    )
+    # Shared by all later calls: no inference tensors, nor those of the caller's default device.
+    with torch.inference_mode(False), torch.device("cpu"):
+        length = torch.tensor(lengths)
+        block = torch.arange(len(lengths)).repeat_interleave(length)
+        slots = block * size + torch.arange(len(block)) - (length.cumsum(0) - length)[block]
+        return Blocks(size, len(block), length.to(device), block.to(device), slots.to(device))
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +153,14 @@ class BlockMask:
     def transposed(self) -> BlockMask:
         """Queries and keys exchanged, as the backward pass of keys wants it."""
         return BlockMask(self.kept.transpose(-1, -2).contiguous(), self.columns, self.rows)
+
+    def reaching(self, key_mask: Tensor | None) -> BlockMask:
+        """The same, but a row that keeps no block with an allowed key `(B, N_k)` keeps every block."""
+        if key_mask is None:
+            return self
+        some = self.columns.any(key_mask)[:, None, None]
+        bare = ~(self.kept & some).any(-1, keepdim=True)
+        return BlockMask(self.kept | bare, self.rows, self.columns)
 
     def density(self) -> Tensor:
         """Share of pairs of tokens that are computed, `(B, H)` float64: 1 - realised sparsity."""

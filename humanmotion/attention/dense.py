@@ -15,10 +15,23 @@ def attend_dense(
     """`softmax(scale * q k^T + bias) v`: `(B, H_q, N_q, d_v)`, query head h reading key head h // g.
 
     `q` is `(B, H_q, N_q, d)`, `k` and `v` `(B, H_k, N_k, d or d_v)`, `bias` broadcasts to
-    `(B, H_q, N_q, N_k)`.
+    `(B, H_q, N_q, N_k)` and is of q's type or a wider one. The result is of q's type.
     """
-    gqa = q.shape[1] != k.shape[1]
-    return scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale, enable_gqa=gqa)
+    gqa, kind = q.shape[1] != k.shape[1], q.dtype
+    wide = bias is not None and runs_wide(q, bias)
+    if wide and bias is not None:
+        q, k, v = (x.to(bias.dtype) for x in (q, k, v))
+    out = scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale, enable_gqa=gqa)
+    return out.to(kind) if wide else out
+
+
+def runs_wide(q: Tensor, bias: Tensor) -> bool:
+    """Whether attention with this bias has to be computed in the bias' type.
+
+    The fused kernels of a GPU want a bias of q's type, and a bfloat16 log of a count of keys is wrong
+    by 1 %; that of a CPU takes a float32 one as it is.
+    """
+    return bias.dtype != q.dtype and q.device.type != "cpu"
 
 
 def forbidding(key_mask: Tensor | None, like: Tensor) -> Tensor | None:

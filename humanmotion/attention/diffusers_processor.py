@@ -37,23 +37,24 @@ class SparseProcessor:
     ) -> Tensor:
         """The module's result for tokens `(B, N, C)`; `attention_mask` is `(B, N_k)` bool or None.
 
-        Raises UsageError for what this processor would have to ignore: pictures `(B, C, H, W)`, group
-        or spatial norms, added projections, other masks, rotary embeddings that a model hands over.
+        Cross attention also takes diffusers' own mask, a bias `(B, 1, N_k)`. Norms of queries and keys
+        work on each head or across heads, as their width says. Raises UsageError for what this
+        processor would have to ignore: pictures `(B, C, H, W)`, group or spatial norms, added
+        projections, other masks, rotary embeddings that a model hands over.
         """
-        _check(attn, hidden_states, attention_mask, image_rotary_emb)
+        cross = encoder_hidden_states is not None
+        _check(attn, hidden_states, attention_mask, cross=cross, rotary=image_rotary_emb)
         source = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         if encoder_hidden_states is not None and attn.norm_cross:
             source = attn.norm_encoder_hidden_states(source)
         q, k, v = attn.to_q(hidden_states), attn.to_k(source), attn.to_v(source)
         size = q.shape[-1] // attn.heads
-        q, k, v = (x.unflatten(-1, (-1, size)).transpose(1, 2) for x in (q, k, v))
-        q = q if attn.norm_q is None else attn.norm_q(q)
-        k = k if attn.norm_k is None else attn.norm_k(k)
+        q, k = _in_heads(q, attn.norm_q, size=size), _in_heads(k, attn.norm_k, size=size)
+        v = _in_heads(v, None, size=size)
         if encoder_hidden_states is None:
             out = self._attend(q, k, v, attention_mask)
         else:
-            check_key_mask(k, attention_mask)
-            out = attend_dense(q, k, v, bias=forbidding(attention_mask, q))
+            out = attend_dense(q, k, v, bias=_bias(attention_mask, q, k))
         out = out.transpose(1, 2).flatten(2)
         for layer in attn.to_out:
             out = layer(out)
@@ -62,18 +63,47 @@ class SparseProcessor:
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None) -> Tensor:
         if self.rotary is not None:
+            self.rotary = self.rotary.to(q.device)
             q, k = self.rotary.turn(q), self.rotary.turn(k)
         return self.plan.attend(q, k, v, layer=self.layer, key_mask=key_mask)
 
 
-def _check(attn: Any, x: Tensor, mask: Tensor | None, rotary: object) -> None:
+def _in_heads(x: Tensor, norm: Any, *, size: int) -> Tensor:
+    """`(B, N, H * size)` to `(B, H, N, size)`, normed before or after by the width of the norm."""
+    # LayerNorm says its width so, diffusers' RMSNorm in `dim`; what has none works on any.
+    shape = getattr(norm, "normalized_shape", getattr(norm, "dim", None))
+    width = shape[-1] if isinstance(shape, tuple) else size
+    if width not in (size, x.shape[-1]):
+        raise UsageError(f"a norm of width {width} for heads of {size}, {x.shape[-1]} in all")
+    if norm is not None and width != size:
+        x, norm = norm(x), None
+    x = x.unflatten(-1, (-1, size)).transpose(1, 2)
+    return x if norm is None else norm(x)
+
+
+def _bias(mask: Tensor | None, q: Tensor, k: Tensor) -> Tensor | None:
+    """The mask of cross attention as a bias `(B, 1, 1, N_k)` in q's type."""
+    if mask is None or mask.ndim == 2:
+        check_key_mask(k, mask)
+        return forbidding(mask, q)
+    want = (k.shape[0], 1, k.shape[2])
+    if tuple(mask.shape) != want:
+        raise UsageError(f"attention_mask {tuple(mask.shape)}: as a bias it must be {want}")
+    return mask[:, None].to(q.dtype)
+
+
+def _check(attn: Any, x: Tensor, mask: Tensor | None, *, cross: bool, rotary: object) -> None:
     if x.ndim != 3:
         raise UsageError(f"hidden states {tuple(x.shape)}: SparseProcessor takes tokens (B, N, C)")
     odd = ("spatial_norm", "group_norm", "add_k_proj")
     found = [name for name in odd if getattr(attn, name, None) is not None]
     if found:
         raise UsageError(f"an attention module with {', '.join(found)}: SparseProcessor knows none")
-    if mask is not None and (mask.ndim != 2 or mask.dtype != torch.bool):
-        raise UsageError(f"attention_mask {tuple(mask.shape)} of {mask.dtype}: give (B, N_k) bool")
+    is_bias = cross and mask is not None and mask.ndim == 3 and mask.is_floating_point()
+    if mask is not None and not is_bias and (mask.ndim != 2 or mask.dtype != torch.bool):
+        also = " or a bias (B, 1, N_k)" if cross else ""
+        raise UsageError(
+            f"attention_mask {tuple(mask.shape)} of {mask.dtype}: give (B, N_k) bool{also}"
+        )
     if rotary is not None:
         raise UsageError("image_rotary_emb: give the processor rotary=Rotary.of(...) instead")

@@ -43,5 +43,5 @@ def executor_for(backend: Backend, q: Tensor, *, gradients: bool) -> Executor:
         reason = "has no gradients on a CPU"
     if backend in ("triton", "flex"):
         text = f"backend {backend!r} {reason}; 'gather' computes the same instead"
-        warnings.warn(text, RuntimeWarning, stacklevel=5)
+        warnings.warn(text, RuntimeWarning, stacklevel=6)
     return attend_gather

@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional
 
+from humanmotion.attention import autocast
 from humanmotion.attention.blocks import BlockMask
+from humanmotion.attention.dense import attend_dense
 
 TILES = 8
 """Query tiles per call of dense attention: few enough for the gathered keys to stay in the cache."""
@@ -156,16 +157,17 @@ class _Gathered(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        tensors = ctx.saved_tensors  # once: a checkpoint hands them out no second time
         # Sums over many tiles: bfloat16 would lose most of them.
-        sums = [x.new_zeros(x.shape, dtype=_wide(x)) for x in ctx.saved_tensors]
+        sums = [x.new_zeros(x.shape, dtype=_wide(x)) for x in tensors]
         for group in ctx.groups:
-            taken = [x.detach().requires_grad_() for x in _taken(group, ctx.saved_tensors)]
-            with torch.enable_grad():
+            taken = [x.detach().requires_grad_() for x in _taken(group, tensors)]
+            with torch.enable_grad(), autocast.suspended(grad.device):
                 out = _attend(group, ctx.scale, taken)
             parts = torch.autograd.grad(out, taken, grad[group.rows])
             for total, part, number in zip(sums, parts, _numbers(group, len(sums)), strict=True):
                 total.index_add_(0, number.flatten(), part.flatten(0, number.ndim - 1).to(total))
-        pairs = zip(sums, ctx.saved_tensors, strict=True)
+        pairs = zip(sums, tensors, strict=True)
         return None, None, *(total.to(x.dtype) for total, x in pairs)
 
 
@@ -193,17 +195,15 @@ def _attend(group: _Group, scale: float, taken: Sequence[Tensor]) -> Tensor:
     bias = _bias(group, q, k.shape[1])
     if len(taken) == 5:
         k, v = torch.cat((k, taken[3]), 1), torch.cat((v, taken[4]), 1)
-    out = functional.scaled_dot_product_attention(
-        q[None], k[None], v[None], attn_mask=bias, scale=scale
-    )
-    return out[0]
+    return attend_dense(q[None], k[None], v[None], bias=bias, scale=scale)[0]
 
 
 def _bias(group: _Group, q: Tensor, keys: int) -> Tensor | None:
     """`(1, g, 1, L)`: -inf for keys that are not there, then the weights of the mean keys."""
     if group.there is None and group.extra is None:
         return None
-    bias = q.new_zeros(len(q), keys, dtype=_wide(q))
+    # Only the weights need more digits than q has.
+    bias = q.new_zeros(len(q), keys, dtype=q.dtype if group.extra is None else _wide(q))
     if group.there is not None:
         bias = bias.masked_fill(~group.there, -math.inf)
     if group.extra is not None:

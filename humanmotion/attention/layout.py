@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, SupportsIndex, get_args
 
 import torch
 from torch import Tensor
@@ -99,13 +99,15 @@ class TokenLayout:
 
         The first frame of a grid is a stretch of its own, since methods attend it always: with "frames"
         and "pixels" behind the other frames (RainFusion's sink), with windows before them, unless their
-        edges are those of the published code. Raises UsageError for sizes below 1.
+        edges are those of the published code. Raises UsageError for sizes that are no whole numbers
+        of 1 or more, windows that do not fit, and an order or edges that there are not.
         """
-        return _layout(tuple(segments), order, torch.device(device))
+        _check(segments, order)
+        return _layout(segments, order, torch.device(device))
 
     def to(self, device: torch.device | str) -> TokenLayout:
         """The same on another device, copied there once."""
-        return TokenLayout.of(*self.segments, order=self.kind, device=device)
+        return _layout(self.segments, self.kind, torch.device(device))
 
     @property
     def tokens(self) -> int:
@@ -121,11 +123,36 @@ class TokenLayout:
         return x.index_select(-2, self.inverse)
 
 
+def _check(segments: tuple[Segment, ...], order: str) -> None:
+    if order not in get_args(Order):
+        raise UsageError(f"order {order!r}: choose one of {', '.join(get_args(Order))}")
+    if not segments or not all(_are_counts(s.shape) for s in segments):
+        shapes = [tuple(s.shape) for s in segments]
+        raise UsageError(
+            f"segments of shapes {shapes}: give at least one, every size a whole number of 1 or more"
+        )
+    for segment in segments:
+        if isinstance(segment, LooseTokens):
+            continue
+        window, axes = segment.window, 3 if isinstance(segment, VideoGrid) else 2
+        if not isinstance(window, tuple) or len(window) != axes or not _are_counts(window):
+            raise UsageError(f"window {window}: give a tuple of {axes} whole numbers of 1 or more")
+        if isinstance(segment, VideoGrid) and segment.edges not in ("short", "appended"):
+            raise UsageError(f"edges {segment.edges!r}: choose one of short, appended")
+
+
+def _are_counts(numbers: Sequence[int]) -> bool:
+    return all(isinstance(n, SupportsIndex) and n >= 1 for n in numbers)
+
+
 @lru_cache(maxsize=64)
 def _layout(segments: tuple[Segment, ...], order: Order, device: torch.device) -> TokenLayout:
-    if not segments or any(min(s.shape) < 1 for s in segments):
-        shapes = [tuple(s.shape) for s in segments]
-        raise UsageError(f"segments of shapes {shapes}: give at least one, every size 1 or more")
+    # Shared by all later calls: no inference tensors, nor those of the caller's default device.
+    with torch.inference_mode(False), torch.device("cpu"):
+        return _laid_out(segments, order, device)
+
+
+def _laid_out(segments: tuple[Segment, ...], order: Order, device: torch.device) -> TokenLayout:
     places: list[Tensor] = []
     loose: list[Tensor] = []
     first: list[Tensor] = []
@@ -166,8 +193,6 @@ def _runs(segment: Segment, order: Order) -> list[Tensor]:
 
 def _windows(segment: VideoGrid | MotionGrid) -> list[Tensor]:
     window = segment.window if len(segment.window) == 3 else (*segment.window, 1)
-    if min(window) < 1:
-        raise UsageError(f"window {segment.window}: every side must be 1 or more")
     if isinstance(segment, VideoGrid) and segment.edges == "appended":
         return [_appended_order(segment.shape, window)]
     # A window that held the first frame and later ones would make sinks of them all.

@@ -28,6 +28,11 @@ class Method(Protocol):
         ...
 
     @property
+    def needs_grid(self) -> bool:
+        """Whether it serves only the attention of tokens to themselves, with a grid among them."""
+        ...
+
+    @property
     def saves_time(self) -> bool:
         """Whether it is meant to be fast, and so makes way where dense attention is faster."""
         ...

@@ -8,16 +8,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from humanmotion.attention import autocast
 from humanmotion.attention.dense import attend_dense, forbidding
 from humanmotion.attention.executors import Backend, check_backend, executor_for
 from humanmotion.attention.layout import TokenLayout
 from humanmotion.attention.method import Method
+from humanmotion.attention.predictions import Predictions
 from humanmotion.attention.problem import (
     Executor,
     Problem,
     check_finite,
+    check_grid,
     check_key_mask,
     check_layout,
+    check_scale,
     check_tensors,
 )
 from humanmotion.attention.recall import kept_share, sample_rows
@@ -46,7 +50,8 @@ class AttentionReport:
 class AttentionPlan:
     """Layout, method and schedule of a model's attention, and what is kept between its calls.
 
-    Raises UsageError for a backend that there is not, or a `tail` where the method drops no blocks.
+    Predictions are kept within a run: call `reset` between two runs. Raises UsageError for a backend
+    that there is not, a `tail` where the method drops no blocks, and layouts the method cannot serve.
     """
 
     layout: TokenLayout
@@ -74,8 +79,10 @@ class AttentionPlan:
             raise UsageError(
                 f"{self.method} drops no blocks: there is nothing for a tail to stand for"
             )
+        if self.method.needs_grid:
+            check_grid(self.layout, self.key_layout or self.layout)
         self._tally = _Tally()
-        self._predictions: dict[int, _Kept] = {}
+        self._predictions = Predictions()
         self._executors: dict[tuple[torch.device, torch.dtype, bool], Executor] = {}
 
     def attend(
@@ -89,25 +96,64 @@ class AttentionPlan:
         key_mask: Tensor | None = None,
         scale: float | None = None,
     ) -> Tensor:
-        """What takes the place of dense attention, `(B, H_q, N_q, d_v)` in q's dtype.
+        """What takes the place of dense attention, `(B, H_q, N_q, d_v)` in q's dtype, or autocast's.
 
         `q` is `(B, H_q, N_q, d)`, `k` and `v` `(B, H_k, N_k, d or d_v)`, H_q a multiple of H_k, all
         float32, bfloat16 or float16; queries and keys carry their rotary positions. `key_mask`
         `(B, N_k)` bool is False for keys that do not exist. `scale` is `d ** -0.5` unless given. `step`
-        is required by a schedule. Raises UsageError, naming shapes, for tensors that fit neither each
-        other nor the layouts, and InputError for NaN, infinity, or an item without any key.
+        is required by a schedule; calls of a layer at one step are told apart by their order. Raises
+        UsageError, naming shapes, for tensors that fit neither each other nor the layouts and for a
+        scale that is not above 0, and InputError for NaN, infinity, or an item without any key.
         """
+        run = self._run
+        if torch.compiler.is_compiling():
+            # Else every layout would be laid out anew within the graph. Not a decorator: that would
+            # import the compiler, which takes seconds, for those who never compile.
+            run = torch.compiler.disable(run)
         step = self.step if step is None else step
-        problem = self._problem(q, k, v, key_mask=key_mask, scale=scale)
+        return run(q, k, v, step=step, layer=layer, key_mask=key_mask, scale=scale)
+
+    def reset(self) -> None:
+        """Forget all predictions, as every run of another sample wants it; the report goes on."""
+        self._predictions = Predictions()
+
+    def report(self) -> AttentionReport:
+        """What the calls so far have done."""
+        return self._tally.report(measured=self.measure)
+
+    def _run(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        *,
+        step: int | None,
+        layer: int,
+        key_mask: Tensor | None,
+        scale: float | None,
+    ) -> Tensor:
+        q, k, v = (autocast.cast(x) for x in (q, k, v))
+        with autocast.suspended(q.device):
+            problem = self._problem(q, k, v, key_mask=key_mask, scale=scale)
+            dense = self._is_dense(step, layer)
+            if step is not None:
+                self._predictions.begin(step, layer)
+            if dense or self._is_slower(q, k, self.method.nominal_density):
+                out = self._dense(q, k, v, problem)
+            else:
+                out = self._sparse(q, k, v, problem, step=step, layer=layer)
         self._tally.calls += 1
-        if self._is_dense(step, layer) or self._is_slower(q, self.method.nominal_density):
-            return self._dense(q, k, v, problem)
+        return out
+
+    def _sparse(
+        self, q: Tensor, k: Tensor, v: Tensor, problem: Problem, *, step: int | None, layer: int
+    ) -> Tensor:
         moved_q, moved_k, moved_v, moved = self._moved(q, k, v, problem)
         start = self._clock(q)
         prediction = self._prediction(moved_q, moved_k, moved, step=step, layer=layer)
         self._tally.predicting += self._clock(q) - start
         density = self.method.density(prediction, moved).detach()
-        if self._is_slower(q, density):
+        if self._is_slower(q, k, density):
             return self._dense(q, k, v, problem)
         out = self.method.attend(moved_q, moved_k, moved_v, prediction=prediction, problem=moved)
         self._tally.sparse += self._clock(q) - start
@@ -115,10 +161,6 @@ class AttentionPlan:
         if self.measure:
             self._measure_recall(moved_q, moved_k, prediction=prediction, problem=moved)
         return self._back(out, problem)
-
-    def report(self) -> AttentionReport:
-        """What the calls so far have done."""
-        return self._tally.report(measured=self.measure)
 
     def _problem(
         self, q: Tensor, k: Tensor, v: Tensor, *, key_mask: Tensor | None, scale: float | None
@@ -129,6 +171,7 @@ class AttentionPlan:
         check_layout(q, k, layout=layout, key_layout=key_layout)
         check_key_mask(k, key_mask)
         check_finite(q, k, v)
+        check_scale(scale)
         factor = q.shape[-1] ** -0.5 if scale is None else scale
         executor = self._executor(q, gradients=any(x.requires_grad for x in (q, k, v)))
         return Problem(layout, key_layout, key_mask, factor, self.tail, executor)
@@ -151,15 +194,16 @@ class AttentionPlan:
             )
         return self.schedule.is_dense(step, layer)
 
-    def _is_slower(self, q: Tensor, density: float | Tensor) -> bool:
+    def _is_slower(self, q: Tensor, k: Tensor, density: float | Tensor) -> bool:
         """Whether dense attention would be faster; to compare, the host waits for the device."""
         if self.backend != "auto" or not self.method.saves_time:
             return False
-        return self.break_even.prefers_dense(q.shape[2], float(density))
+        return self.break_even.prefers_dense(min(q.shape[2], k.shape[2]), float(density))
 
     def _dense(self, q: Tensor, k: Tensor, v: Tensor, problem: Problem) -> Tensor:
+        out = attend_dense(q, k, v, bias=forbidding(problem.key_mask, q), scale=problem.scale)
         self._tally.dense += 1
-        return attend_dense(q, k, v, bias=forbidding(problem.key_mask, q), scale=problem.scale)
+        return out
 
     def _moved(
         self, q: Tensor, k: Tensor, v: Tensor, problem: Problem
@@ -185,21 +229,25 @@ class AttentionPlan:
     def _prediction(
         self, q: Tensor, k: Tensor, problem: Problem, *, step: int | None, layer: int
     ) -> Any:
-        """This layer's latest prediction while the schedule lets it stand, else a new one."""
+        """This layer's earlier prediction while the schedule lets it stand, else a new one."""
+
+        def _predict() -> Any:
+            found = self.method.predict(q, k, problem)
+            self._tally.predictions += 1
+            return found
+
         # What drops no blocks holds values of its own step, which the next one must not see.
         if self.schedule is None or step is None or not self.method.drops_blocks:
-            return self._new_prediction(q, k, problem)
-        about = (q.shape, k.shape, q.device)
-        last = self._predictions.get(layer)
-        fresh = last is not None and 0 <= step - last.step < self.schedule.refresh
-        if last is None or not fresh or last.about != about:
-            last = _Kept(step, about, self._new_prediction(q, k, problem))
-            self._predictions[layer] = last
-        return last.prediction
-
-    def _new_prediction(self, q: Tensor, k: Tensor, problem: Problem) -> Any:
-        self._tally.predictions += 1
-        return self.method.predict(q, k, problem)
+            return _predict()
+        # Tensors made in inference mode are no use to a later backward pass.
+        about = (
+            q.shape, k.shape, q.device, q.dtype, problem.scale, self.method, problem.layout,
+            problem.key_layout, torch.is_inference_mode_enabled(),
+        )  # fmt: skip
+        refresh = self.schedule.refresh
+        return self._predictions.take(
+            about, problem.key_mask, _predict, layer=layer, refresh=refresh
+        )
 
     def _clock(self, q: Tensor) -> float:
         return now(q.device) if self.measure else 0.0
@@ -212,15 +260,6 @@ class AttentionPlan:
             self._tally.recalls.append(float(share.mean()))
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """A layer's prediction and what it was made of."""
-
-    step: int
-    about: tuple[Any, ...]
-    prediction: Any
-
-
 @dataclass
 class _Tally:
     """Sums over a plan's calls."""
@@ -228,7 +267,9 @@ class _Tally:
     calls: int = 0
     dense: int = 0
     predictions: int = 0
-    density: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
+    density: Tensor = field(
+        default_factory=lambda: torch.zeros((), dtype=torch.float64, device="cpu")
+    )
     predicting: float = 0.0
     sparse: float = 0.0
     recalls: list[float] = field(default_factory=list)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, SupportsIndex
 
 import torch
 from torch import Tensor
 
 from humanmotion.attention.blocks import BlockMask
-from humanmotion.attention.layout import TokenLayout
+from humanmotion.attention.layout import LooseTokens, TokenLayout
 from humanmotion.errors import InputError, UsageError
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -46,16 +47,34 @@ class Problem:
     executor: Executor
     """What computes attention over a block mask."""
 
-    @property
-    def to_itself(self) -> bool:
-        """Whether the queries' tokens are the keys' tokens."""
-        return self.layout.segments == self.key_layout.segments
-
 
 def check_sparsity(sparsity: float) -> None:
     """Raise UsageError unless `sparsity`, the share of pairs to drop, lies in [0, 1)."""
     if not 0 <= sparsity < 1:
         raise UsageError(f"sparsity {sparsity} must lie in [0, 1): the share of pairs to drop")
+
+
+def check_block(block: tuple[int, int]) -> None:
+    """Raise UsageError unless `block`, rows of a query block and of a key block, is two counts."""
+    if len(block) != 2 or any(not isinstance(n, SupportsIndex) or n < 1 for n in block):
+        raise UsageError(f"block {block} must be two whole numbers of 1 or more: queries, keys")
+
+
+def check_grid(layout: TokenLayout, key_layout: TokenLayout) -> None:
+    """Raise UsageError unless queries and keys are the same tokens, with a grid among them."""
+    if layout.segments != key_layout.segments:
+        raise UsageError(
+            f"RainFusion needs queries and keys of the same tokens, not {layout.segments} and "
+            f"{key_layout.segments}"
+        )
+    if all(isinstance(s, LooseTokens) for s in layout.segments):
+        raise UsageError(f"segments {layout.segments} hold no grid, whose frames RainFusion needs")
+
+
+def check_scale(scale: float | None) -> None:
+    """Raise UsageError for a scale of the logits that is not a finite number above 0."""
+    if scale is not None and not 0 < scale < math.inf:
+        raise UsageError(f"scale {scale} must be a finite number above 0, or None for d ** -0.5")
 
 
 def check_tensors(q: Tensor, k: Tensor, v: Tensor) -> None:

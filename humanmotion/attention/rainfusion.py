@@ -2,7 +2,8 @@
 
 A spatial head looks at near frames, a temporal one at the same place in all frames: both are bands, in
 two orders of the tokens. A textural head looks at few keys that matter to all: it reads a checkerboard
-of keys. The first frame and the text are always attended, and attend everything.
+of keys. The first frame and the text are always attended, and attend everything; so do the tokens of
+different grids each other, between which a band says nothing.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ import torch
 from torch import Tensor
 
 from humanmotion.attention.blocks import BlockMask, Blocks
-from humanmotion.attention.dense import attend_dense
+from humanmotion.attention.dense import attend_dense, forbidding
 from humanmotion.attention.head_types import SPATIAL, TEMPORAL, TEXTURAL, head_types
 from humanmotion.attention.layout import LooseTokens, Segment, TokenLayout
-from humanmotion.attention.problem import Problem, check_sparsity
+from humanmotion.attention.problem import Problem, check_block, check_grid, check_sparsity
 from humanmotion.errors import UsageError
 
 BAND_ORDERS: dict[int, Literal["frames", "pixels"]] = {SPATIAL: "frames", TEMPORAL: "pixels"}
@@ -39,10 +40,12 @@ class RainFusion:
 
     in_places = False
     drops_blocks = True
+    needs_grid = True
     saves_time = True
 
     def __post_init__(self) -> None:
         check_sparsity(self.sparsity)
+        check_block(self.block)
         if not 0 <= self.recall <= 1 or self.stride < 1:
             raise UsageError(f"{self}: recall must lie in [0, 1] and stride be 1 or more")
 
@@ -58,11 +61,7 @@ class RainFusion:
 
     def predict(self, q: Tensor, k: Tensor, problem: Problem) -> Tensor:
         """Types of the heads, `(B, H_q)`; raises UsageError for cross attention."""
-        if not problem.to_itself:
-            raise UsageError(
-                f"RainFusion needs queries and keys of the same tokens, not {problem.layout.segments} "
-                f"and {problem.key_layout.segments}"
-            )
+        check_grid(problem.layout, problem.key_layout)
         return head_types(
             q, k, problem.layout.segments, half_width=self.half_width, recall=self.recall,
             key_mask=problem.key_mask, scale=problem.scale,
@@ -95,33 +94,46 @@ class RainFusion:
 
     def density(self, prediction: Tensor, problem: Problem) -> Tensor:
         """Realised share of computed pairs, a scalar."""
-        layout, device = problem.layout, prediction.device
-        shares = torch.zeros(3, dtype=torch.float64, device=device)
+        segments, device, mask = problem.layout.segments, prediction.device, problem.key_mask
+        shares = torch.zeros(3, len(prediction), dtype=torch.float64, device=device)
         for kind in BAND_ORDERS:
-            shares[kind] = self.band(layout.segments, kind, device).density().mean()
-        shares[TEXTURAL] = len(self.textural_keys(layout.segments, device)) / layout.tokens
-        return shares[prediction].mean()
+            shares[kind] = self.band(segments, kind, device, key_mask=mask).density()[:, 0]
+        shares[TEXTURAL] = self.board(segments, device, key_mask=mask).double().mean(-1)
+        return shares[prediction, torch.arange(len(prediction), device=device)[:, None]].mean()
 
     def kept(self, prediction: Tensor, *, rows: Tensor, problem: Problem) -> Tensor | None:
         """Which keys the queries `rows` `(r)` attend, `(B, H_q, r, N_k)` bool."""
-        layout, device = problem.layout, prediction.device
-        masks = torch.zeros(3, len(rows), layout.tokens, dtype=torch.bool, device=device)
-        masks[TEXTURAL, :, self.textural_keys(layout.segments, device)] = True
+        segments, device, allowed = problem.layout.segments, prediction.device, problem.key_mask
+        shape = 3, len(prediction), len(rows), problem.layout.tokens
+        masks = torch.zeros(shape, dtype=torch.bool, device=device)
+        masks[TEXTURAL] = self.board(segments, device, key_mask=allowed)[:, None]
         for kind, order in BAND_ORDERS.items():
-            inverse = TokenLayout.of(*layout.segments, order=order, device=device).inverse
-            mask = self.band(layout.segments, kind, device)
+            inverse = TokenLayout.of(*segments, order=order, device=device).inverse
+            mask = self.band(segments, kind, device, key_mask=allowed)
             blocks = mask.rows.block[inverse[rows]], mask.columns.block[inverse]
-            masks[kind] = mask.kept[0, 0][blocks[0]][:, blocks[1]]
-        return masks[prediction]
+            masks[kind] = mask.kept[:, 0, blocks[0]][..., blocks[1]]
+        return masks[prediction, torch.arange(len(prediction), device=device)[:, None]]
 
-    def band(self, segments: tuple[Segment, ...], kind: int, device: torch.device) -> BlockMask:
-        """The band of a type in the type's own order of tokens, `(1, 1, n_q, n_k)`."""
+    def band(
+        self,
+        segments: tuple[Segment, ...],
+        kind: int,
+        device: torch.device,
+        *,
+        key_mask: Tensor | None = None,
+    ) -> BlockMask:
+        """The band of a type in the type's own order of tokens, `(B or 1, 1, n_q, n_k)`.
+
+        Blocks of queries to which `key_mask` `(B, N)`, in the order of the sequence, leaves no key of
+        their band attend everything instead.
+        """
         layout = TokenLayout.of(*segments, order=BAND_ORDERS[kind], device=device)
         rows, columns = (Blocks.cut(layout.runs, size, device=device) for size in self.block)
         always = layout.loose | layout.first
         forced = rows.any(always)[:, None] | columns.any(always)
         kept = _band(rows, columns, runs=layout.runs, half_width=self.half_width)
-        return BlockMask((kept | forced)[None, None], rows, columns)
+        mask = BlockMask((kept | forced)[None, None], rows, columns)
+        return mask.reaching(None if key_mask is None else key_mask[:, layout.order])
 
     def textural_keys(self, segments: tuple[Segment, ...], device: torch.device) -> Tensor:
         """Tokens that a textural head reads, `(M)`: a checkerboard, the first frame, the text."""
@@ -137,6 +149,16 @@ class RainFusion:
             parts.append(start + keys)
             start += count
         return torch.cat(parts)
+
+    def board(
+        self, segments: tuple[Segment, ...], device: torch.device, *, key_mask: Tensor | None
+    ) -> Tensor:
+        """The keys of a textural head, `(B or 1, N)` bool; all where none of them is allowed."""
+        chosen = torch.zeros(1, sum(math.prod(s.shape) for s in segments), device=device).bool()
+        chosen[:, self.textural_keys(segments, device)] = True
+        if key_mask is None:
+            return chosen
+        return chosen | ~(chosen & key_mask).any(-1, keepdim=True)
 
     def textural_rest(
         self, segments: tuple[Segment, ...], device: torch.device
@@ -172,12 +194,12 @@ class RainFusion:
             )
         layout = TokenLayout.of(*segments, order=BAND_ORDERS[kind], device=q.device)
         q, k, v = (layout.permute(x) for x in (q, k, v))
+        mask = self.band(segments, kind, q.device, key_mask=key_mask)
         if key_mask is not None:
             key_mask = key_mask[:, layout.order]
         out = problem.executor(
-            q, k, v, mask=self.band(segments, kind, q.device), key_mask=key_mask,
-            scale=problem.scale, tail=problem.tail,
-        )  # fmt: skip
+            q, k, v, mask=mask, key_mask=key_mask, scale=problem.scale, tail=problem.tail
+        )
         return layout.restore(out)
 
 
@@ -193,12 +215,14 @@ def _attend_some(
 ) -> Tensor:
     """Dense attention on some keys, and on the mean of every block of the `rest`.
 
-    Zeros for an item of which nothing is allowed.
+    An item of which none of these keys is allowed attends all allowed keys; without any it gets zeros.
     """
     some = k.index_select(2, keys), v.index_select(2, keys)
     if key_mask is None and rest is None:
         return attend_dense(q, *some, scale=scale)
-    weight = q.new_zeros(len(q), len(keys), dtype=torch.promote_types(q.dtype, torch.float32))
+    # Only the means' logs of counts need more digits than q has.
+    wide = q.dtype if rest is None else torch.promote_types(q.dtype, torch.float32)
+    weight = q.new_zeros(len(q), len(keys), dtype=wide)
     if key_mask is not None:
         weight = weight.masked_fill(~key_mask[:, keys], -math.inf)
     if rest is not None:
@@ -208,7 +232,30 @@ def _attend_some(
     full = weight.isfinite().any(-1)[:, None, None, None]
     # A row of nothing but minus infinity would be NaN: it attends evenly, and is then emptied.
     bias = weight[:, None, None].masked_fill(~full, 0)
-    return attend_dense(q, *some, bias=bias, scale=scale) * full
+    out = attend_dense(q, *some, bias=bias, scale=scale) * full
+    return (
+        out
+        if key_mask is None
+        else _attend_bare(out, q, k, v, keys=keys, key_mask=key_mask, scale=scale)
+    )
+
+
+def _attend_bare(
+    out: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    keys: Tensor,
+    key_mask: Tensor,
+    scale: float,
+) -> Tensor:
+    """`out`, with dense attention for the items whose `keys` are all forbidden but others are not."""
+    bare = (~key_mask[:, keys].any(-1) & key_mask.any(-1)).nonzero()[:, 0]
+    if not len(bare):
+        return out
+    bias = forbidding(key_mask[bare], q)
+    return out.index_copy(0, bare, attend_dense(q[bare], k[bare], v[bare], bias=bias, scale=scale))
 
 
 def _means(
@@ -222,7 +269,10 @@ def _means(
 
 
 def _band(rows: Blocks, columns: Blocks, *, runs: tuple[int, ...], half_width: float) -> Tensor:
-    """Pairs of blocks of one run with two places at most `half_width` of the run apart."""
+    """Pairs of blocks with two places at most `half_width` of their run apart, or of different runs.
+
+    Places say nothing about how near tokens of different grids are: those pairs are all kept.
+    """
     device = rows.lengths.device
     length = torch.tensor(runs, device=device)
     ends = [blocks.lengths.cumsum(0) for blocks in (rows, columns)]
@@ -232,4 +282,4 @@ def _band(rows: Blocks, columns: Blocks, *, runs: tuple[int, ...], half_width: f
     row_start, key_start = row_end - rows.lengths, key_end - columns.lengths
     ahead = key_start - row_end[:, None] + 1
     behind = row_start[:, None] - key_end + 1
-    return (torch.maximum(ahead, behind) <= reach) & (row_run[:, None] == key_run)
+    return (torch.maximum(ahead, behind) <= reach) | (row_run[:, None] != key_run)

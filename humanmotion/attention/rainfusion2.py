@@ -16,12 +16,12 @@ from torch import Tensor
 
 from humanmotion.attention.blocks import BlockMask, Blocks
 from humanmotion.attention.layout import TokenLayout
-from humanmotion.attention.problem import Problem, check_sparsity
+from humanmotion.attention.problem import Problem, check_block, check_sparsity
 
 
 @dataclass(frozen=True)
 class RainFusion2:
-    """Settings of the method; raises UsageError for a sparsity outside [0, 1)."""
+    """Settings of the method; raises UsageError for numbers that cannot be meant."""
 
     sparsity: float = 0.8
     """Share of the key blocks that top-k drops; forced blocks come on top, so less is realised."""
@@ -32,10 +32,12 @@ class RainFusion2:
 
     in_places = True
     drops_blocks = True
+    needs_grid = False
     saves_time = True
 
     def __post_init__(self) -> None:
         check_sparsity(self.sparsity)
+        check_block(self.block)
 
     @property
     def nominal_density(self) -> float:

@@ -23,6 +23,7 @@ class SnapReuse:
 
     in_places = False
     drops_blocks = False
+    needs_grid = False
     saves_time = False
     nominal_density = 0.0
 
@@ -69,6 +70,7 @@ class TokenMerge:
 
     in_places = False
     drops_blocks = False
+    needs_grid = False
     saves_time = True
     nominal_density = 0.0
     """What it saves shows only in the data."""
@@ -107,7 +109,7 @@ class TokenMerge:
     def density(self, prediction: tuple[Merged, Merged], problem: Problem) -> Tensor:
         """Share of pairs that are computed, a scalar: remaining queries times remaining keys."""
         shares = [m.weight.shape[-1] / m.group.shape[-1] for m in prediction]
-        return torch.tensor(math.prod(shares), dtype=torch.float64)
+        return torch.tensor(math.prod(shares), dtype=torch.float64, device="cpu")
 
     def kept(
         self, prediction: tuple[Merged, Merged], *, rows: Tensor, problem: Problem

@@ -23,14 +23,15 @@ def grid_positions(
 
     A motion's joints are spaced along y. Loose tokens stand at the origin, that is, are not turned.
     """
-    parts = []
+    parts, device = [], layout.order.device
     for segment in layout.segments:
         if isinstance(segment, LooseTokens):
-            parts.append(torch.zeros(segment.count, 3))
+            parts.append(torch.zeros(segment.count, 3, device=device))
         else:
-            axes = [torch.arange(size) for size in segment.shape]
-            parts.append(torch.cartesian_prod(*axes).float() * torch.tensor(spacing))
-    return torch.cat(parts).to(layout.order.device)
+            axes = [torch.arange(size, device=device) for size in segment.shape]
+            step = torch.tensor(spacing, device=device, dtype=torch.float32)
+            parts.append(torch.cartesian_prod(*axes).float() * step)
+    return torch.cat(parts).float()
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,15 +57,23 @@ class Rotary:
         if any(n < 0 or n % 2 for n in channels) or sum(channels) == 0:
             raise UsageError(f"channels {channels}: even numbers, of which one is above 0")
         # In float64: a long video's angles reach thousands of turns.
-        pairs = [torch.arange(n // 2, dtype=torch.float64) / max(n // 2, 1) for n in channels]
-        turns = [positions[:, a, None].double() * base ** -p.to(positions.device)
-                 for a, p in enumerate(pairs)]  # fmt: skip
+        pairs = [
+            torch.arange(n // 2, dtype=torch.float64, device=positions.device) / max(n // 2, 1)
+            for n in channels
+        ]
+        turns = [positions[:, a, None].double() * base**-p for a, p in enumerate(pairs)]
         angles = torch.cat(turns, 1)
         return cls(angles.cos().float(), angles.sin().float())
 
     def permuted(self, layout: TokenLayout) -> Rotary:
         """The same in the order of places, for tokens that `layout.permute` has moved."""
         return Rotary(self.cos[layout.order], self.sin[layout.order])
+
+    def to(self, device: torch.device | str) -> Rotary:
+        """The same on another device."""
+        if self.cos.device == torch.device(device):
+            return self
+        return Rotary(self.cos.to(device), self.sin.to(device))
 
     def turn(self, x: Tensor) -> Tensor:
         """Queries or keys `(..., N, d)` at their positions; channels 2i and 2i + 1 form a pair.
@@ -76,5 +85,6 @@ class Rotary:
             raise UsageError(f"tensor {tuple(x.shape)} for rotary positions of (N, d) = {want}")
         work = torch.promote_types(x.dtype, torch.float32)
         a, b = x.to(work).unflatten(-1, (-1, 2)).unbind(-1)
-        turned = (a * self.cos - b * self.sin, a * self.sin + b * self.cos)
+        at = self.to(x.device)
+        turned = (a * at.cos - b * at.sin, a * at.sin + b * at.cos)
         return torch.stack(turned, -1).flatten(-2).to(x.dtype)

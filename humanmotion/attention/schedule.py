@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from humanmotion.attention import autocast
 from humanmotion.attention.blocks import BlockMask, Blocks
 from humanmotion.attention.dense import attend_dense
 from humanmotion.attention.gather import attend_gather
@@ -51,7 +52,9 @@ class Schedule:
 class BreakEven:
     """From which share of computed pairs on dense attention is faster: `density * (1 - tokens / N)`.
 
-    Choosing and gathering cost the more of dense attention's time the shorter the sequence.
+    N counts the queries or the keys, whichever are fewer. Choosing and gathering cost the more of dense
+    attention's time the shorter the sequence. The default was measured on a CPU of two cores only.
+    Raises UsageError for numbers that cannot be meant.
     """
 
     tokens: int = 1024
@@ -59,15 +62,20 @@ class BreakEven:
     density: float = 0.75
     """The share for a sequence without end."""
 
+    def __post_init__(self) -> None:
+        if not (0 <= self.tokens < math.inf and 0 <= self.density <= 1):
+            raise UsageError(f"{self}: tokens must be 0 or more, and density lie in [0, 1]")
+
     @classmethod
     def measured(
         cls, q: Tensor, k: Tensor, v: Tensor, *, block: tuple[int, int] = (256, 64)
     ) -> BreakEven:
-        """Measured on this machine, with tensors of the size and type to be used, for these alone.
+        """For these tensors on this machine, with the gathering executor; good for their size and type.
 
         The density is the largest of `DENSITIES` at which the gathering executor beats dense attention,
         0 when none does. It takes some twenty times as long as dense attention on these tensors.
         """
+        q, k, v = (autocast.cast(x) for x in (q, k, v))
         rows, columns = (
             Blocks.cut((x.shape[2],), size, device=q.device)
             for x, size in zip((q, k), block, strict=True)
@@ -83,7 +91,7 @@ class BreakEven:
         return cls(tokens=0, density=0.0)
 
     def prefers_dense(self, tokens: int, density: float) -> bool:
-        """Whether dense attention is the faster way for N `tokens`."""
+        """Whether dense attention is the faster way for N `tokens`, the fewer of queries and keys."""
         return density > self.density * (1 - self.tokens / tokens)
 
 

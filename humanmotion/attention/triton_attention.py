@@ -103,7 +103,8 @@ class _Call:
         """Launch a kernel over the compressed rows of `mask`."""
         starts, numbers = mask.csr()
         told = [*tensors, self.key_mask, starts, numbers, *self.blocks(), self.scale]
-        kernel[programs](*told, **self.sizes, BLOCKS=mask.rows.count)
+        with torch.cuda.device_of(tensors[0]):
+            kernel[programs](*told, **self.sizes, BLOCKS=mask.rows.count)
 
 
 def _power(size: int) -> int:

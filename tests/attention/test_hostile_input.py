@@ -11,7 +11,10 @@ import torch
 
 from humanmotion.attention import (
     AttentionPlan,
+    BreakEven,
+    LooseTokens,
     MotionGrid,
+    RainFusion,
     RainFusion2,
     SnapReuse,
     TokenLayout,
@@ -106,6 +109,33 @@ def test_other_types_and_places_are_named():
 def test_a_backend_that_there_is_not_is_named():
     with pytest.raises(UsageError, match="'cuda': choose one of auto, dense"):
         call(backend="cuda")
+
+
+@pytest.mark.parametrize("scale", [math.nan, math.inf, -0.25, 0.0])
+def test_a_scale_that_cannot_be_meant_is_refused(scale):
+    with pytest.raises(UsageError, match=f"scale {scale} must be"):
+        call(scale=scale)
+
+
+@pytest.mark.parametrize(
+    "numbers", [{"tokens": -5}, {"density": 7.0}, {"density": math.nan}, {"tokens": math.nan}]
+)
+def test_a_break_even_that_cannot_be_meant_is_refused(numbers):
+    with pytest.raises(UsageError, match="tokens must be 0 or more"):
+        BreakEven(**numbers)
+
+
+@pytest.mark.parametrize("block", [(0, 64), (64, -1), (64,), (1.5, 64)])
+def test_blocks_that_cannot_be_are_refused_at_once(block):
+    with pytest.raises(UsageError, match="block"):
+        RainFusion2(block=block)
+
+
+def test_layouts_that_a_method_cannot_serve_are_refused_at_once():
+    with pytest.raises(UsageError, match="same tokens"):
+        AttentionPlan(LAYOUT, RainFusion(), TokenLayout.of(LooseTokens(4)))
+    with pytest.raises(UsageError, match="hold no grid"):
+        AttentionPlan(TokenLayout.of(LooseTokens(4)), RainFusion())
 
 
 @pytest.mark.parametrize("method", [SnapReuse(0.1), TokenMerge(0.1)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
@@ -106,12 +107,26 @@ def test_equal_arguments_share_one_layout():
         ((), r"\[\]"),
         ((VideoGrid(0, 4, 4),), r"\(0, 4, 4\)"),
         ((LooseTokens(0),), r"\(0,\)"),
+        ((VideoGrid(4.0, 4, 4),), r"\(4.0, 4, 4\)"),
         ((VideoGrid(2, 4, 4, window=(0, 1, 1)),), r"\(0, 1, 1\)"),
+        ((VideoGrid(2, 4, 4, window=(2, 4)),), r"window \(2, 4\): give a tuple of 3"),
+        ((VideoGrid(2, 4, 4, window=[2, 4, 8]),), r"window \[2, 4, 8\]: give a tuple of 3"),
+        ((MotionGrid(2, 4, window=(2, 4, 8)),), r"window \(2, 4, 8\): give a tuple of 2"),
+        ((VideoGrid(2, 4, 4, edges="append"),), "edges 'append': choose one of short, appended"),
     ],
 )
-def test_sizes_below_one_are_named(segments, said):
+def test_what_cannot_be_laid_out_is_named(segments, said):
     with pytest.raises(UsageError, match=said):
         TokenLayout.of(*segments)
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers():
+    assert TokenLayout.of(LooseTokens(np.int64(3)), VideoGrid(*np.array([2, 4, 8]))).tokens == 67
+
+
+def test_an_order_that_there_is_not_is_named():
+    with pytest.raises(UsageError, match="order 'frame': choose one of windows, frames, pixels"):
+        TokenLayout.of(VideoGrid(4, 4, 4), order="frame")
 
 
 @pytest.mark.parametrize("runs", [(1,), (63,), (65, 3), (64, 128), (1, 1, 200)])

@@ -50,6 +50,14 @@ class TestDense:
         assert (report.calls, report.dense_calls, report.predictions) == (1, 1, 0)
         assert report.sparsity is None
 
+    @pytest.mark.parametrize("swapped", [False, True])
+    def test_few_keys_are_as_dense_as_few_queries(self, swapped, normal):
+        layouts = [TokenLayout.of(VideoGrid(64, 16, 16)), TokenLayout.of(VideoGrid(8, 4, 4))]
+        many, few = reversed(layouts) if swapped else layouts
+        plan = AttentionPlan(many, RainFusion2(), few)
+        plan.attend(normal(1, 1, many.tokens, 8), *(normal(1, 1, few.tokens, 8),) * 2)
+        assert (plan.report().dense_calls, plan.report().predictions) == (1, 0)
+
     def test_sparsity_zero_is_dense(self, qkv):
         plan = AttentionPlan(LAYOUT, RainFusion2(sparsity=0.0), break_even=BreakEven(tokens=0))
         assert torch.equal(plan.attend(*qkv), dense(*qkv))
@@ -200,6 +208,14 @@ class TestReport:
         want = (weights * kept)[:, :, some].sum(-1).mean()
         assert report.recall == pytest.approx(float(want), abs=1e-5)
 
+    def test_a_call_that_failed_is_not_counted(self, qkv):
+        plan = AttentionPlan(LAYOUT, METHODS[1], schedule=Schedule(4), backend="gather")
+        plan.attend(*qkv, step=2)
+        before = plan.report()
+        with pytest.raises(UsageError):
+            plan.attend(*qkv)
+        assert plan.report() == before and before.calls == 1
+
     def test_nothing_is_measured_unasked(self, qkv):
         plan = AttentionPlan(LAYOUT, METHODS[1], backend="gather")
         plan.attend(*qkv)
@@ -211,6 +227,8 @@ def test_break_even_is_measured_on_the_given_tensors(normal):
     found = BreakEven.measured(q, q, q, block=(64, 64))
     assert found.density in (0.0, *DENSITIES)
     assert found.tokens == 0
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert BreakEven.measured(q, q, q, block=(64, 64)).tokens == 0
 
 
 def test_the_shorter_the_sequence_the_fewer_pairs_are_worth_it():

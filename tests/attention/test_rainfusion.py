@@ -175,16 +175,53 @@ def test_a_tail_stands_for_what_a_textural_head_leaves_out(masked, normal, gener
         torch.testing.assert_close(found[item], want, atol=2e-6, rtol=0)
 
 
-def test_an_item_whose_chosen_keys_are_all_forbidden_is_empty_without_a_tail(normal):
+@pytest.mark.parametrize("tail", [False, True])
+def test_where_chosen_keys_are_all_forbidden_the_others_are_attended(tail, normal):
     tokens = math.prod(GRID) + TEXT
-    q = normal(2, 1, tokens, SIZE)
-    method, types = RainFusion(), torch.full((2, 1), TEXTURAL)
+    q, method, types = normal(3, 1, tokens, SIZE), RainFusion(), torch.full((3, 1), TEXTURAL)
     kept = method.kept(types[:1], rows=torch.tensor([0]), problem=problem())[0, 0, 0]
-    key_mask = torch.stack((~kept, torch.ones_like(kept)))
-    found = method.attend(q, q, q, prediction=types, problem=problem(key_mask=key_mask))
-    assert not found[0].any() and found[1].any()
-    with_tail = problem(key_mask=key_mask, tail=True)
-    assert method.attend(q, q, q, prediction=types, problem=with_tail)[0].any()
+    key_mask = torch.stack((~kept, torch.ones_like(kept), torch.zeros_like(kept)))
+    given = problem(key_mask=key_mask, tail=tail)
+    found = method.attend(q, q, q, prediction=types, problem=given)
+    want = scaled_dot_product_attention(*(q[:1],) * 3, attn_mask=key_mask[:1, None, None])
+    torch.testing.assert_close(found[:1], want, atol=2e-6, rtol=0)
+    assert found[1].any() and not found[2].any()
+
+
+@pytest.mark.parametrize("kind", [SPATIAL, TEMPORAL, TEXTURAL])
+@pytest.mark.parametrize("executor", [attend_gather, attend_reference])
+def test_no_query_is_left_without_an_allowed_key(kind, executor, normal):
+    tokens = math.prod(GRID) + TEXT
+    q, k, v = (normal(2, 2, tokens, SIZE) for _ in range(3))
+    method, types = RainFusion(sparsity=0.9, block=(16, 8)), torch.full((2, 2), kind)
+    # Of the first item only one token is allowed: none of the text, the first frame or the board.
+    key_mask = torch.ones(2, tokens, dtype=torch.bool)
+    key_mask[0] = torch.arange(tokens) == TEXT + 8 * 48 + 1
+    given = problem(key_mask=key_mask, executor=executor)
+    found = method.attend(q, k, v, prediction=types, problem=given)
+    torch.testing.assert_close(found[0], v[0, :, None, TEXT + 8 * 48 + 1].expand_as(found[0]))
+    kept = method.kept(types, rows=torch.arange(tokens), problem=given)
+    torch.testing.assert_close(method.density(types, given), kept.double().mean())
+    kept = kept & key_mask[:, None, None]
+    assert kept.any(-1).all()
+    want = scaled_dot_product_attention(q, k, v, attn_mask=kept)
+    torch.testing.assert_close(found, want, atol=2e-6, rtol=0)
+
+
+def test_tokens_of_different_grids_all_attend_each_other(normal):
+    segments = (LooseTokens(3), VideoGrid(5, 4, 6), MotionGrid(40, 3), VideoGrid(1, 3, 5))
+    given, method = problem(segments), RainFusion(sparsity=0.9, block=(16, 8))
+    sizes = [math.prod(s.shape) for s in segments]
+    grid = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    q, k, v = (normal(1, 2, sum(sizes), SIZE) for _ in range(3))
+    types = torch.tensor([[SPATIAL, TEMPORAL]])
+    kept = method.kept(types, rows=torch.arange(sum(sizes)), problem=given)
+    assert kept[..., grid[:, None] != grid].all() and not kept.all()
+    assert not kept[..., grid == 1, :][..., grid == 1].all()
+    torch.testing.assert_close(method.density(types, given), kept.double().mean())
+    found = method.attend(q, k, v, prediction=types, problem=given)
+    want = scaled_dot_product_attention(q, k, v, attn_mask=kept)
+    torch.testing.assert_close(found, want, atol=2e-6, rtol=0)
 
 
 def test_one_type_of_heads_is_enough(normal):
@@ -224,7 +261,16 @@ def test_cross_attention_is_refused(normal):
 
 
 @pytest.mark.parametrize(
-    "numbers", [{"sparsity": 1.0}, {"recall": 1.5}, {"stride": 0}, {"sparsity": -0.5}]
+    "numbers",
+    [
+        {"sparsity": 1.0},
+        {"recall": 1.5},
+        {"stride": 0},
+        {"sparsity": -0.5},
+        {"block": (0, 64)},
+        {"block": (64,)},
+        {"block": (64.0, 64)},
+    ],
 )
 def test_numbers_that_cannot_be_meant_are_refused(numbers):
     with pytest.raises(UsageError):

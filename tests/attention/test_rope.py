@@ -94,3 +94,9 @@ def test_a_tensor_of_another_size_is_named():
     rotary = Rotary.of(torch.zeros(5, 3), channels=CHANNELS)
     with pytest.raises(UsageError, match=r"\(1, 4, 18\)"):
         rotary.turn(torch.zeros(1, 4, SIZE))
+
+
+def test_tables_follow_the_tensor_to_its_device():
+    rotary = Rotary.of(torch.zeros(5, 1), channels=(4,))
+    assert rotary.to("meta").cos.device.type == rotary.to("meta").sin.device.type == "meta"
+    assert rotary.turn(torch.zeros(2, 5, 4, device="meta")).device.type == "meta"

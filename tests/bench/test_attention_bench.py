@@ -69,8 +69,11 @@ def test_exactness_holds_on_some_problems():
 
 
 def test_memory_counts_the_result_at_least():
-    (row,) = memory_rows(Setting(4096, 64, torch.float32))
-    assert row.value is None or 0.2 < row.value < 4
+    whole, text = memory_rows(Setting(4096, 64, torch.float32))
+    assert whole.value is None or 0.2 < whole.value < 4
+    # Copies in the order of places, and of blocks filled up: more, and no bar.
+    assert text.value is None or whole.value < text.value < 8
+    assert text.id == "memory_text_float32_d64_n4096" and text.passed is None
 
 
 def test_smooth_video_is_smooth_and_as_strong_as_said():
