@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from humanmotion.diffusion.training import Schedule
-from humanmotion.errors import FileFormatError, InputError
-from humanmotion.files import read_json, read_tensors, read_text, write_json, write_tensors
+from humanmotion.errors import InputError
+from humanmotion.files import read_json, read_text, write_json, write_tensors
 from humanmotion.jobs.early_stopping import Stopping, ValLoss, best_weights, train_network
 from humanmotion.jobs.stages import Progress
 
@@ -88,19 +88,3 @@ def _val_loss(val: Draws, batch: int, device: torch.device) -> ValLoss:
         return float(torch.stack(found).double().mean())
 
     return loss
-
-
-def load_network(path: Path, build: Callable[..., Any], *, what: str) -> Any:
-    """The network that `build` makes of the `.json` beside its weights; in float32, without gradients.
-
-    Raises FileFormatError when the two do not fit.
-    """
-    tensors = {name: value.float() for name, value in read_tensors(path).items()}
-    try:
-        network = build(**read_json(path.with_suffix(".json")))
-        network.load_state_dict(tensors)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise FileFormatError(
-            f"{path} is no {what} of this version: {error}".splitlines()[0]
-        ) from error
-    return network.eval().requires_grad_(False)
