@@ -18,7 +18,6 @@ from torch import Tensor
 from humanmotion.body import BodyModel
 from humanmotion.body.kinematics import joint_positions
 from humanmotion.body.skeleton import HIPS
-from humanmotion.body.skeleton import JOINTS as ALL_JOINTS
 from humanmotion.errors import UsageError
 from humanmotion.motion import MIRROR_JOINTS, Motion
 from humanmotion.rotations import matrix_to_rotvec, sixd_to_matrix
@@ -71,13 +70,14 @@ def canonical(
     Its x runs from the left to the right hip along the floor, y ahead, and the first pelvis lies over
     the origin (DART, Zhao et al. 2025). The third result leads back.
     """
-    joints = body_joints(rotations, transl, rest=rest)
+    first = body_joints(rotations[..., 0, :, :, :], transl[..., 0, :], rest=rest)
     pelvis = rest[0].to(transl)
-    turn = _facing(joints[..., 0, :, :])
-    origin = joints[..., 0, 0, :].clone()
+    turn = _facing(first)
+    origin = first[..., 0, :].clone()
     if floor == "world":
         origin[..., 2] = 0
     elif floor == "lowest":
+        joints = body_joints(rotations, transl, rest=rest)
         origin[..., 2] = joints[..., 2].amin((-1, -2))
     back = turn.mT[..., None, :, :]
     root = back @ rotations[..., 0, :, :]
@@ -100,11 +100,8 @@ def _facing(joints: Tensor) -> Tensor:
 
 
 def body_joints(rotations: Tensor, transl: Tensor, *, rest: Tensor) -> Tensor:
-    """Joints `(..., 22, 3)` of poses `(..., 22, 3, 3)` at `transl` `(..., 3)`, hands at rest."""
-    eye = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
-    hands = eye.expand(*rotations.shape[:-3], ALL_JOINTS - JOINTS, 3, 3)
-    joints = joint_positions(torch.cat((rotations, hands), -3), rest.to(rotations))
-    return joints[..., :JOINTS, :] + transl[..., None, :]
+    """Joints `(..., 22, 3)` of poses `(..., 22, 3, 3)` at `transl` `(..., 3)`, metres."""
+    return joint_positions(rotations, rest[:JOINTS].to(rotations)) + transl[..., None, :]
 
 
 def encode(rotations: Tensor, transl: Tensor, *, rest: Tensor) -> Tensor:

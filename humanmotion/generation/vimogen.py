@@ -24,6 +24,7 @@ from humanmotion.diffusion.dit import (
     TimeModulation,
     sinusoids,
 )
+from humanmotion.diffusion.flow import Flow
 from humanmotion.errors import UsageError
 from humanmotion.generation.features import ORIENT, POSE, SIZE, TURN
 
@@ -48,6 +49,8 @@ class ViMoGenConfig:
     text_mask: bool = True
     """Whether padding of texts is left out; the published network attends it."""
     dropout: float = 0.0
+    shift: float = 5.0
+    """Of the noise levels it is trained on, see `Flow`."""
 
     def __post_init__(self) -> None:
         counts = self.blocks, self.reference_blocks, self.text_width, self.null_tokens
@@ -56,6 +59,11 @@ class ViMoGenConfig:
                 "blocks, reference_blocks, text_width and null_tokens must be 1 or more"
             )
         _ = self.block
+
+    @property
+    def flow(self) -> Flow:
+        """The noise levels."""
+        return Flow(self.shift)
 
     @property
     def block(self) -> BlockSizes:
@@ -173,12 +181,23 @@ class ViMoGen(nn.Module):
         return values * self.spread + self.mean
 
     def forward(
-        self, state: Tensor, time: Tensor, condition: Condition, *, mask: Tensor | None = None
+        self,
+        state: Tensor,
+        time: Tensor,
+        *,
+        text: Tensor,
+        text_mask: Tensor,
+        dropped: Tensor,
+        referring: Tensor,
+        reference: Tensor | None = None,
+        reference_mask: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """Velocities `(B, T, 276)` of normalised states `(B, T, 276)` at times `(B)` in [0, 1000].
 
-        `mask` `(B, T)` bool is False for frames beyond a motion's end.
+        `mask` `(B, T)` bool is False for frames beyond a motion's end; the rest is a `Condition`.
         """
+        condition = Condition(text, text_mask, dropped, referring, reference, reference_mask)
         plan = frame_plan(state.shape[1], state.device)
         return self.velocity(state, time, self.context(condition), mask=mask, plan=plan)
 

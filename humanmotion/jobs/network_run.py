@@ -62,7 +62,8 @@ def train_in(
 ) -> Path:
     """Train `network`, which has a `config`, on the first of `losses`, stopping by the second.
 
-    Writes `<name>.json` and `<name>.safetensors` in bfloat16, whose path is returned.
+    Writes `<name>.json` and `<name>.safetensors`, whose path is returned: parameters in bfloat16,
+    buffers (statistics) as they are. Of several processes the first one writes.
     """
     schedule, batch = _schedule(settings)
     train, val = losses
@@ -72,9 +73,13 @@ def train_in(
         val_loss=_val_loss(val, batch, fabric.device), fabric=fabric,
         progress=lambda share: progress(name, share),
     )  # fmt: skip
-    write_json(folder / f"{name}.json", asdict(network.config))
     path = folder / f"{name}.safetensors"
-    write_tensors(path, {k: v.to(torch.bfloat16) for k, v in best_weights(best).items()})
+    if fabric.is_global_zero:
+        whole = {key for key, _ in network.named_buffers()}
+        weights = best_weights(best).items()
+        write_json(folder / f"{name}.json", asdict(network.config))
+        write_tensors(path, {k: v if k in whole else v.to(torch.bfloat16) for k, v in weights})
+    fabric.barrier()
     return path
 
 

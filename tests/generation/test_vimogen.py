@@ -55,7 +55,7 @@ def condition(rows: int = 4, *, seed: int = 1) -> Condition:
 
 def run(network, given, *, state=None, mask=None):
     state = example(len(given.text), FRAMES, SIZE) if state is None else state
-    return network(state, torch.full((len(state),), 400.0), given, mask=mask)
+    return network(state, torch.full((len(state),), 400.0), **vars(given), mask=mask)
 
 
 class TestPublishedSizes:
@@ -165,7 +165,8 @@ class TestMasks:
         for time in (0.0, 500.0, 1000.0):
             times = torch.full((4,), time)
             found = network.velocity(state, times, context, plan=plan)
-            torch.testing.assert_close(found, network(state, times, given), atol=0, rtol=0)
+            want = network(state, times, **vars(given))
+            torch.testing.assert_close(found, want, atol=0, rtol=0)
         assert plan.report().calls == 9 and plan.report().dense_calls == 9
 
 
