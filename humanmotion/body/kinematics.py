@@ -32,9 +32,9 @@ def joint_positions(rotations: Tensor, rest: Tensor) -> Tensor:
     """
     lead, blocks = _blocks(rotations, rest)
     if len(blocks) == 1:
-        return _posed(*blocks[0])[0].reshape(*lead, -1, 3)
+        return _posed(*blocks[0])[0].reshape(*lead, rest.shape[-2], 3)
     parts = [_posed(*block)[0].contiguous() for block in blocks]
-    return torch.cat(parts).reshape(*lead, -1, 3)
+    return torch.cat(parts).reshape(*lead, rest.shape[-2], 3)
 
 
 def _blocks(rotations: Tensor, rest: Tensor) -> tuple[torch.Size, list[tuple[Tensor, Tensor]]]:
