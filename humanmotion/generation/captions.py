@@ -194,3 +194,18 @@ def _extended(caption: str, phrases: dict[str, str]) -> list[str]:
 def of_part(captions: Iterable[str]) -> tuple[str, ...]:
     """Captions that stay true of a part of the clip they were written for."""
     return tuple(c for c in captions if not _ORDER.search(c))
+
+
+_SENTENCES = {
+    "walk": "a person walks", "walking": "a person walks", "run": "a person runs",
+    "running": "a person runs", "jump": "a person jumps", "slow walk": "a person walks slowly",
+    "brisk walk": "a person walks briskly", "salsa dance": "a person dances salsa",
+    "forward jump": "a person jumps forward", "laugh": "a person laughs",
+    "cartwheels": "a person does cartwheels", "indian dance": "a person dances an Indian dance",
+}  # fmt: skip
+
+
+def sentences_of(captions: Iterable[str]) -> tuple[str, ...]:
+    """Captions, and whole sentences for those that are mere names of common actions."""
+    said = list(captions)
+    return (*said, *(_SENTENCES[c.lower()] for c in said if c.lower() in _SENTENCES))
