@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -41,7 +41,7 @@ from humanmotion.generation.captions import (
 from humanmotion.generation.features import FPS, JOINTS, SIZE, features_of
 from humanmotion.generation.minilm import MiniLM
 from humanmotion.generation.text import TextEncoder
-from humanmotion.jobs.clip_filters import Limits, faults, measured, seen
+from humanmotion.jobs.clip_filters import MOCAP, VIDEO, Limits, faults, measured, seen
 from humanmotion.jobs.clip_sources import SourceClip, list_sources
 from humanmotion.jobs.data import runs
 from humanmotion.jobs.motion_corpus import recorded_joints
@@ -68,7 +68,8 @@ def build_data(
     sources: Sequence[str | Path],
     *,
     output: str | Path,
-    limits: Limits | None = None,
+    limits: Limits = MOCAP,
+    video_limits: Limits = VIDEO,
     encoder: TextEncoder | None = None,
     progress: Progress = silent,
 ) -> Build:
@@ -77,14 +78,14 @@ def build_data(
     Raises InputError for sources without motion or of which nothing is kept, OutputError for a folder
     that cannot be written. A file that cannot be read is a reject, not an error.
     """
-    folder, limits = writable_folder(output), limits or Limits()
+    folder, bounds = writable_folder(output), {False: limits, True: video_limits}
     clips, notes = list_sources([Path(s) for s in sources], work=folder / "videos")
     body, held = BodyModel.load(), held_out(clips)
     parts = folder / "parts"
     writable_folder(parts)
     kept, rejects = [], []
-    for number, (clip, key) in enumerate(zip(clips, _keys(clips, body, limits), strict=True)):
-        windows, thrown = _part(clip, parts / key, body=body, limits=limits)
+    for number, (clip, key) in enumerate(zip(clips, _keys(clips, body, bounds), strict=True)):
+        windows, thrown = _part(clip, parts / key, body=body, limits=bounds[clip.by_video])
         kept += [(row | _place(clip, row, held), tensors) for row, tensors in windows]
         rejects += thrown
         progress("motion", (number + 1) / len(clips))
@@ -100,7 +101,7 @@ def build_data(
         folder, rows, features=torch.cat([t["features"] for _, t in kept]),
         known=torch.stack([t["known"] for _, t in kept]),
     )  # fmt: skip
-    report = report_of(rows, rejects, limits=limits, sources=[str(s) for s in sources])
+    report = report_of(rows, rejects, bounds=bounds, sources=[str(s) for s in sources])
     write_json(folder / "report.json", report)
     shutil.rmtree(parts)
     progress("text", 1.0)
@@ -125,7 +126,9 @@ def _place(clip: SourceClip, row: dict[str, Any], held: frozenset[str]) -> dict[
     return {"split": row["split"]}
 
 
-def _keys(clips: Sequence[SourceClip], body: BodyModel, limits: Limits) -> Iterator[str]:
+def _keys(
+    clips: Sequence[SourceClip], body: BodyModel, bounds: Mapping[bool, Limits]
+) -> Iterator[str]:
     """A name for what each clip gives, from all that decides it."""
     hashes: dict[Path, str] = {}
     for clip in clips:
@@ -133,7 +136,7 @@ def _keys(clips: Sequence[SourceClip], body: BodyModel, limits: Limits) -> Itera
             hashes[clip.file] = sha256(clip.file) if clip.file.exists() else ""
         captions = [(c.text, c.start, str(c.end)) for c in clip.captions]
         told = [
-            humanmotion.__version__, body.sha256, limits.values(), clip.id, clip.split, clip.action,
+            humanmotion.__version__, body.sha256, bounds[clip.by_video].values(), clip.id, clip.split, clip.action,
             captions, clip.bad, clip.excluded, hashes[clip.file],
         ]  # fmt: skip
         yield hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]
@@ -240,7 +243,7 @@ def report_of(
     rows: Sequence[dict[str, Any]],
     rejects: Sequence[dict[str, Any]],
     *,
-    limits: Limits,
+    bounds: Mapping[bool, Limits],
     sources: Sequence[str],
 ) -> dict[str, Any]:
     """Takes, clips, minutes and actions of each source and split, and every reject with its reason."""
@@ -256,7 +259,7 @@ def report_of(
         })  # fmt: skip
     return {
         "version": humanmotion.__version__, "sources": list(sources), "fps": FPS,
-        "limits": limits.values(), "clips": table, "rejected": _reasons(rejects),
+        "limits": {"mocap": bounds[False].values(), "video": bounds[True].values()}, "clips": table, "rejected": _reasons(rejects),
         "rejects": list(rejects),
     }  # fmt: skip
 
