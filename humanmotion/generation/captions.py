@@ -20,7 +20,9 @@ from humanmotion.metrics.contact import foot_contact
 from humanmotion.metrics.world import heading
 from humanmotion.rotations import wrap_angle
 
-TRAVELS = 0.3
+FAR = 1.0
+"""Metres from which a clip's whole way is worth a sentence of its own."""
+TRAVELS = 0.5
 """A pelvis slower than this on the way, in m/s, does not go anywhere."""
 SLOW, FAST, RUNS = 0.8, 1.6, 2.4
 """Bounds of slow, fast and running gaits in m/s on a body with legs of 0.855 m."""
@@ -44,6 +46,7 @@ _GAIT = re.compile(r"\b(walk|run|jog|sprint|march|stride|step|sneak|hop|dash)\w*
 _PACE = re.compile(r"\b(slow|fast|quick|brisk|speed|hurr|sprint|dash|creep|sneak|casual)\w*", re.I)
 _TURN = re.compile(r"\b(turn|circle|spin|pirouette|curve|left|right|\d+ degrees)\w*", re.I)
 _WAY = re.compile(r"\b(forward|backward|back|ahead|sideways|drift)\w*", re.I)
+_VERBS = {"turning": "turns", "spinning": "spins"}
 _NUMBERS = "no one two three four five six seven eight nine ten eleven twelve".split()
 
 
@@ -93,8 +96,8 @@ class Movement:
 def movement(joints: Tensor, root: Tensor, *, sole: Tensor, fps: float) -> Movement:
     """What a clip does, from joints `(T, 22, 3)` and root rotations `(T, 3, 3)` at `fps`."""
     seconds = max(len(joints) - 1, 1) / fps
-    # A pelvis sways at every step; the way is that of its mean over half a second.
-    place = _smooth(joints[:, 0, :2], max(1, round(fps / 2)))
+    # A pelvis sways at every step; the way is that of its mean over a second.
+    place = _smooth(joints[:, 0, :2], max(1, round(fps)))
     step = place.diff(dim=0)
     facing = heading(root)
     # Who lies or tumbles faces nowhere.
@@ -174,12 +177,14 @@ def computed_captions(given: Sequence[str], move: Movement) -> tuple[str, ...]:
     for caption in given:
         if _GAIT.search(caption) and move.direction and len(caption.split()) > 1:
             out += _extended(caption, phrases)
-    if move.direction:
+    if move.travelled > FAR and ("turn" in phrases or not any(map(_GAIT.search, given))):
         verb = "runs" if move.speed > RUNS else "moves"
-        rest = [phrases[k] for k in ("way", "turn") if k in phrases]
-        out.append(" ".join((f"a person {verb}", *rest)))
-    elif "turn" in phrases:
-        out.append(f"a person stands, {phrases['turn']}")
+        told = [phrases[k] for k in ("way", "turn") if k in phrases]
+        out.append(" ".join((f"a person {verb}", *told)))
+    elif not move.direction and "turn" in phrases and not any(map(_TURN.search, given)):
+        out.append(
+            "a person " + phrases["turn"].replace("spinning", "spins").replace("turning", "turns")
+        )
     return tuple(dict.fromkeys(out))
 
 

@@ -136,8 +136,8 @@ def _keys(
             hashes[clip.file] = sha256(clip.file) if clip.file.exists() else ""
         captions = [(c.text, c.start, str(c.end)) for c in clip.captions]
         told = [
-            humanmotion.__version__, body.sha256, bounds[clip.by_video].values(), clip.id, clip.split, clip.action,
-            captions, clip.bad, clip.excluded, hashes[clip.file],
+            humanmotion.__version__, body.sha256, bounds[clip.by_video].values(), clip.id, clip.split,
+            clip.action, captions, clip.bad, clip.excluded, hashes[clip.file],
         ]  # fmt: skip
         yield hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]
 
@@ -259,8 +259,8 @@ def report_of(
         })  # fmt: skip
     return {
         "version": humanmotion.__version__, "sources": list(sources), "fps": FPS,
-        "limits": {"mocap": bounds[False].values(), "video": bounds[True].values()}, "clips": table, "rejected": _reasons(rejects),
-        "rejects": list(rejects),
+        "limits": {"mocap": bounds[False].values(), "video": bounds[True].values()},
+        "clips": table, "rejected": _reasons(rejects), "rejects": list(rejects),
     }  # fmt: skip
 
 
