@@ -2,7 +2,8 @@
 
 `index.jsonl` has one clip a line (id, source, split, action, captions, mirrored_captions, frames,
 start, ...); `features.safetensors` holds `features` `(sum T, 276)` at 20 fps, not normalised, and
-`known` `(clips, 22)`, the joints whose rotation is real; `captions.jsonl` holds every caption once, and
+`known` `(clips, 22)`, the joints whose rotation is real; `captions.jsonl` holds every caption once, the
+first one empty, and
 `text.safetensors`, in its order, the frozen encoder's `tokens` `(U, L, 384)` float16, `mask` `(U, L)`
 and `sentences` `(U, 384)`.
 """
@@ -101,6 +102,6 @@ def write_lines(path: Path, values: Iterable[Any]) -> None:
 
 
 def unique_captions(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Every caption once, in the order of first use."""
+    """The text that says nothing, then every caption once, in the order of first use."""
     names = ("captions", "mirrored_captions")
-    return list(dict.fromkeys(c for row in rows for name in names for c in row[name]))
+    return list(dict.fromkeys(("", *(c for row in rows for name in names for c in row[name]))))
