@@ -44,7 +44,7 @@ class ViMoGenConfig:
     reference_blocks: int = 2
     text_width: int = 384
     """Numbers of a text token."""
-    null_tokens: int = 1
+    null_tokens: int = 2
     """Tokens that stand for no text; shorter texts are padded to as many."""
     text_mask: bool = True
     """Whether padding of texts is left out; the published network attends it."""

@@ -1,9 +1,7 @@
 """Windows of captioned motion for the generator, out of the shards that `data build` writes.
 
-A folder holds `index.jsonl` (a clip a line), `features.safetensors` (276 numbers a frame at 20 fps of
-all clips, `known` joints of each clip), `captions.jsonl` and, in its order, `text.safetensors` with the
-frozen encoder's tokens. Windows are played slower or faster, half of them in a mirror with mirrored
-captions, and encoded anew in the frame of their own first pose.
+Windows are played slower or faster, half of them in a mirror with mirrored captions, and encoded anew
+in the frame of their own first pose.
 """
 
 from __future__ import annotations
@@ -15,11 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from humanmotion.body import BodyModel
 from humanmotion.errors import FileFormatError, InputError
-from humanmotion.files import parse_json, read_lines, read_tensors
 from humanmotion.generation.features import (
     JOINTS,
     POSE,
@@ -28,7 +24,7 @@ from humanmotion.generation.features import (
     decode,
     encode,
 )
-from humanmotion.jobs.data import read_index
+from humanmotion.jobs.shards import Shards
 from humanmotion.motion import MIRROR_JOINTS
 from humanmotion.rotations import matrix_to_sixd, sixd_to_matrix
 
@@ -85,24 +81,21 @@ class GeneratorWindows:
     @classmethod
     def read(cls, folder: str | Path, *, split: str, body: BodyModel) -> GeneratorWindows:
         """The clips of a split; raises InputError without any, FileFormatError for damaged shards."""
-        folder = Path(folder)
-        rows = read_index(folder / "index.jsonl")
-        held = read_tensors(folder / "features.safetensors")
-        text = read_tensors(folder / "text.safetensors")
-        numbers = _captions(folder / "captions.jsonl")
-        _check(folder, rows, held, text=text, captions=len(numbers))
+        shards = Shards.read(folder)
+        rows = shards.rows
+        _check(shards, folder)
         chosen = [i for i, r in enumerate(rows) if r["split"] == split and r["frames"] >= LEAST]
         if not chosen:
             raise InputError(f"{folder} holds no clip of the {split} split of {LEAST} frames")
         own = [rows[i] for i in chosen]
-        rotations, transl = decode(held["features"])
-        captions, counts = _caption_rows(folder, own, numbers)
+        rotations, transl = decode(shards.features)
+        captions, counts = _caption_rows(own, shards.captions)
         rest = body.rest_joints()
         return cls(
             rest=rest, turns=matrix_to_sixd(rotations), pelvis=transl + rest[0],
             clips=torch.tensor([(r["start"], r["frames"]) for r in own]),
-            known=held["known"][chosen].bool(), captions=captions, counts=counts,
-            tokens=text["tokens"], token_mask=text["mask"].bool(), varied=split == "train",
+            known=shards.known[chosen], captions=captions, counts=counts,
+            tokens=shards.tokens, token_mask=shards.mask, varied=split == "train",
         )  # fmt: skip
 
     def to(self, device: torch.device | str) -> GeneratorWindows:
@@ -210,53 +203,32 @@ def statistics(windows: GeneratorWindows, *, draws: int = 32) -> tuple[Tensor, T
     return mean.float(), (total[2] / count - mean**2).clamp(min=0).sqrt().float()
 
 
-def _captions(path: Path) -> dict[str, int]:
-    """Number of each caption of a `captions.jsonl`."""
-    numbers: dict[str, int] = {}
-    for number, line in read_lines(path):
-        caption = parse_json(line, f"{path} line {number}")
-        if not isinstance(caption, str) or caption in numbers:
-            raise FileFormatError(f"{path} line {number} is no text, or one that was there before")
-        numbers[caption] = number - 1
-    return numbers
-
-
-def _caption_rows(
-    folder: Path, rows: Sequence[dict[str, Any]], numbers: dict[str, int]
-) -> tuple[Tensor, Tensor]:
+def _caption_rows(rows: Sequence[dict[str, Any]], captions: list[str]) -> tuple[Tensor, Tensor]:
     """Numbers of the captions `(C, 2, K)`, padded with 0, and how many there are `(C, 2)`."""
+    numbers = {caption: number for number, caption in enumerate(captions)}
     names = ("captions", "mirrored_captions")
-    try:
-        found = [[numbers[c] for c in row[name]] for row in rows for name in names]
-    except KeyError as error:
-        raise FileFormatError(f"{folder}/captions.jsonl lacks the caption {error}") from error
+    found = [[numbers[c] for c in row[name]] for row in rows for name in names]
     most = max(1, *map(len, found))
-    held = pad_sequence([torch.tensor([*f, *[0] * (most - len(f))]) for f in found], True)
+    held = torch.tensor([[*f, *[0] * (most - len(f))] for f in found])
     counts = torch.tensor([len(f) for f in found])
-    return held.long().unflatten(0, (-1, 2)), counts.unflatten(0, (-1, 2))
+    return held.unflatten(0, (-1, 2)), counts.unflatten(0, (-1, 2))
 
 
-def _check(
-    folder: Path,
-    rows: Sequence[dict[str, Any]],
-    held: dict[str, Tensor],
-    *,
-    text: dict[str, Tensor],
-    captions: int,
-) -> None:
-    """Raise FileFormatError unless the files of a folder fit each other."""
-    keys = {"id", "split", "captions", "mirrored_captions", "frames", "start"}
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict) or not keys <= row.keys():
-            raise FileFormatError(f"{folder}/index.jsonl line {number} lacks one of {sorted(keys)}")
-    frames = sum(row["frames"] for row in rows)
-    wanted = {"features": (frames, SIZE), "known": (len(rows), JOINTS)}
-    shapes = {name: tuple(held[name].shape) if name in held else None for name in wanted}
-    if shapes != wanted:
-        raise FileFormatError(f"{folder}/features.safetensors holds {shapes}, the index {wanted}")
-    there = {name: tuple(text[name].shape[:1]) for name in ("tokens", "mask") if name in text}
-    if there != {"tokens": (captions,), "mask": (captions,)}:
-        raise FileFormatError(f"{folder}/text.safetensors holds {there}, captions.jsonl {captions}")
-    ends = [row["start"] + row["frames"] for row in rows]
-    if min((row["start"] for row in rows), default=0) < 0 or max(ends, default=0) > frames:
-        raise FileFormatError(f"{folder}/index.jsonl has clips that start or end beyond the frames")
+def _check(shards: Shards, folder: str | Path) -> None:
+    """Raise FileFormatError, naming the line, for clips that the other files do not hold."""
+    known = set(shards.captions)
+    if len(shards.known) != len(shards.rows):
+        raise FileFormatError(
+            f"{folder}: {len(shards.rows)} clips in the index, {len(shards.known)} in the features; "
+            "build it again"
+        )
+    for number, row in enumerate(shards.rows, 1):
+        where = f"{folder}/index.jsonl line {number}"
+        missing = {"split", "captions", "mirrored_captions", "frames", "start"} - row.keys()
+        if missing:
+            raise FileFormatError(f"{where} lacks {', '.join(sorted(missing))}")
+        if not 0 <= row["start"] <= row["start"] + row["frames"] <= len(shards.features):
+            raise FileFormatError(f"{where}: the clip lies beyond the features")
+        said = [c for c in (*row["captions"], *row["mirrored_captions"]) if c not in known]
+        if said:
+            raise FileFormatError(f"{where}: captions.jsonl lacks {said[0]!r}")

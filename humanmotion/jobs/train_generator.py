@@ -75,6 +75,9 @@ def train_generator(
         )
     mean, spread = statistics(train)
     network.mean.copy_(mean), network.spread.copy_(spread.clamp(min=LEAST_SPREAD))
+    with torch.no_grad():
+        # The first caption is empty: the null text starts as what the encoder makes of that.
+        network.null_text.copy_(train.tokens[0, : len(network.null_text)].cpu())
     objective = Objective.of(network, Branches(**settings["branches"])).to(fabric.device)
     return train_in(
         folder, "generator", network, settings=settings, fabric=fabric, progress=progress,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ import torch
 from humanmotion.body import BodyModel
 from humanmotion.files import write_tensors
 from humanmotion.generation.features import features_of
+from humanmotion.jobs import shards
 from humanmotion.motion import Motion
 
 WIDTH = 12
@@ -45,18 +45,17 @@ def write_shards(folder: Path) -> Path:
             "frames": len(values), "start": start,
         })  # fmt: skip
         start += len(values)
-    captions = sorted({*SIDES, *SIDES.values()})
+    captions = ["", *sorted({*SIDES, *SIDES.values()})]
     known = torch.ones(len(rows), 22, dtype=torch.bool)
     known[3, 20] = False
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randn(len(captions), 6, WIDTH, generator=generator).half()
     mask = torch.arange(6) < torch.randint(1, 7, (len(captions), 1), generator=generator)
+    mask[0, :2] = True
     folder.mkdir(parents=True, exist_ok=True)
-    write_tensors(
-        folder / "features.safetensors", {"features": torch.cat(features), "known": known}
-    )
-    write_tensors(folder / "text.safetensors", {"tokens": tokens, "mask": mask})
-    for name, lines in (("index", rows), ("captions", captions)):
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        (folder / f"{name}.jsonl").write_text(text)
+    shards.write_shards(folder, rows, features=torch.cat(features), known=known)
+    sentences = torch.randn(len(captions), WIDTH, generator=generator)
+    text = {"tokens": tokens, "mask": mask, "sentences": sentences}
+    write_tensors(folder / "text.safetensors", text)
+    shards.write_lines(folder / "captions.jsonl", captions)
     return folder

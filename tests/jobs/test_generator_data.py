@@ -186,14 +186,17 @@ class TestDamage:
     @pytest.mark.parametrize(
         ("name", "change", "message"),
         [
-            ("index.jsonl", lambda r: r[1].pop("split"), "line 2 lacks one of"),
-            ("index.jsonl", lambda r: r[0].update(captions=["flies"]), "lacks the caption 'flies'"),
-            ("index.jsonl", lambda r: r.pop(), "features.safetensors holds"),
-            ("index.jsonl", lambda r: r[4].update(start=600), "beyond the frames"),
-            ("captions.jsonl", lambda r: r.append("waves"), "line 5 is no text, or one that"),
-            ("captions.jsonl", lambda r: r.append("jumps"), "text.safetensors holds"),
-            ("features.safetensors", lambda t: t.pop("known"), "'known': None"),
-            ("text.safetensors", lambda t: t.pop("mask"), "text.safetensors holds"),
+            ("index.jsonl", lambda r: r[1].pop("split"), "line 2 lacks split"),
+            ("index.jsonl", lambda r: r[0].update(captions=["flies"]), "line 1.* lacks 'flies'"),
+            ("index.jsonl", lambda r: r.pop(), "not of one build"),
+            ("index.jsonl", lambda r: r[4].update(start=900), "line 5: the clip lies beyond"),
+            ("captions.jsonl", lambda r: r.append("jumps"), "not of one build"),
+            (
+                "features.safetensors",
+                lambda t: t.update(known=t["known"][:2]),
+                "5 clips in the index, 2",
+            ),
+            ("text.safetensors", lambda t: t.pop("mask"), "no folder of `data build`"),
         ],
     )
     def test_is_told(self, body, tmp_path, name, change, message):
