@@ -66,23 +66,31 @@ def train_generator(
         GeneratorWindows.read(data, split=split, body=body).to(fabric.device)
         for split in ("train", "val")
     )
-    torch.manual_seed(settings["seed"])
-    network = ViMoGen(ViMoGenConfig(**settings["network"]))
-    if train.text_width != network.config.text_width:
-        raise InputError(
-            f"{data} has text tokens of {train.text_width} numbers, the config's text_width is "
-            f"{network.config.text_width}; set it to that"
-        )
-    mean, spread = statistics(train)
-    network.mean.copy_(mean), network.spread.copy_(spread.clamp(min=LEAST_SPREAD))
-    with torch.no_grad():
-        # The first caption is empty: the null text starts as what the encoder makes of that.
-        network.null_text.copy_(train.tokens[0, : len(network.null_text)].cpu())
+    network = untrained(settings, train, where=data)
     objective = Objective.of(network, Branches(**settings["branches"])).to(fabric.device)
     return train_in(
         folder, "generator", network, settings=settings, fabric=fabric, progress=progress,
         losses=(_loss(train, objective), _loss(val, objective)),
     )  # fmt: skip
+
+
+def untrained(settings: dict[str, Any], train: GeneratorWindows, *, where: str | Path) -> ViMoGen:
+    """The network of a config, which knows the statistics of what it is to be trained on."""
+    torch.manual_seed(settings["seed"])
+    network = ViMoGen(ViMoGenConfig(**settings["network"]))
+    if train.text_width != network.config.text_width:
+        raise InputError(
+            f"{where} has text tokens of {train.text_width} numbers, the config's text_width is "
+            f"{network.config.text_width}; set it to that"
+        )
+    mean, spread = statistics(train)
+    network.mean.copy_(mean)
+    network.spread.copy_(spread.clamp(min=LEAST_SPREAD))
+    with torch.no_grad():
+        # The first caption is empty: the null text starts as what the encoder makes of that.
+        first = train.tokens[0, : network.config.null_tokens]
+        network.null_text[: len(first)].copy_(first)
+    return network
 
 
 def read_generator_settings(path: str | Path) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from humanmotion.jobs.train_generator import (
     Objective,
     read_generator_settings,
     train_generator,
+    untrained,
 )
 from tests.jobs.generator_shards import WIDTH, write_shards
 
@@ -187,7 +188,7 @@ def slow_twin(shards: Path, config: Path) -> dict[str, torch.Tensor]:
     """The same training in one process that draws for both."""
     settings = read_generator_settings(config)
     windows = GeneratorWindows.read(shards, split="train", body=BodyModel.load())
-    made = train_start(settings, windows)
+    made = untrained(settings, windows, where=shards)
     schedule = Schedule(steps=4, warmup=2, seed=1)
     trainer = Trainer(made, schedule, fabric=fabric_on("cpu", "32-true"))
     objective = Objective.of(made, Branches(**settings["branches"]))
@@ -209,15 +210,13 @@ def slow_twin(shards: Path, config: Path) -> dict[str, torch.Tensor]:
     }
 
 
-def train_start(settings, windows) -> ViMoGen:
-    from humanmotion.jobs.generator_data import statistics
-
-    torch.manual_seed(settings["seed"])
-    made = ViMoGen(ViMoGenConfig(**settings["network"]))
-    mean, spread = statistics(windows)
-    made.mean.copy_(mean)
-    made.spread.copy_(spread.clamp(min=1e-4))
-    return made
+def test_a_new_network_knows_its_data(config, windows, shards) -> None:
+    made = untrained(read_generator_settings(config), windows, where=shards)
+    assert torch.equal(made.null_text.detach(), windows.tokens[0, :2].float())
+    features = batch(windows, 100)
+    values = made.normalised(features.features)[features.mask]
+    assert float(values.mean(0).abs().median()) < 0.2
+    assert 0.7 < float(values.std(0).median()) < 1.3
 
 
 def test_the_shipped_config_is_the_small_preset() -> None:
