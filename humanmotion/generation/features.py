@@ -176,15 +176,30 @@ def check_features(features: Tensor) -> None:
         raise UsageError("features hold values that are not finite")
 
 
-def recanonical(features: Tensor, *, rest: Tensor) -> Tensor:
-    """Features of a window `(..., T, 276)` in the frame of its own first pose; heights are kept.
+def place_of(features: Tensor) -> Place:
+    """Where the first pose of features `(..., T, 276)` stands: over which point, facing where."""
+    joints = features[..., 0, POSITIONS].unflatten(-1, (JOINTS, 3))
+    return Place(_facing(joints), joints[..., 0, :] * joints.new_tensor((1.0, 1.0, 0.0)))
 
-    The same as encoding those poses anew, but no successor of the last frame is needed.
+
+def inverse(place: Place) -> Place:
+    """The place that leads back: seen from both in turn, a motion is where it was."""
+    back = place.turn.mT
+    return Place(back, -(back @ place.origin[..., None])[..., 0])
+
+
+def recanonical(features: Tensor, *, rest: Tensor) -> Tensor:
+    """Features of a window `(..., T, 276)` in the frame of its own first pose; heights are kept."""
+    return seen_from(features, place_of(features), rest=rest)
+
+
+def seen_from(features: Tensor, place: Place, *, rest: Tensor) -> Tensor:
+    """Features `(..., T, 276)` of the same motion in a frame that lies at `place`.
+
+    The same as encoding its poses anew, but no successor of the last frame is needed.
     """
+    turn, origin = place.turn[..., None, :, :], place.origin[..., None, :]
     joints = features[..., POSITIONS].unflatten(-1, (JOINTS, 3))
-    turn = _facing(joints[..., 0, :, :])[..., None, :, :]
-    flat = joints.new_tensor((1.0, 1.0, 0.0))
-    origin = (joints[..., 0, 0, :] * flat)[..., None, :]
     pelvis = rest[0].to(features)
 
     def turned(vectors: Tensor) -> Tensor:

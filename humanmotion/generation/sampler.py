@@ -120,11 +120,15 @@ class TextToMotion:
         made = sampled(network, condition, noise, sampling=Sampling(steps=steps))[0]
         return self._motion(made, _Wanted("", (), seconds, seed))
 
+    def condition(self, texts: Sequence[str]) -> Condition:
+        """What the network is told of texts, one sample each."""
+        device, said = self.network.mean.device, self.encoder.encode(texts)
+        no = torch.zeros(len(texts), dtype=torch.bool, device=device)
+        return Condition(said.tokens.to(device), said.mask.to(device), no, no)
+
     def _made(self, wanted: Sequence[_Wanted], sampling: Sampling) -> list[Motion]:
         device = self.network.mean.device
-        tokens = self.encoder.encode([w.text for w in wanted])
-        no = torch.zeros(len(wanted), dtype=torch.bool, device=device)
-        condition = Condition(tokens.tokens.to(device), tokens.mask.to(device), no, no)
+        condition = self.condition([w.text for w in wanted])
         frames = [w.frames for w in wanted]
         noise = noise_of([w.seed for w in wanted], frames).to(device)
         ends = torch.tensor(frames, device=device)

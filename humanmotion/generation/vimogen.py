@@ -9,6 +9,7 @@ through blocks of its own. The choice is given, not learnt: see `Condition.refer
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -254,8 +255,7 @@ class ViMoGen(nn.Module):
         return self.enter_text(text), mask if config.text_mask else None
 
     def _placed(self, x: Tensor) -> Tensor:
-        places = torch.arange(x.shape[1], device=x.device)
-        return x + sinusoids(places, x.shape[2]).to(x.dtype)
+        return x + _places(x.shape[1], x.shape[2], x.device).to(x.dtype)
 
     def _referred(self, context: Context, time: Tensor, plan: AttentionPlan) -> Tensor | None:
         x, mask = context.reference, context.reference_mask
@@ -267,6 +267,12 @@ class ViMoGen(nn.Module):
             x = block.attend(x, time, plan=plan, layer=layer, key_mask=mask)
             x = block.feed_forward(x, time)
         return x
+
+
+@lru_cache(maxsize=16)
+def _places(frames: int, width: int, device: torch.device) -> Tensor:
+    """Positions `(frames, width)`; a sampler asks for the same ones at every step."""
+    return sinusoids(torch.arange(frames, device=device), width)
 
 
 def frame_plan(frames: int, device: torch.device | str = "cpu") -> AttentionPlan:

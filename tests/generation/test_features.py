@@ -17,16 +17,19 @@ from humanmotion.generation.features import (
     TRANSL,
     TURN,
     VELOCITIES,
+    Place,
     body_joints,
     canonical,
     decode,
     encode,
     features_of,
+    inverse,
     mirrored,
     motion_of,
     recanonical,
     rowwise_matrix,
     rowwise_sixd,
+    seen_from,
     self_consistency,
 )
 from humanmotion.motion import Motion
@@ -175,6 +178,22 @@ def test_a_window_reads_as_if_encoded_from_its_own_start(wandering, body, rest, 
     found = recanonical(features_of(wandering, body)[start:], rest=rest)
     torch.testing.assert_close(found, want, atol=2e-5, rtol=0)
     torch.testing.assert_close(recanonical(found, rest=rest), found, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (2, 3)])
+def test_seen_from_a_place_and_back(rest, shape) -> None:
+    generator = torch.Generator().manual_seed(1)
+    rotations = rotvec_to_matrix(torch.randn(*shape, 6, 22, 3, generator=generator))
+    features = encode(rotations, torch.randn(*shape, 6, 3, generator=generator), rest=rest)
+    turn = rotation_about_z(torch.randn(shape, generator=generator))
+    place = Place(turn, torch.randn(*shape, 3, generator=generator))
+    there = seen_from(features, place, rest=rest)
+    torch.testing.assert_close(
+        seen_from(there, inverse(place), rest=rest), features, atol=1e-5, rtol=0
+    )
+    joints, seen = (body_joints(*decode(f), rest=rest) for f in (features, there))
+    back = seen @ place.turn[..., None, :, :].mT + place.origin[..., None, None, :]
+    torch.testing.assert_close(back, joints, atol=1e-5, rtol=0)
 
 
 def test_an_inconsistent_motion_is_seen_to_be(wandering, body, rest) -> None:

