@@ -39,7 +39,12 @@ from humanmotion.generation.sampler import BATCH, FILE_FPS, LONGEST, SHORTEST, T
 from humanmotion.generation.sampling import DEFAULT, Kept, Sampling, noise_of, sampled, smoothed
 from humanmotion.generation.text import checked_prompt
 from humanmotion.motion import Motion
-from humanmotion.rotations import matrix_to_rotvec, rotvec_to_matrix
+from humanmotion.rotations import (
+    interpolation_weights,
+    matrix_to_rotvec,
+    resample_rotations,
+    rotvec_to_matrix,
+)
 
 FASTEST = 15.0
 """Metres per second that no one moves at: hits farther apart contradict each other."""
@@ -139,7 +144,8 @@ class Control:
         turned = torch.cat((root, self.rotations[:, 1:]), 1)
         points = (torch.nn.functional.pad(self.path, (0, 1)) - place.origin) @ place.turn
         _put_path(values, mask, frames_at(self.path_times, FPS), points[:, :2] - rest[0, :2], rest)
-        _put_poses(values, mask, frames_at(self.times, FPS), (turned, pelvis - rest[0]), rest)
+        at, turned, pelvis = _on_grid(self.times, turned, pelvis, frames=frames)
+        _put_poses(values, mask, at, (turned, pelvis - rest[0]), rest)
         return Kept(values[None], mask[None])
 
     def hit(self, motion: Motion, body: BodyModel) -> Motion:
@@ -185,18 +191,38 @@ def _check_order(name: str, times: Tensor, places: Tensor) -> None:
         )
 
 
+def _on_grid(
+    times: Tensor, rotations: Tensor, pelvis: Tensor, *, frames: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The frames at 20 fps that keyframes `(K, ...)` say something of, and what: `(N, ...)` each.
+
+    Keyframes in a row at 30 fps are a motion, read between its frames; any other is taken to the
+    frame that is nearest to it.
+    """
+    if not len(times):
+        return torch.zeros(0, dtype=torch.long), rotations, pelvis
+    known, grid = times.double(), torch.arange(frames, dtype=torch.float64) / FPS
+    low, share = interpolation_weights(known, grid)
+    high = (low + 1).clamp(max=len(known) - 1)
+    within = (grid >= known[0] - 1e-6) & (grid <= known[-1] + 1e-6)
+    row = within & (known[high] - known[low] < 1.4 / FILE_FPS)
+    nearest = torch.where(share < 0.5, low, high)
+    alone = frames_at(known[nearest], FPS) == torch.arange(frames)
+    between = resample_rotations(rotations, known, grid)
+    turned = torch.where(row[:, None, None, None], between, rotations[nearest])
+    moved = torch.lerp(pelvis[low], pelvis[high], share.to(pelvis)[:, None])
+    moved = torch.where(row[:, None], moved, pelvis[nearest])
+    at = (row | alone).nonzero()[:, 0]
+    return at, turned[at], moved[at]
+
+
 def _put_poses(
     values: Tensor, mask: Tensor, at: Tensor, poses: tuple[Tensor, Tensor], rest: Tensor
 ) -> None:
     """Write poses at frames `at` `(K)`; of two in a row also how the first leads to the second."""
     rotations, transl = poses
-    inside = at < len(values)
-    at, rotations, transl = at[inside], rotations[inside], transl[inside]
     if not len(at):
         return
-    # Of two keyframes at 30 fps on one frame at 20 fps the later one is taken.
-    last = torch.cat((at.diff() > 0, torch.ones(1, dtype=torch.bool)))
-    at, rotations, transl = at[last], rotations[last], transl[last]
     values[at, POSE] = rowwise_sixd(rotations[:, 1:]).flatten(1)
     values[at, POSITIONS] = body_joints(rotations, transl, rest=rest).flatten(1)
     values[at, ORIENT] = rowwise_sixd(rotations[:, 0])

@@ -58,7 +58,7 @@ def weights(tmp_path_factory, body, wandering) -> Path:
     torch.nn.init.normal_(network.head.head.weight, std=0.05)
     features = features_of(wandering, body)
     network.mean.copy_(features.mean(0))
-    network.spread.copy_(0.05 * features.std(0))
+    network.spread.copy_((0.05 * features.std(0)).clamp(min=1e-4))
     path = tmp_path_factory.mktemp("weights") / "generator.safetensors"
     write_tensors(path, network.state_dict())
     write_json(path.with_suffix(".json"), asdict(network.config))

@@ -101,6 +101,15 @@ def test_what_the_network_is_given_are_the_features_of_that_motion(wandering, bo
     assert part.mask[0, :, 192].nonzero()[:, 0].tolist() == [3]
 
 
+def test_keyframes_in_a_row_are_read_between_their_frames(wandering, body, rest) -> None:
+    """All frames at 30 fps give what the motion at 20 fps is."""
+    control = Control.of(body, keyframes=wandering)
+    kept = control.kept(60, control.start(rest), rest=rest)
+    assert kept.mask[0, :-1].all()
+    want = features_of(wandering, body)
+    torch.testing.assert_close(kept.values[0, :-1], want[:59], atol=3e-5, rtol=0)
+
+
 def test_a_path_leads_ahead(body, rest) -> None:
     place = Control.of(body, path=PATH).start(rest)
     ahead = place.turn.T @ torch.tensor((0.8, 0.1, 0.0))

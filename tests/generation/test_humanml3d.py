@@ -12,7 +12,7 @@ from humanmotion.errors import UsageError
 from humanmotion.generation.features import FPS
 from humanmotion.generation.humanml3d import SIZE, humanml3d, humanml3d_of
 from humanmotion.motion import Motion
-from humanmotion.rotations import rotation_about_z
+from humanmotion.rotations import matrix_to_rotvec, rotation_about_z, rotvec_to_matrix
 
 
 def between(a: np.ndarray, b: np.ndarray) -> Rotation:
@@ -74,13 +74,12 @@ def test_a_turn_through_the_back_is_no_jump(body) -> None:
     """Once around in three seconds: the half turns add up to half a circle, none is large."""
     turns = torch.zeros(91, 22, 3)
     upright = torch.tensor((torch.pi / 2, 0, 0))
-    from humanmotion.rotations import matrix_to_rotvec, rotvec_to_matrix
-
     angles = torch.linspace(0, 2 * torch.pi, 91)
     turns[:, 0] = matrix_to_rotvec(rotation_about_z(angles) @ rotvec_to_matrix(upright))
     found = humanml3d_of(Motion.create(turns, torch.zeros(91, 3), fps=30), body)[:, 0]
-    # The smoothing of the heading holds the ends back.
-    assert float(found.abs().max()) < 0.08 and float(found.sum().abs()) > 1.5
+    # The smoothed heading turns slower at the ends and faster in the middle, never the other way.
+    assert float(found.abs().max()) < 0.25 and float(found.sum().abs()) > 1.5
+    assert bool((found > 0).all()) or bool((found < 0).all())
 
 
 def test_one_frame(wandering, body) -> None:
