@@ -62,15 +62,12 @@ def train_generator(
     folder, body = writable_folder(output), BodyModel.load()
     known = {name: sha256(Path(data) / name) for name in ("index.jsonl", "features.safetensors")}
     check_same_run(folder / "generator.run.json", settings | {"data": known})
-    train, val = (
-        GeneratorWindows.read(data, split=split, body=body).to(fabric.device)
-        for split in ("train", "val")
-    )
+    train, val = (GeneratorWindows.read(data, split=s, body=body) for s in ("train", "val"))
     network = untrained(settings, train, where=data)
     objective = Objective.of(network, Branches(**settings["branches"])).to(fabric.device)
     return train_in(
         folder, "generator", network, settings=settings, fabric=fabric, progress=progress,
-        losses=(_loss(train, objective), _loss(val, objective)),
+        losses=(_loss(train.to(fabric.device), objective), _loss(val.to(fabric.device), objective)),
     )  # fmt: skip
 
 
