@@ -36,7 +36,15 @@ from humanmotion.generation.features import (
     seen_from,
 )
 from humanmotion.generation.sampler import BATCH, FILE_FPS, LONGEST, SHORTEST, TextToMotion
-from humanmotion.generation.sampling import DEFAULT, Kept, Sampling, noise_of, sampled, smoothed
+from humanmotion.generation.sampling import (
+    DEFAULT,
+    Kept,
+    Sampling,
+    check_seed,
+    noise_of,
+    sampled,
+    smoothed,
+)
 from humanmotion.generation.text import checked_prompt
 from humanmotion.motion import Motion
 from humanmotion.rotations import (
@@ -281,6 +289,7 @@ def directed(
     Raises UsageError for a prompt or a length that cannot be, and for hits behind the end.
     """
     sampling = Sampling(steps=steps, guidance=guidance)
+    check_seed(seed)
     text, notes = checked_prompt(prompt)
     _check_length(control, seconds)
     if not 1 <= num <= BATCH:

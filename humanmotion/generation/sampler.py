@@ -20,7 +20,15 @@ from humanmotion.diffusion.weights import load_network
 from humanmotion.errors import UsageError
 from humanmotion.generation.features import FPS, features_of, motion_of
 from humanmotion.generation.minilm import MiniLM
-from humanmotion.generation.sampling import DEFAULT, Sampling, Solver, noise_of, sampled, smoothed
+from humanmotion.generation.sampling import (
+    DEFAULT,
+    Sampling,
+    Solver,
+    check_seed,
+    noise_of,
+    sampled,
+    smoothed,
+)
 from humanmotion.generation.text import TextEncoder, checked_prompt
 from humanmotion.generation.vimogen import REFERENCE, Condition, ViMoGen, ViMoGenConfig
 from humanmotion.motion import Motion
@@ -79,9 +87,11 @@ class TextToMotion:
 
         `seconds` is one length or one for each prompt. The same seed gives the same motions, and the
         first prompt's are the same whatever follows. Each starts over the origin, facing y, on a
-        floor at 0. Raises UsageError for prompts, lengths, counts or a `Sampling` that cannot be.
+        floor at 0. Raises UsageError for prompts, lengths, counts, seeds or a `Sampling` that cannot
+        be.
         """
         sampling = Sampling(steps=steps, guidance=guidance, solver=solver)
+        check_seed(seed)
         texts = [prompts] if isinstance(prompts, str) else list(prompts)
         lengths = _lengths(seconds, len(texts))
         if not 1 <= num * len(texts) <= MOST_SAMPLES or num < 1:
@@ -105,6 +115,7 @@ class TextToMotion:
         It follows local poses and the root's orientation; the path is the network's own, from over
         the origin, facing y. Raises UsageError beyond ten seconds and for what `features_of` refuses.
         """
+        check_seed(seed)
         features = features_of(motion, self.body)
         seconds = len(features) / FPS
         if seconds > LONGEST:

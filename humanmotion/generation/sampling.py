@@ -138,6 +138,12 @@ def _with_null_text(condition: Condition) -> Condition:
     return replace(condition, **{**both, "dropped": dropped})  # type: ignore[arg-type]
 
 
+def check_seed(seed: int) -> None:
+    """Raise UsageError for a seed that is none."""
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"seed {seed} given; give a whole number from 0 to {2**32 - 1}")
+
+
 def noise_of(seeds: Sequence[int], frames: Sequence[int]) -> Tensor:
     """Noise `(B, T, 276)` of motions of so many frames, 0 behind their ends.
 

@@ -29,6 +29,7 @@ from humanmotion.generation.sampling import (
     SMOOTHING,
     Kept,
     Sampling,
+    check_seed,
     noise_of,
     sampled,
     smoothed,
@@ -62,6 +63,7 @@ def stream(
     for prompts, lengths or a `Sampling` that cannot be.
     """
     sampling = Sampling(steps=steps, guidance=guidance)
+    check_seed(seed)
     texts = [prompts] if isinstance(prompts, str) else list(prompts)
     frames = _frames(seconds, len(texts))
     checked = [checked_prompt(text) for text in texts]

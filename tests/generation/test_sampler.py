@@ -7,7 +7,9 @@ import torch
 
 from humanmotion.errors import FileFormatError, UsageError
 from humanmotion.files import write_json
+from humanmotion.generation.control import Control, directed
 from humanmotion.generation.sampler import TextToMotion
+from humanmotion.generation.streaming import stream
 
 WALK, WAVE = "a person walks in a circle", "someone waves with the right hand"
 
@@ -90,6 +92,18 @@ class TestHostileInput:
     def test_counts(self, make, num):
         with pytest.raises(UsageError, match="1 to 1000 in all"):
             make(WALK, num=num)
+
+    @pytest.mark.parametrize("seed", [-1, 2**32, 10**30])
+    def test_seeds(self, make, wandering, body, seed):
+        calls = (
+            lambda: make(WALK, seed=seed),
+            lambda: make.refine(wandering, seed=seed),
+            lambda: stream(make, WALK, seed=seed),
+            lambda: directed(make, WALK, Control.of(body), seconds=2.0, seed=seed),
+        )
+        for call in calls:
+            with pytest.raises(UsageError, match="whole number from 0 to"):
+                call()
 
     def test_no_prompt(self, make):
         with pytest.raises(UsageError, match="1 to 1000 in all"):
