@@ -69,6 +69,15 @@ def mirrored_caption(text: str) -> str:
     return _SIDED.sub(swapped, text)
 
 
+def sides(text: str) -> tuple[bool, bool]:
+    """Whether a caption speaks of the left (or counterclockwise), and of the right (or clockwise).
+
+    An encoder of sentences hardly tells them apart.
+    """
+    words = {match[1].lower() for match in _SIDED.finditer(text)}
+    return bool(words & {"left", "counterclockwise"}), bool(words & {"right", "clockwise"})
+
+
 def action_label(text: str) -> str:
     """A name for what a trial's description says: its head, the -ing of gaits taken off."""
     head = re.split(r" - |,|/", clean_caption(text).lower(), maxsplit=1)[0]

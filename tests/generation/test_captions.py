@@ -17,6 +17,7 @@ from humanmotion.generation.captions import (
     mirrored_caption,
     movement,
     of_part,
+    sides,
     spoken,
 )
 from humanmotion.jobs.demo_motion import TURN_DEGREES_PER_SECOND, walking_motion
@@ -62,6 +63,11 @@ class TestMirror:
             for line in (data / name / "texts.jsonl").read_text().splitlines():
                 for caption in map(clean_caption, json.loads(line)["captions"]):
                     assert mirrored_caption(mirrored_caption(caption)) == caption
+
+    def test_sides_swap_in_a_mirror(self):
+        for text in ("turns left", "spins clockwise with the left hand up", "walks"):
+            assert sides(text)[::-1] == sides(mirrored_caption(text))
+        assert sides("turns left") == (True, False) and sides("walks") == (False, False)
 
     def test_one_spelling(self):
         assert clean_caption("  turns Anti-clockwise\n. ") == "turns counterclockwise"
