@@ -116,7 +116,7 @@ class Evaluator(nn.Module):
         return functional.normalize(self.motion(patches, there.any(-1))[0], dim=-1)
 
     def forward(
-        self, features: Tensor, mask: Tensor, tokens: Tensor, token_mask: Tensor, noise: Tensor
+        self, features: Tensor, mask: Tensor, tokens: Tensor, *, token_mask: Tensor, noise: Tensor
     ) -> Matched:
         """Of pairs; `noise` `(2, B, width)` draws latents out of what the encoders say."""
         patches, there = self._patches(features, mask)

@@ -12,6 +12,7 @@ from humanmotion.generation.retrieval import (
     WEIGHTS,
     Evaluator,
     EvaluatorConfig,
+    Matched,
     contrast,
     matching_losses,
 )
@@ -57,7 +58,7 @@ def _training(pairs: EvaluatorPairs, device: torch.device) -> Draws:
         drawn = _drawn(pairs, count, generator)
         width = (2, count, _width(network))
         noise = torch.randn(width, generator=generator, device=device)
-        said = network(*_moved(drawn, device), noise)
+        said = _matched(network, drawn, noise)
         # Left and right must be told apart, though their sentences are alike.
         parts = matching_losses(said, (drawn.same & ~drawn.opposed).to(device))
         return torch.stack([WEIGHTS[k] * v for k, v in parts.items()]).sum()
@@ -69,7 +70,7 @@ def _held_out(pairs: EvaluatorPairs, device: torch.device) -> Draws:
     def loss(network: nn.Module, count: int, generator: torch.Generator) -> Tensor:
         drawn = _drawn(pairs, min(count, len(pairs.clips)), generator)
         noise = torch.zeros(2, len(drawn.mask), _width(network), device=device)
-        said = network(*_moved(drawn, device), noise)
+        said = _matched(network, drawn, noise)
         return contrast(said.text[0], said.motion[0], (drawn.same & ~drawn.opposed).to(device))
 
     return loss
@@ -81,10 +82,13 @@ def _drawn(pairs: EvaluatorPairs, count: int, generator: torch.Generator) -> Pai
     return pairs.draw(count, generator=torch.Generator().manual_seed(seed))
 
 
-def _moved(pairs: Pairs, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    parts = pairs.features, pairs.mask, pairs.tokens, pairs.token_mask
-    first, second, third, fourth = (p.to(device) for p in parts)
-    return first, second, third, fourth
+def _matched(network: nn.Module, pairs: Pairs, noise: Tensor) -> Matched:
+    at = noise.device
+    said: Matched = network(
+        pairs.features.to(at), pairs.mask.to(at), pairs.tokens.to(at),
+        token_mask=pairs.token_mask.to(at), noise=noise,
+    )  # fmt: skip
+    return said
 
 
 def _width(network: nn.Module) -> int:

@@ -134,7 +134,11 @@ class TestLosses:
         mask = torch.ones(2, len(features)).bool()
         mask[1, 30:] = False
         said = network(
-            pair, mask, torch.randn(2, 4, 8), torch.ones(2, 4).bool(), torch.zeros(2, 2, 16)
+            pair,
+            mask,
+            torch.randn(2, 4, 8),
+            token_mask=torch.ones(2, 4).bool(),
+            noise=torch.zeros(2, 2, 16),
         )
         parts = matching_losses(said, torch.eye(2).bool())
         (m, v), (n, w) = said.text, said.motion
@@ -152,7 +156,7 @@ class TestLosses:
     def test_every_weight_learns(self, network, features):
         said = network(
             features[None].repeat(2, 1, 1), torch.ones(2, len(features)).bool(),
-            torch.randn(2, 4, 8), torch.ones(2, 4).bool(), torch.randn(2, 2, 16),
+            torch.randn(2, 4, 8), token_mask=torch.ones(2, 4).bool(), noise=torch.randn(2, 2, 16),
         )  # fmt: skip
         torch.stack(list(matching_losses(said, torch.eye(2).bool()).values())).sum().backward()
         assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
