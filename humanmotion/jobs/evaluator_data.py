@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -54,19 +53,18 @@ class EvaluatorPairs:
     """Whether clips are shown in part and in a mirror, and computed captions are drawn."""
 
     @classmethod
-    def read(cls, folder: str | Path, *, split: str) -> EvaluatorPairs:
+    def of(cls, shards: Shards, *, split: str) -> EvaluatorPairs:
         """Clips that went somewhere in the world and have captions of their source.
 
         Raises InputError for a split without any.
         """
-        shards = Shards.read(folder)
         clips = tuple(
             i
             for i, row in enumerate(shards.rows)
             if row["split"] == split and row["given"] and bool(shards.known[i, 0])
         )
         if not clips:
-            raise InputError(f"{folder} holds no captioned clip of the {split} split")
+            raise InputError(f"the shards hold no captioned clip of the {split} split")
         number = {caption: i for i, caption in enumerate(shards.captions)}
         return cls(shards, clips, number, split == "train")
 

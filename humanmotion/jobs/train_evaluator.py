@@ -19,6 +19,7 @@ from humanmotion.generation.retrieval import (
 from humanmotion.jobs.early_stopping import fabric_on
 from humanmotion.jobs.evaluator_data import EvaluatorPairs, Pairs
 from humanmotion.jobs.network_run import Draws, check_same_run, read_settings, train_in
+from humanmotion.jobs.shards import Shards
 from humanmotion.jobs.stages import Progress, silent
 
 CONFIG = Path(__file__).with_name("evaluator.toml")
@@ -42,7 +43,8 @@ def train_evaluator(
     fabric = fabric_on(device, settings["precision"])
     folder = writable_folder(output)
     check_same_run(folder / "evaluator.run.json", settings)
-    train, val = (EvaluatorPairs.read(data, split=split) for split in ("train", "val"))
+    shards = Shards.read(data)
+    train, val = (EvaluatorPairs.of(shards, split=split) for split in ("train", "val"))
     torch.manual_seed(settings["seed"])
     network = Evaluator(EvaluatorConfig(**settings["network"]))
     mean, scale = train.moments()

@@ -15,7 +15,7 @@ from humanmotion.jobs.demo_motion import walking_motion
 from humanmotion.jobs.evaluator_data import EvaluatorPairs
 from humanmotion.jobs.evaluator_scores import embed, load_evaluator, retrieval_figures
 from humanmotion.jobs.network_run import read_settings
-from humanmotion.jobs.shards import unique_captions, write_shards, write_texts
+from humanmotion.jobs.shards import Shards, unique_captions, write_shards, write_texts
 from humanmotion.jobs.train_evaluator import CONFIG as CONFIG_FILE
 from humanmotion.jobs.train_evaluator import train_evaluator
 from humanmotion.motion import Motion
@@ -89,19 +89,19 @@ def trained(shards, config, tmp_path_factory) -> Path:
 
 class TestPairs:
     def test_every_clip_comes_once_before_one_comes_twice(self, shards):
-        pairs = EvaluatorPairs.read(shards, split="val").unvaried()
+        pairs = EvaluatorPairs.of(Shards.read(shards), split="val").unvaried()
         drawn = pairs.draw(len(pairs.clips), generator=torch.Generator().manual_seed(0))
         found = {tuple(f.flatten()[:50].tolist()) for f in drawn.features}
         assert len(found) == len({tuple(pairs.shards.of_clip(i).flatten()[:50].tolist())
                                   for i in pairs.clips})  # fmt: skip
 
     def test_sides_are_opposed_however_alike_their_sentences_are(self, shards):
-        pairs = EvaluatorPairs.read(shards, split="train").unvaried()
+        pairs = EvaluatorPairs.of(Shards.read(shards), split="train").unvaried()
         drawn = pairs.pairs(list(pairs.clips[:4]), generator=torch.Generator().manual_seed(0))
         assert drawn.same[0, 1] and drawn.opposed[0, 1] and not drawn.opposed[0, 2]
 
     def test_val_shows_clips_whole_with_their_sources_words(self, shards):
-        pairs = EvaluatorPairs.read(shards, split="val")
+        pairs = EvaluatorPairs.of(Shards.read(shards), split="val")
         assert not pairs.varied
         clip = pairs.clips[0]
         one = pairs.pairs([clip], generator=torch.Generator().manual_seed(0))
@@ -111,7 +111,7 @@ class TestPairs:
         assert torch.equal(one.tokens[0, :length], pairs.shards.tokens[caption, :length].float())
 
     def test_mirrored_motion_comes_with_mirrored_words(self, shards):
-        pairs = EvaluatorPairs.read(shards, split="train")
+        pairs = EvaluatorPairs.of(Shards.read(shards), split="train")
         left = next(i for i in pairs.clips if "walks" in pairs.shards.rows[i]["captions"][0])
         turns = set()
         for seed in range(20):
@@ -129,13 +129,13 @@ class TestPairs:
 
     def test_an_empty_split(self, shards):
         with pytest.raises(InputError, match="no captioned clip of the test split"):
-            EvaluatorPairs.read(shards, split="test")
+            EvaluatorPairs.of(Shards.read(shards), split="test")
 
 
 class TestTraining:
     def test_it_tells_what_it_was_shown(self, trained, shards):
         evaluator = load_evaluator(trained)
-        seen = embed(evaluator, EvaluatorPairs.read(shards, split="train"))
+        seen = embed(evaluator, EvaluatorPairs.of(Shards.read(shards), split="train"))
         figures = retrieval_figures(seen, repetitions=2)
         # Of four kinds that are told apart, the nearest is of the right one.
         assert figures["R@1"].mean > 0.9
