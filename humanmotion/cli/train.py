@@ -1,4 +1,4 @@
-"""`humanmotion train prior|lifter|refiner|generator|baselines`."""
+"""`humanmotion train prior|lifter|refiner|generator|baselines|evaluator`."""
 
 from __future__ import annotations
 
@@ -102,6 +102,21 @@ def baselines(
     from humanmotion.jobs.train_baselines import CONFIG, train_baselines
 
     _trained(train_baselines, data, output, config=config or CONFIG, device=device, quiet=quiet)
+
+
+@train.command()
+def evaluator(
+    *,
+    data: Annotated[Path, typer.Option(help="Folder that `data build` wrote.")],
+    output: Output,
+    config: Config = None,
+    device: Device = "cpu",
+    quiet: Quiet = False,
+) -> None:
+    """Train what tells how well motion fits text; run again, it goes on where it was."""
+    from humanmotion.jobs.train_evaluator import CONFIG, train_evaluator
+
+    _trained(train_evaluator, data, output, config=config or CONFIG, device=device, quiet=quiet)
 
 
 def _trained(

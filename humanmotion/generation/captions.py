@@ -16,7 +16,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from humanmotion.metrics.contact import foot_contact
+from humanmotion.metrics.contact import FEET
 from humanmotion.metrics.world import heading
 from humanmotion.rotations import wrap_angle
 
@@ -26,8 +26,8 @@ TRAVELS = 0.5
 """A pelvis slower than this on the way, in m/s, does not go anywhere."""
 SLOW, FAST, RUNS = 0.8, 1.6, 2.4
 """Bounds of slow, fast and running gaits in m/s on a body with legs of 0.855 m."""
-SWING = 0.2
-"""Seconds that a foot is off the floor at least when it takes a step; less is flutter."""
+STRIDE = 0.12
+"""Metres that a foot is ahead of the other at least when it has stepped there."""
 UPRIGHT = 0.5
 """Least upward part of the root's own up for its heading to mean something."""
 TURNS, HALF, CIRCLE = 40.0, 135.0, 300.0
@@ -69,6 +69,15 @@ def mirrored_caption(text: str) -> str:
     return _SIDED.sub(swapped, text)
 
 
+def sides(text: str) -> tuple[bool, bool]:
+    """Whether a caption speaks of the left (or counterclockwise), and of the right (or clockwise).
+
+    An encoder of sentences hardly tells them apart.
+    """
+    words = {match[1].lower() for match in _SIDED.finditer(text)}
+    return bool(words & {"left", "counterclockwise"}), bool(words & {"right", "clockwise"})
+
+
 def action_label(text: str) -> str:
     """A name for what a trial's description says: its head, the -ing of gaits taken off."""
     head = re.split(r" - |,|/", clean_caption(text).lower(), maxsplit=1)[0]
@@ -90,10 +99,10 @@ class Movement:
     turn_deg: float
     """Change of heading added up over the clip, degrees, to the left above 0."""
     steps: int
-    """Times a foot comes down."""
+    """Times the foot in front changes."""
 
 
-def movement(joints: Tensor, root: Tensor, *, sole: Tensor, fps: float) -> Movement:
+def movement(joints: Tensor, root: Tensor, *, fps: float) -> Movement:
     """What a clip does, from joints `(T, 22, 3)` and root rotations `(T, 3, 3)` at `fps`."""
     seconds = max(len(joints) - 1, 1) / fps
     # A pelvis sways at every step; the way is that of its mean over a second.
@@ -109,7 +118,7 @@ def movement(joints: Tensor, root: Tensor, *, sole: Tensor, fps: float) -> Movem
         travelled=float((place[-1] - place[0]).norm()),
         direction=_direction(step, facing) if speed > TRAVELS else "",
         turn_deg=math.degrees(float(turn.sum())),
-        steps=_steps(foot_contact(joints, sole=sole, fps=fps), SWING * fps),
+        steps=_steps(joints, facing),
     )
 
 
@@ -132,15 +141,16 @@ def _direction(step: Tensor, facing: Tensor) -> str:
     return "left" if aside > 0 else "right"
 
 
-def _steps(contact: Tensor, least: float) -> int:
-    """Landings of either foot `(T, 2)` that was off the floor for `least` frames."""
-    count = 0
-    for foot in contact.T.tolist():
-        lifted = 0
-        for before, now in pairwise(foot):
-            lifted = 0 if before else lifted + 1
-            count += now and not before and lifted >= least
-    return count
+def _steps(joints: Tensor, facing: Tensor) -> int:
+    """How often the foot in front changes in joints `(T, 22, 3)` heading `facing` `(T)`.
+
+    Contacts would not do: at 20 fps a runner's foot hardly stands.
+    """
+    left, right = FEET
+    apart = joints[:, left, :2] - joints[:, right, :2]
+    lead = (apart * torch.stack((facing.cos(), facing.sin()), -1)).sum(-1)
+    fronts = [x > 0 for x in lead.tolist() if abs(x) > STRIDE]
+    return sum(before != now for before, now in pairwise(fronts))
 
 
 def spoken(move: Movement) -> dict[str, str]:

@@ -227,9 +227,7 @@ def _captions(
     ]
     given = list(dict.fromkeys(sentences_of(inside if whole else of_part(inside))))
     joints = body.joints_of(piece)[:, :JOINTS]
-    move = movement(
-        joints, piece.rotations[:, 0], sole=body.sole_offset(piece.betas), fps=piece.fps
-    )
+    move = movement(joints, piece.rotations[:, 0], fps=piece.fps)
     new = () if clip.by_video else computed_captions(given, move)
     captions = list(dict.fromkeys((*given, *new)))
     return {

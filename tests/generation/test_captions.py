@@ -17,6 +17,7 @@ from humanmotion.generation.captions import (
     mirrored_caption,
     movement,
     of_part,
+    sides,
     spoken,
 )
 from humanmotion.jobs.demo_motion import TURN_DEGREES_PER_SECOND, walking_motion
@@ -39,7 +40,7 @@ def circle(body) -> Motion:
 
 def told(motion: Motion, body: BodyModel) -> Movement:
     joints = body.joints_of(motion)[:, :22]
-    return movement(joints, motion.rotations[:, 0], sole=body.sole_offset(), fps=motion.fps)
+    return movement(joints, motion.rotations[:, 0], fps=motion.fps)
 
 
 class TestMirror:
@@ -62,6 +63,11 @@ class TestMirror:
             for line in (data / name / "texts.jsonl").read_text().splitlines():
                 for caption in map(clean_caption, json.loads(line)["captions"]):
                     assert mirrored_caption(mirrored_caption(caption)) == caption
+
+    def test_sides_swap_in_a_mirror(self):
+        for text in ("turns left", "spins clockwise with the left hand up", "walks"):
+            assert sides(text)[::-1] == sides(mirrored_caption(text))
+        assert sides("turns left") == (True, False) and sides("walks") == (False, False)
 
     def test_one_spelling(self):
         assert clean_caption("  turns Anti-clockwise\n. ") == "turns counterclockwise"
@@ -110,13 +116,13 @@ class TestMovement:
         path = torch.arange(frames)[:, None] / fps * torch.tensor((math.cos(goes), math.sin(goes)))
         joints = torch.zeros(frames, 22, 3)
         joints[..., :2] = path[:, None]
-        move = movement(joints, root.expand(frames, 3, 3), sole=torch.zeros(2), fps=fps)
+        move = movement(joints, root.expand(frames, 3, 3), fps=fps)
         assert move.direction == way
         # Smoothed over a second, both ends lie a quarter of one further in.
         assert math.isclose(move.travelled, (frames - 1) / fps - 0.5, rel_tol=0.02)
 
-    def test_steps_are_the_landings(self, body):
-        """One landing each half of a cycle, of the walk made of sines."""
+    def test_steps_are_counted(self, body):
+        """One each half of a cycle, of the walk made of sines."""
         from humanmotion.jobs.demo_motion import STEP_SECONDS
 
         walk = walking_motion(body, seconds=6 * STEP_SECONDS)

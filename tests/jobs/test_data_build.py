@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,12 @@ import torch
 
 from humanmotion.cli.main import main
 from humanmotion.errors import InputError
+from humanmotion.files import sha256
 from humanmotion.generation.captions import mirrored_caption
 from humanmotion.generation.features import FPS, features_of
 from humanmotion.io.amass import write_amass
 from humanmotion.io.bvh import write_bvh
+from humanmotion.io.npz import read_motion
 from humanmotion.jobs import data_build
 from humanmotion.jobs.clip_filters import MOCAP, VIDEO, Limits, faults, jitter_degree, measured
 from humanmotion.jobs.clip_sources import SourceClip, list_sources
@@ -122,6 +125,24 @@ class TestFiles:
         assert len(redone) == 2 and not (tmp_path / "parts").exists()
         for name in FILES:
             assert (tmp_path / name).read_bytes() == (built / name).read_bytes(), name
+
+
+class TestVideos:
+    def test_where_a_camera_saw_somebody_go_is_not_known(self, done, tmp_path, no_detector):
+        """A video that was reconstructed before is not reconstructed again."""
+        source, out = tmp_path / "films", tmp_path / "out"
+        source.mkdir()
+        video = source / "a_person_walks.mp4"
+        shutil.copy(done.video, video)
+        place = done.copy(out / "videos" / "films" / "a_person_walks")
+        (place / "source.sha256").write_text(sha256(video))
+        build_data([source], output=out, video_limits=Limits(sliding=9, jitter=9, penetration=9))
+        shards = Shards.read(out)
+        assert not shards.known[:, 0].any() and shards.known[:, 1:].any()
+        # Nor is anything said of its way.
+        assert all(row["captions"] == ["a person walks"] for row in shards.rows)
+        expected = read_motion(done.files.motions[0]).duration * FPS
+        assert sum(row["frames"] for row in shards.rows) == pytest.approx(expected, abs=1)
 
 
 class TestFolders:
