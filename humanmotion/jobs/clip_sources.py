@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,8 +76,7 @@ def list_sources(paths: list[Path], *, work: Path) -> tuple[list[SourceClip], tu
             )
         clips += found
         notes += said
-    names = [clip.id for clip in clips]
-    twice = sorted({n for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
+    twice = [name for name, count in Counter(clip.id for clip in clips).items() if count > 1]
     if twice:
         raise InputError(f"{twice[0]} is given twice; name each source once")
     return clips, tuple(notes)
