@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from humanmotion.body import BodyModel as BodyModel
     from humanmotion.body import BodyOutput as BodyOutput
     from humanmotion.camera import Camera as Camera
+    from humanmotion.generation.sampler import TextToMotion as TextToMotion
     from humanmotion.io.convert import read_any as read_any
     from humanmotion.io.convert import write_any as write_any
     from humanmotion.io.npz import read_camera as read_camera
@@ -45,6 +46,7 @@ _WHERE = {
     "Camera": "humanmotion.camera",
     "Keypoints": "humanmotion.keypoints",
     "Motion": "humanmotion.motion",
+    "TextToMotion": "humanmotion.generation.sampler",
     "read_any": "humanmotion.io.convert",
     "read_camera": "humanmotion.io.npz",
     "read_motion": "humanmotion.io.npz",
@@ -68,6 +70,7 @@ __all__ = [
     "MotionError",
     "NothingFoundError",
     "OutputError",
+    "TextToMotion",
     "UsageError",
     "VideoError",
     "__version__",

@@ -26,19 +26,23 @@ def forward_kinematics(rotations: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]
 
 
 def joint_positions(rotations: Tensor, rest: Tensor) -> Tensor:
-    """Those positions alone: no block's rotations are held beside the next one's."""
+    """Those positions alone: no block's rotations are held beside the next one's.
+
+    Of the first J joints of the tree, if `rotations` `(..., J, 3, 3)` and `rest` `(..., J, 3)` are.
+    """
     lead, blocks = _blocks(rotations, rest)
     if len(blocks) == 1:
-        return _posed(*blocks[0])[0].reshape(*lead, JOINTS, 3)
+        return _posed(*blocks[0])[0].reshape(*lead, rest.shape[-2], 3)
     parts = [_posed(*block)[0].contiguous() for block in blocks]
-    return torch.cat(parts).reshape(*lead, JOINTS, 3)
+    return torch.cat(parts).reshape(*lead, rest.shape[-2], 3)
 
 
 def _blocks(rotations: Tensor, rest: Tensor) -> tuple[torch.Size, list[tuple[Tensor, Tensor]]]:
     """The leading shape, and rotations and offsets from the parents by blocks, at least one."""
     lead = torch.broadcast_shapes(rotations.shape[:-3], rest.shape[:-2])
-    rotations = rotations.expand(*lead, JOINTS, 3, 3).reshape(math.prod(lead), JOINTS, 3, 3)
-    offsets = _offsets(rest).expand(*lead, JOINTS, 3).reshape(math.prod(lead), JOINTS, 3)
+    joints = rest.shape[-2]
+    rotations = rotations.expand(*lead, joints, 3, 3).reshape(math.prod(lead), joints, 3, 3)
+    offsets = _offsets(rest).expand(*lead, joints, 3).reshape(math.prod(lead), joints, 3)
     blocks = zip(rotations.split(BLOCK), offsets.split(BLOCK), strict=True)
     return lead, list(blocks) or [(rotations, offsets)]
 
@@ -53,14 +57,14 @@ def _posed(rotations: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _offsets(rest: Tensor) -> Tensor:
-    parents = parent_indices(rest.device)
+    parents = parent_indices(rest.device)[: rest.shape[-2]]
     moved = rest - rest[..., parents, :]
     return torch.cat((rest[..., :1, :], moved[..., 1:, :]), -2)
 
 
 def _walk(local: Tensor) -> Tensor:
-    """Local `(3, 4, 55, B)` transforms to world ones, a level of the tree at a time."""
-    steps, order = level_indices(local.device)
+    """Local `(3, 4, J, B)` transforms to world ones, a level of the tree at a time."""
+    steps, order = level_indices(local.device, local.shape[2])
     carry = local.new_tensor((0.0, 0.0, 0.0, 1.0))[None, :, None, None]
     current = local[:, :, :1]
     done = [current]

@@ -41,20 +41,24 @@ LEVELS: tuple[tuple[int, ...], ...] = _levels()
 
 
 @cache
-def level_indices(device: torch.device) -> tuple[tuple[tuple[Tensor, Tensor], ...], Tensor]:
-    """Index tensors of the walk over levels, kept per device.
+def level_indices(
+    device: torch.device, joints: int = JOINTS
+) -> tuple[tuple[tuple[Tensor, Tensor], ...], Tensor]:
+    """Index tensors of the walk over the levels of the first `joints` joints, kept per device.
 
     Returns, for each level below the root, the joints on it and the places of their parents
     within the level above; and the permutation from level order back to joint order.
     """
+    # Parents come before their children, so any first joints are a tree of their own.
+    levels = [level for full in LEVELS if (level := [j for j in full if j < joints])]
     steps = [
         (
-            torch.tensor(joints, device=device),
-            torch.tensor([above.index(SMPLX_PARENTS[j]) for j in joints], device=device),
+            torch.tensor(level, device=device),
+            torch.tensor([above.index(SMPLX_PARENTS[j]) for j in level], device=device),
         )
-        for above, joints in pairwise(LEVELS)
+        for above, level in pairwise(levels)
     ]
-    flat = torch.tensor([joint for level in LEVELS for joint in level], device=device)
+    flat = torch.tensor([joint for level in levels for joint in level], device=device)
     return tuple(steps), flat.argsort()
 
 

@@ -21,6 +21,7 @@ import typer
 import humanmotion
 from humanmotion.cli.bench import bench
 from humanmotion.cli.convert import convert, convert_body
+from humanmotion.cli.data import data
 from humanmotion.cli.demo import demo
 from humanmotion.cli.fit import fit
 from humanmotion.cli.info import info
@@ -36,6 +37,7 @@ for command in (reconstruct, view, convert, info, demo, bench):
 app.command("convert-body")(convert_body)
 app.add_typer(fit, name="fit")
 app.add_typer(train, name="train")
+app.add_typer(data, name="data")
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,7 +1,8 @@
-"""`humanmotion train prior|lifter|refiner|baselines`."""
+"""`humanmotion train prior|lifter|refiner|generator|baselines|evaluator`."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -67,6 +68,28 @@ def refiner(
 
 
 @train.command()
+def generator(
+    *,
+    data: Annotated[Path, typer.Option(help="Folder that `humanmotion data build` wrote.")],
+    output: Output,
+    config: Config = None,
+    device: Device = "cpu",
+    processes: Annotated[int | None, typer.Option(min=1, help="Processes of one network.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train the generator of motion from text; run again, it goes on where it was."""
+    from humanmotion.jobs.train_generator import CONFIG, train_generator
+
+    # The processes that the first one starts run this command too, and have nothing to say.
+    first = os.environ.get("LOCAL_RANK", "0") == "0"
+    with StageProgress(quiet=quiet or not first) as progress:
+        made = train_generator(data, output=output, config=config or CONFIG, device=device,
+                               processes=processes, progress=progress)  # fmt: skip
+    if first:
+        emit(str(made))
+
+
+@train.command()
 def baselines(
     *,
     data: Data,
@@ -79,6 +102,21 @@ def baselines(
     from humanmotion.jobs.train_baselines import CONFIG, train_baselines
 
     _trained(train_baselines, data, output, config=config or CONFIG, device=device, quiet=quiet)
+
+
+@train.command()
+def evaluator(
+    *,
+    data: Annotated[Path, typer.Option(help="Folder that `data build` wrote.")],
+    output: Output,
+    config: Config = None,
+    device: Device = "cpu",
+    quiet: Quiet = False,
+) -> None:
+    """Train what tells how well motion fits text; run again, it goes on where it was."""
+    from humanmotion.jobs.train_evaluator import CONFIG, train_evaluator
+
+    _trained(train_evaluator, data, output, config=config or CONFIG, device=device, quiet=quiet)
 
 
 def _trained(

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -26,16 +26,29 @@ class Stopping:
     """Steps between two looks."""
     patience: int
     """Looks without a gain after which training ends."""
+    keep: Literal["best", "last"] = "best"
+    """Which weights are kept; with "last" training goes on to its end."""
+
+    def __post_init__(self) -> None:
+        if self.keep not in ("best", "last"):
+            raise ValueError(f'keep is {self.keep!r}; give "best" or "last"')
 
 
-def fabric_on(device: str, precision: Any) -> Any:
-    """A launched `lightning.fabric.Fabric`; raises MissingExtraError without the `train` extra."""
+def fabric_on(device: str, precision: Any, *, processes: int | None = None) -> Any:
+    """A launched `lightning.fabric.Fabric`; raises MissingExtraError without the `train` extra.
+
+    Without a number of processes there is one, or one for each accelerator. Several train one network
+    on batches of their own (DDP); the others of this machine are started here.
+    """
     try:
         from lightning.fabric import Fabric
     except ImportError as error:
         raise MissingExtraError("lightning", "train") from error
+    one = "auto" if device != "cpu" else 1
+    # A batch without a reference motion leaves the blocks that read one without a gradient.
+    several = "ddp_find_unused_parameters_true" if (processes or 1) > 1 else "auto"
     fabric = Fabric(
-        accelerator=device, devices="auto" if device != "cpu" else 1, precision=precision
+        accelerator=device, devices=processes or one, strategy=several, precision=precision
     )
     fabric.launch()
     return fabric
@@ -56,7 +69,7 @@ def train_network(
     """The averaged weights at the best look, with its `step` and `val` loss.
 
     `folder` holds `<name>.checkpoint.safetensors`, from which a second call goes on and ends with the
-    same bytes, and `<name>.log.jsonl`.
+    same bytes, and `<name>.log.jsonl`. Of several processes the first one writes.
     """
     trainer = Trainer(network, schedule, fabric=fabric)
     checkpoint, log = folder / f"{name}.checkpoint.safetensors", folder / f"{name}.log.jsonl"
@@ -72,12 +85,14 @@ def train_network(
         if trainer.step_number % stopping.every and trainer.step_number < schedule.steps:
             continue
         found = val_loss(trainer.average)
-        with log.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"step": trainer.step_number, "val": found}) + "\n")
-        if not best or found < float(best["val"]):
+        if not best or found < float(best["val"]) or stopping.keep == "last":
             best = _kept(trainer, found)
-        kept = {f"best/{k}": v for k, v in best.items()}
-        write_tensors(checkpoint, {**trainer.state(), **kept})
+        if fabric.is_global_zero:
+            with log.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps({"step": trainer.step_number, "val": found}) + "\n")
+            kept = {f"best/{k}": v for k, v in best.items()}
+            write_tensors(checkpoint, {**trainer.state(), **kept})
+        fabric.barrier()
     return best
 
 

@@ -79,7 +79,7 @@ class MotionCorpus:
             frames = len(motion)
             turns.append(matrix_to_sixd(motion.rotations))
             pelvis.append(body.joints_of(motion)[:, 0])
-            recorded.append(_recorded(motion.rotvec, name).expand(frames, -1))
+            recorded.append(recorded_joints(motion.rotvec, name).expand(frames, -1))
             starts += [(at + i, frames - i) for i in range(0, frames - SHORTEST + 1, STRIDE)]
             at += frames
         return cls(
@@ -136,7 +136,7 @@ class MotionCorpus:
         return rotations, pelvis, torch.where(mirrored[:, None, None], swapped, recorded)
 
 
-def _recorded(rotvec: Tensor, name: str) -> Tensor:
+def recorded_joints(rotvec: Tensor, name: str) -> Tensor:
     """Joints `(22)` bool that a clip moves and its set gets right; the root always."""
     moves = rotvec[:, :JOINTS].std(0).amax(-1) > FROZEN
     if name in UNRELIABLE:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from humanmotion.diffusion.training import Schedule
-from humanmotion.errors import FileFormatError, InputError
-from humanmotion.files import read_json, read_tensors, read_text, write_json, write_tensors
+from humanmotion.errors import InputError
+from humanmotion.files import read_json, read_text, write_json, write_tensors
 from humanmotion.jobs.early_stopping import Stopping, ValLoss, best_weights, train_network
 from humanmotion.jobs.stages import Progress
 
@@ -62,7 +62,8 @@ def train_in(
 ) -> Path:
     """Train `network`, which has a `config`, on the first of `losses`, stopping by the second.
 
-    Writes `<name>.json` and `<name>.safetensors` in bfloat16, whose path is returned.
+    Writes `<name>.json` and `<name>.safetensors`, whose path is returned: parameters in bfloat16,
+    buffers (statistics) as they are. Of several processes the first one writes.
     """
     schedule, batch = _schedule(settings)
     train, val = losses
@@ -72,9 +73,13 @@ def train_in(
         val_loss=_val_loss(val, batch, fabric.device), fabric=fabric,
         progress=lambda share: progress(name, share),
     )  # fmt: skip
-    write_json(folder / f"{name}.json", asdict(network.config))
     path = folder / f"{name}.safetensors"
-    write_tensors(path, {k: v.to(torch.bfloat16) for k, v in best_weights(best).items()})
+    if fabric.is_global_zero:
+        whole = {key for key, _ in network.named_buffers()}
+        weights = best_weights(best).items()
+        write_json(folder / f"{name}.json", asdict(network.config))
+        write_tensors(path, {k: v if k in whole else v.to(torch.bfloat16) for k, v in weights})
+    fabric.barrier()
     return path
 
 
@@ -88,19 +93,3 @@ def _val_loss(val: Draws, batch: int, device: torch.device) -> ValLoss:
         return float(torch.stack(found).double().mean())
 
     return loss
-
-
-def load_network(path: Path, build: Callable[..., Any], *, what: str) -> Any:
-    """The network that `build` makes of the `.json` beside its weights; in float32, without gradients.
-
-    Raises FileFormatError when the two do not fit.
-    """
-    tensors = {name: value.float() for name, value in read_tensors(path).items()}
-    try:
-        network = build(**read_json(path.with_suffix(".json")))
-        network.load_state_dict(tensors)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise FileFormatError(
-            f"{path} is no {what} of this version: {error}".splitlines()[0]
-        ) from error
-    return network.eval().requires_grad_(False)

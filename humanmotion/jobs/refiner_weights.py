@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from humanmotion.diffusion.time_mixing import TimeSizes
+from humanmotion.diffusion.weights import load_network
 from humanmotion.files import asset
-from humanmotion.jobs.network_run import load_network
 from humanmotion.recovery.refiner import Refiner
 
 WEIGHTS = "refiner/refiner.safetensors"

@@ -1,0 +1,1 @@
+"""Motion from text and from reference motion: features, networks, sampling and control."""

@@ -1,0 +1,174 @@
+"""From noise to features with a trained network: guidance, kept numbers, smoothing.
+
+Everything is in the network's normalised features; `sampler.py` speaks of prompts and motions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from humanmotion.attention import AttentionPlan
+from humanmotion.diffusion.flow import euler, guided, heun, noised
+from humanmotion.errors import UsageError
+from humanmotion.generation.features import SIZE
+from humanmotion.generation.vimogen import Condition, ViMoGen, frame_plan
+
+Solver = Literal["euler", "heun"]
+SMOOTHING = 5
+"""Frames of the Gaussian that smooths samples; it is one frame wide (ViMoGen's code)."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How samples are drawn; raises UsageError for what cannot be."""
+
+    steps: int = 10
+    guidance: float = 5.0
+    """How far beyond the text's own velocity from that without text; 1 is none, half the time."""
+    start: float = 0.7
+    """Unshifted level that sampling starts from, as published."""
+    solver: Solver = "euler"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps <= 1000 or not 0 < self.start <= 1:
+            raise UsageError(
+                f"{self.steps} steps from level {self.start} given; give 1 to 1000 steps and a "
+                "level in (0, 1]"
+            )
+        if not 0 <= self.guidance <= 100:
+            raise UsageError(f"guidance {self.guidance} given; give a number from 0 to 100")
+        if self.solver not in ("euler", "heun"):
+            raise UsageError(f'solver {self.solver!r} given; give "euler" or "heun"')
+
+
+DEFAULT = Sampling()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Numbers that are given and come out as they are."""
+
+    values: Tensor
+    """Normalised features `(B, T, 276)`."""
+    mask: Tensor
+    """`(B, T, 276)` bool."""
+
+
+@torch.no_grad()
+def sampled(
+    network: ViMoGen,
+    condition: Condition,
+    noise: Tensor,
+    *,
+    sampling: Sampling = DEFAULT,
+    mask: Tensor | None = None,
+    kept: Kept | None = None,
+    plan: AttentionPlan | None = None,
+) -> Tensor:
+    """Normalised features `(B, T, 276)` that a network makes of `noise` `(B, T, 276)`.
+
+    `mask` `(B, T)` bool is False behind a motion's end. Samples that refer to a motion are not guided,
+    the others by one call for both halves. Kept numbers run along their own straight path, so the
+    network sees them as noisy as the rest. `plan` carries self-attention, dense by default.
+    """
+    levels = network.config.flow.levels(sampling.steps, start=sampling.start)
+    field = _Field(network, condition, noise, sampling=sampling, mask=mask, kept=kept,
+                   plan=plan or frame_plan(noise.shape[1], noise.device), levels=levels)  # fmt: skip
+    start = noise
+    if kept is not None:
+        first = noised(kept.values, noise, sigma=noise.new_full((len(noise),), levels[0]))
+        start = torch.where(kept.mask, first, noise)
+    found = (euler if sampling.solver == "euler" else heun)(field, start, levels)
+    return found if kept is None else torch.where(kept.mask, kept.values, found)
+
+
+class _Field:
+    """The velocity of a batch of samples."""
+
+    def __init__(
+        self,
+        network: ViMoGen,
+        condition: Condition,
+        noise: Tensor,
+        *,
+        sampling: Sampling,
+        mask: Tensor | None,
+        kept: Kept | None,
+        plan: AttentionPlan,
+        levels: Sequence[float],
+    ) -> None:
+        self._network, self._noise, self._kept, self._plan = network, noise, kept, plan
+        self._scale = sampling.guidance
+        self._referring = condition.referring[:, None, None]
+        self._twice = self._scale != 1 and not bool(condition.referring.all())
+        self._mask = mask
+        if self._twice:
+            condition = _with_null_text(condition)
+            self._mask = None if mask is None else torch.cat((mask, mask))
+        self._context = network.context(condition)
+        self._step = {level: step for step, level in enumerate(levels)}
+
+    def __call__(self, state: Tensor, level: float) -> Tensor:
+        self._plan.step = self._step[level]
+        both = torch.cat((state, state)) if self._twice else state
+        time = both.new_full((len(both),), float(self._network.config.flow.points * level))
+        said = self._network.velocity(both, time, self._context, plan=self._plan, mask=self._mask)
+        if self._twice:
+            asked, free = said.chunk(2)
+            said = torch.where(self._referring, asked, guided(free, (asked, self._scale)))
+        if self._kept is None:
+            return said
+        return torch.where(self._kept.mask, self._noise - self._kept.values, said)
+
+
+def _with_null_text(condition: Condition) -> Condition:
+    """Every sample once more, its text unknown; one that refers goes on referring."""
+
+    def twice(value: Tensor | None) -> Tensor | None:
+        return None if value is None else torch.cat((value, value))
+
+    both = {name: twice(value) for name, value in vars(condition).items()}
+    dropped = torch.cat((condition.dropped, torch.ones_like(condition.dropped)))
+    return replace(condition, **{**both, "dropped": dropped})  # type: ignore[arg-type]
+
+
+def check_seed(seed: int) -> None:
+    """Raise UsageError for a seed that is none."""
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"seed {seed} given; give a whole number from 0 to {2**32 - 1}")
+
+
+def noise_of(seeds: Sequence[int], frames: Sequence[int]) -> Tensor:
+    """Noise `(B, T, 276)` of motions of so many frames, 0 behind their ends.
+
+    Each sample's comes from a seed of its own, whatever batch it is in.
+    """
+    drawn = [
+        torch.randn(length, SIZE, generator=torch.Generator().manual_seed(seed))
+        for seed, length in zip(seeds, frames, strict=True)
+    ]
+    return pad_sequence(drawn, batch_first=True)
+
+
+def smoothed(features: Tensor) -> Tensor:
+    """Features `(..., T, n)` after a Gaussian over time of five frames, one frame wide.
+
+    Two frames at each end stay as they are, as published; so do motions shorter than the Gaussian.
+    """
+    frames, half = features.shape[-2], SMOOTHING // 2
+    if frames < SMOOTHING:
+        return features
+    place = torch.arange(-half, half + 1, dtype=features.dtype, device=features.device)
+    weights = torch.exp(-0.5 * place**2)
+    weights = weights / weights.sum()
+    inside = sum(
+        weight * features[..., i : frames - 2 * half + i, :] for i, weight in enumerate(weights)
+    )
+    assert isinstance(inside, Tensor)
+    return torch.cat((features[..., :half, :], inside, features[..., -half:, :]), -2)

@@ -1,0 +1,85 @@
+"""The evaluator's weights, and what it says of the clips of a split: figures of real motion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from humanmotion.diffusion.weights import load_network
+from humanmotion.files import asset
+from humanmotion.generation.retrieval import Evaluator, EvaluatorConfig
+from humanmotion.jobs.evaluator_data import EvaluatorPairs
+from humanmotion.metrics.text import (
+    Repeated,
+    diversity,
+    matching_distance,
+    r_precision,
+    repeated,
+)
+
+WEIGHTS = "evaluator/evaluator.safetensors"
+_AT_ONCE = 64
+
+
+def load_evaluator(weights: str | Path | None = None) -> Evaluator:
+    """The shipped evaluator, or another whose `.json` lies beside its weights.
+
+    Raises FileFormatError when the two do not fit.
+    """
+    path = asset(WEIGHTS) if weights is None else Path(weights)
+    network: Evaluator = load_network(
+        path, lambda **x: Evaluator(EvaluatorConfig(**x)), what="evaluator"
+    )
+    return network
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Unit vectors of `N` pairs."""
+
+    text: Tensor
+    """`(N, width)`."""
+    motion: Tensor
+    """`(N, width)`."""
+    same: Tensor
+    """Captions that mean the same `(N, N)` bool."""
+
+
+@torch.no_grad()
+def embed(evaluator: Evaluator, pairs: EvaluatorPairs, *, seed: int = 0) -> Embedded:
+    """All clips of a split, whole, each with one caption of its source."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = pairs.unvaried().pairs(list(pairs.clips), generator=generator)
+    parts = zip(*(x.split(_AT_ONCE) for x in (
+        drawn.tokens, drawn.token_mask, drawn.features, drawn.mask)), strict=True)  # fmt: skip
+    found = [
+        (evaluator.embed_text(tokens, there), evaluator.embed_motion(features, mask))
+        for tokens, there, features, mask in parts
+    ]
+    text, motion = (torch.cat(side) for side in zip(*found, strict=True))
+    return Embedded(text, motion, drawn.same)
+
+
+def retrieval_figures(
+    embedded: Embedded, *, repetitions: int = 20, seed: int = 0
+) -> dict[str, Repeated]:
+    """R-precision at 1, 2 and 3 both ways, MM-Dist and diversity; UsageError for less than a batch."""
+    text, motion, same = embedded.text, embedded.motion, embedded.same
+
+    def ranked(a: Tensor, b: Tensor, k: int) -> Callable[[torch.Generator], float]:
+        return lambda g: r_precision(a, b, same=same, generator=g)[k - 1]
+
+    measures = {f"R@{k}": ranked(text, motion, k) for k in (1, 2, 3)}
+    measures |= {f"R@{k} motion to text": ranked(motion, text, k) for k in (1, 2, 3)}
+    # What a guess would get, where some captions mean the same.
+    shuffled = torch.randperm(len(text), generator=torch.Generator().manual_seed(seed))
+    measures |= {"R@3 of shuffled pairs": ranked(text, motion[shuffled], 3)}
+    measures |= {
+        "MM-Dist": lambda _: matching_distance(text, motion),
+        "diversity": lambda g: diversity(motion, generator=g),
+    }
+    return {k: repeated(m, repetitions=repetitions, seed=seed) for k, m in measures.items()}

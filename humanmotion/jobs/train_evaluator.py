@@ -1,0 +1,98 @@
+"""`humanmotion train evaluator`: shards of `data build` in, the evaluator's weights out; resumable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from humanmotion.files import writable_folder
+from humanmotion.generation.retrieval import (
+    WEIGHTS,
+    Evaluator,
+    EvaluatorConfig,
+    Matched,
+    contrast,
+    matching_losses,
+)
+from humanmotion.jobs.early_stopping import fabric_on
+from humanmotion.jobs.evaluator_data import EvaluatorPairs, Pairs
+from humanmotion.jobs.network_run import Draws, check_same_run, read_settings, train_in
+from humanmotion.jobs.shards import Shards
+from humanmotion.jobs.stages import Progress, silent
+
+CONFIG = Path(__file__).with_name("evaluator.toml")
+
+
+def train_evaluator(
+    data: str | Path,
+    *,
+    output: str | Path,
+    config: str | Path = CONFIG,
+    device: str = "cpu",
+    progress: Progress = silent,
+) -> Path:
+    """Train the evaluator on the train split of a folder of shards; returns the weights' path.
+
+    Kept are the weights that tell the val split's pairs apart best. Raises InputError for data or a
+    config that cannot be used, MissingExtraError without the `train` extra. Run again after an
+    interruption, it goes on where it was.
+    """
+    settings = read_settings(config, EvaluatorConfig, what="evaluator")
+    fabric = fabric_on(device, settings["precision"])
+    folder = writable_folder(output)
+    check_same_run(folder / "evaluator.run.json", settings)
+    shards = Shards.read(data)
+    train, val = (EvaluatorPairs.of(shards, split=split) for split in ("train", "val"))
+    torch.manual_seed(settings["seed"])
+    network = Evaluator(EvaluatorConfig(**settings["network"]))
+    mean, scale = train.moments()
+    network.mean.copy_(mean)
+    network.scale.copy_(scale)
+    return train_in(folder, "evaluator", network, settings=settings,
+                    losses=(_training(train, fabric.device), _held_out(val, fabric.device)),
+                    fabric=fabric, progress=progress)  # fmt: skip
+
+
+def _training(pairs: EvaluatorPairs, device: torch.device) -> Draws:
+    def loss(network: nn.Module, count: int, generator: torch.Generator) -> Tensor:
+        drawn = _drawn(pairs, count, generator)
+        width = (2, count, _width(network))
+        noise = torch.randn(width, generator=generator, device=device)
+        said = _matched(network, drawn, noise)
+        # Left and right must be told apart, though their sentences are alike.
+        parts = matching_losses(said, (drawn.same & ~drawn.opposed).to(device))
+        return torch.stack([WEIGHTS[k] * v for k, v in parts.items()]).sum()
+
+    return loss
+
+
+def _held_out(pairs: EvaluatorPairs, device: torch.device) -> Draws:
+    def loss(network: nn.Module, count: int, generator: torch.Generator) -> Tensor:
+        drawn = _drawn(pairs, min(count, len(pairs.clips)), generator)
+        noise = torch.zeros(2, len(drawn.mask), _width(network), device=device)
+        said = _matched(network, drawn, noise)
+        return contrast(said.text[0], said.motion[0], (drawn.same & ~drawn.opposed).to(device))
+
+    return loss
+
+
+def _drawn(pairs: EvaluatorPairs, count: int, generator: torch.Generator) -> Pairs:
+    """Drawn on the CPU, where the shards are."""
+    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    return pairs.draw(count, generator=torch.Generator().manual_seed(seed))
+
+
+def _matched(network: nn.Module, pairs: Pairs, noise: Tensor) -> Matched:
+    at = noise.device
+    said: Matched = network(
+        pairs.features.to(at), pairs.mask.to(at), pairs.tokens.to(at),
+        token_mask=pairs.token_mask.to(at), noise=noise,
+    )  # fmt: skip
+    return said
+
+
+def _width(network: nn.Module) -> int:
+    """Of the latents; Fabric's wrapper passes on what the network has."""
+    return int(network.config.width)  # type: ignore[union-attr, arg-type]

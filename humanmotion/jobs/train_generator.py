@@ -1,0 +1,155 @@
+"""`humanmotion train generator`: shards of captioned motion in, weights out; resumable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from humanmotion.body import BodyModel
+from humanmotion.diffusion.flow import Flow, flow_loss, noised
+from humanmotion.errors import InputError
+from humanmotion.files import sha256, writable_folder
+from humanmotion.generation.corruption import corrupted
+from humanmotion.generation.features import ROOT, SIZE
+from humanmotion.generation.vimogen import REFERENCE, ViMoGen, ViMoGenConfig
+from humanmotion.jobs.early_stopping import fabric_on
+from humanmotion.jobs.generator_data import Batch, GeneratorWindows, statistics
+from humanmotion.jobs.network_run import Draws, check_same_run, read_settings, train_in
+from humanmotion.jobs.stages import Progress, silent
+
+CONFIG = Path(__file__).with_name("generator.toml")
+ROOT_WEIGHT = 3.0
+"""How much more the root's numbers count in the loss (ViMoGen's code)."""
+LEAST_SPREAD = 1e-4
+"""Numbers that hardly change are not blown up further."""
+
+
+@dataclass(frozen=True)
+class Branches:
+    """What a sample of training reads; raises ValueError for shares outside [0, 1]."""
+
+    text: float = 0.8
+    """Share that reads text; the others read a spoilt copy of the motion itself."""
+    dropped: float = 0.5
+    """Share of those whose text is not known."""
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.text <= 1 and 0 <= self.dropped <= 1):
+            raise ValueError("shares of branches must lie in [0, 1]")
+
+
+def train_generator(
+    data: str | Path,
+    *,
+    output: str | Path,
+    config: str | Path = CONFIG,
+    device: str = "cpu",
+    processes: int | None = None,
+    progress: Progress = silent,
+) -> Path:
+    """Train ViMoGen on the train split of the shards in `data`; returns the weights' path.
+
+    Raises InputError for data or a config that cannot be used, MissingExtraError without the `train`
+    extra. Run again after an interruption, it goes on where it was. Each of several processes draws
+    batches of its own.
+    """
+    settings = read_generator_settings(config)
+    fabric = fabric_on(device, settings["precision"], processes=processes)
+    folder, body = writable_folder(output), BodyModel.load()
+    known = {name: sha256(Path(data) / name) for name in ("index.jsonl", "features.safetensors")}
+    check_same_run(folder / "generator.run.json", settings | {"data": known})
+    train, val = (GeneratorWindows.read(data, split=s, body=body) for s in ("train", "val"))
+    network = untrained(settings, train, where=data)
+    objective = Objective.of(network, Branches(**settings["branches"])).to(fabric.device)
+    return train_in(
+        folder, "generator", network, settings=settings, fabric=fabric, progress=progress,
+        losses=(_loss(train.to(fabric.device), objective), _loss(val.to(fabric.device), objective)),
+    )  # fmt: skip
+
+
+def untrained(settings: dict[str, Any], train: GeneratorWindows, *, where: str | Path) -> ViMoGen:
+    """The network of a config, which knows the statistics of what it is to be trained on."""
+    torch.manual_seed(settings["seed"])
+    network = ViMoGen(ViMoGenConfig(**settings["network"]))
+    if train.text_width != network.config.text_width:
+        raise InputError(
+            f"{where} has text tokens of {train.text_width} numbers, the config's text_width is "
+            f"{network.config.text_width}; set it to that"
+        )
+    mean, spread = statistics(train)
+    network.mean.copy_(mean)
+    network.spread.copy_(spread.clamp(min=LEAST_SPREAD))
+    with torch.no_grad():
+        # The first caption is empty: the null text starts as what the encoder makes of that.
+        first = train.tokens[0, : network.config.null_tokens]
+        network.null_text[: len(first)].copy_(first)
+    return network
+
+
+def read_generator_settings(path: str | Path) -> dict[str, Any]:
+    """A training config; raises InputError when it is none of a generator."""
+    settings = read_settings(path, ViMoGenConfig, what="generator")
+    try:
+        Branches(**settings["branches"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is no config of a generator: {error}") from error
+    return settings
+
+
+def _loss(windows: GeneratorWindows, objective: Objective) -> Draws:
+    def loss(network: nn.Module, count: int, generator: torch.Generator) -> Tensor:
+        batch = windows.draw(count, generator=generator)
+        return objective(network, batch, generator=generator)
+
+    return loss
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The published loss on batches of features."""
+
+    flow: Flow
+    branches: Branches
+    mean: Tensor
+    """`(276)`."""
+    spread: Tensor
+    """`(276)`."""
+    channels: Tensor
+    """What each number counts `(276)`."""
+
+    @classmethod
+    def of(cls, network: ViMoGen, branches: Branches) -> Objective:
+        """Of a network's noise levels and statistics."""
+        channels = torch.ones(SIZE)
+        channels[ROOT] = ROOT_WEIGHT
+        mean, spread = network.mean.clone(), network.spread.clone()
+        return cls(network.config.flow, branches, mean, spread, channels)
+
+    def to(self, device: torch.device | str) -> Objective:
+        """The same on `device`."""
+        moved = (x.to(device) for x in (self.mean, self.spread, self.channels))
+        return Objective(self.flow, self.branches, *moved)
+
+    def __call__(self, network: nn.Module, batch: Batch, *, generator: torch.Generator) -> Tensor:
+        """A scalar; what a source did not record is asked for nowhere, and shown as the mean."""
+        at, count = generator.device, len(batch.mask)
+        asked = batch.mask[..., None] & batch.known[:, None]
+        clean = (batch.features - self.mean) / self.spread * asked
+        u = torch.rand(2, count, generator=generator, device=at)
+        reference, reference_mask = corrupted(
+            clean[..., REFERENCE], batch.mask, generator=generator
+        )
+        sigma, weight = self.flow.draw(count, generator=generator)
+        noise = torch.randn(clean.shape, generator=generator, device=at)
+        said = network(
+            noised(clean, noise, sigma=sigma), self.flow.time(sigma), mask=batch.mask,
+            text=batch.text, text_mask=batch.text_mask,
+            dropped=(u[0] < self.branches.dropped) | ~batch.captioned,
+            referring=u[1] >= self.branches.text,
+            reference=reference, reference_mask=reference_mask,
+        )  # fmt: skip
+        return flow_loss(said, noise - clean, weight=weight, mask=asked, channels=self.channels)

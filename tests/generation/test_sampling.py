@@ -1,0 +1,188 @@
+"""Sampling against its formulas written out sample by sample, and what must come out as given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import torch
+
+from humanmotion.attention import AttentionPlan, MotionGrid, RainFusion2, Schedule, TokenLayout
+from humanmotion.errors import UsageError
+from humanmotion.generation.features import SIZE
+from humanmotion.generation.sampling import Kept, Sampling, noise_of, sampled, smoothed
+from humanmotion.generation.vimogen import REFERENCE, Condition, ViMoGen, ViMoGenConfig
+
+CONFIG = ViMoGenConfig(
+    width=32, hidden=48, blocks=2, heads=2, reference_blocks=1, text_width=12, null_tokens=2
+)
+FRAMES = 24
+
+
+@pytest.fixture(scope="module")
+def network() -> ViMoGen:
+    torch.manual_seed(0)
+    network = ViMoGen(CONFIG).eval().requires_grad_(False)
+    torch.nn.init.normal_(network.head.head.weight, std=0.1)
+    return network
+
+
+def condition() -> Condition:
+    generator = torch.Generator().manual_seed(1)
+    return Condition(
+        text=torch.randn(3, 5, 12, generator=generator),
+        text_mask=torch.arange(5) < torch.tensor([[5], [3], [4]]),
+        dropped=torch.zeros(3, dtype=torch.bool),
+        referring=torch.tensor([False, False, True]),
+        reference=torch.randn(3, FRAMES, len(REFERENCE), generator=generator),
+    )
+
+
+NOISE = noise_of([4, 5, 6], [FRAMES] * 3)
+
+
+def slow_sampled(network, given, noise, *, steps, guidance, heun=False):
+    """One sample at a time, with a call for each half."""
+    out = []
+    for i in range(len(noise)):
+        own = {k: v[i : i + 1] for k, v in vars(given).items() if v is not None}
+
+        def velocity(x, sigma, own=own):
+            time = torch.tensor([1000 * sigma])
+            asked = network(x, time, **own)
+            if own["referring"]:
+                return asked
+            free = network(x, time, **{**own, "dropped": torch.tensor([True])})
+            return free + guidance * (asked - free)
+
+        x = noise[i : i + 1]
+        us = [0.7 * (1 - k / steps) for k in range(steps + 1)]
+        sigmas = [5 * u / (1 + 4 * u) for u in us]
+        for here, there in pairwise(sigmas):
+            v = velocity(x, here)
+            if heun and there > 0:
+                v = (v + velocity(x + (there - here) * v, there)) / 2
+            x = x + (there - here) * v
+        out.append(x[0])
+    return torch.stack(out)
+
+
+@pytest.mark.parametrize("guidance", [0.0, 1.0, 5.0])
+@pytest.mark.parametrize("solver", ["euler", "heun"])
+def test_agrees_with_the_formulas(network, guidance, solver) -> None:
+    sampling = Sampling(steps=4, guidance=guidance, solver=solver)
+    found = sampled(network, condition(), NOISE, sampling=sampling)
+    want = slow_sampled(
+        network, condition(), NOISE, steps=4, guidance=guidance, heun=solver == "heun"
+    )
+    torch.testing.assert_close(found, want, atol=1e-4, rtol=1e-4)
+
+
+def test_a_shorter_motion_in_a_batch_is_as_if_alone(network) -> None:
+    noise = noise_of([4, 5], [FRAMES, 15])
+    given = condition()
+    texts = {k: getattr(given, k)[:2] for k in ("text", "text_mask", "dropped", "referring")}
+    mask = torch.arange(FRAMES) < torch.tensor([[FRAMES], [15]])
+    both = sampled(network, Condition(**texts), noise, mask=mask)
+    alone = sampled(network, Condition(**{k: v[1:] for k, v in texts.items()}), noise_of([5], [15]))
+    torch.testing.assert_close(both[1, :15], alone[0], atol=1e-4, rtol=1e-4)
+
+
+def test_noise_depends_on_nothing_but_its_seed() -> None:
+    a, b = noise_of([7], [31]), noise_of([1, 7], [90, 31])
+    assert torch.equal(a[0], b[1, :31]) and not b[1, 31:].any()
+    assert not torch.equal(a[0], noise_of([8], [31])[0])
+
+
+class TestKept:
+    def kept(self):
+        generator = torch.Generator().manual_seed(3)
+        mask = torch.rand(3, FRAMES, SIZE, generator=generator) < 0.3
+        return Kept(torch.randn(3, FRAMES, SIZE, generator=generator), mask)
+
+    def test_come_out_exactly(self, network):
+        kept = self.kept()
+        found = sampled(network, condition(), NOISE, kept=kept)
+        assert torch.equal(found[kept.mask], kept.values[kept.mask])
+
+    def test_change_the_rest(self, network):
+        kept = self.kept()
+        free = sampled(network, condition(), NOISE)
+        found = sampled(network, condition(), NOISE, kept=kept)
+        assert float((found - free)[~kept.mask].abs().mean()) > 1e-3
+
+    def test_are_seen_as_noisy_as_the_rest(self, network):
+        """What the network is shown of them lies on the straight path to their noise."""
+        seen = []
+
+        class Listening(ViMoGen):
+            def velocity(self, state, time, context, **rest):
+                seen.append((float(time[0]) / 1000, state))
+                return super().velocity(state, time, context, **rest)
+
+        listening = Listening(CONFIG).eval().requires_grad_(False)
+        listening.load_state_dict(network.state_dict())
+        kept = self.kept()
+        sampled(listening, condition(), NOISE, kept=kept, sampling=Sampling(guidance=1.0))
+        assert len(seen) == 10
+        for sigma, state in seen:
+            want = (1 - sigma) * kept.values + sigma * NOISE
+            torch.testing.assert_close(state[kept.mask], want[kept.mask], atol=1e-5, rtol=0)
+
+    def test_nothing_kept_is_free(self, network):
+        nothing = replace(self.kept(), mask=torch.zeros(3, FRAMES, SIZE, dtype=torch.bool))
+        found = sampled(network, condition(), NOISE, kept=nothing)
+        assert torch.equal(found, sampled(network, condition(), NOISE))
+
+
+def test_a_plan_with_a_schedule_is_told_the_steps(network) -> None:
+    """With sparse attention forced on, the first half of the steps stays dense."""
+    layout = TokenLayout.of(MotionGrid(FRAMES, 1))
+    plan = AttentionPlan(layout, RainFusion2(block=(8, 8), sparsity=0.5), backend="gather",
+                         schedule=Schedule(10, dense_first=0.5))  # fmt: skip
+    found = sampled(network, condition(), NOISE, plan=plan)
+    report = plan.report()
+    assert report.calls == 30 and report.dense_calls == 15
+    dense = sampled(network, condition(), NOISE)
+    assert 0 < float((found - dense).abs().max()) < 1
+
+
+class TestSmoothing:
+    @pytest.mark.parametrize("shape", [(9,), (2, 30), (1, 2, 5)])
+    def test_agrees_with_a_loop(self, shape):
+        features = torch.randn(*shape, 4, generator=torch.Generator().manual_seed(0))
+        weights = [torch.exp(torch.tensor(-k * k / 2.0)) for k in (-2.0, -1.0, 0.0, 1.0, 2.0)]
+        total = sum(weights)
+        want = features.clone()
+        for t in range(2, shape[-1] - 2):
+            parts = [
+                w * features[..., t + k, :] for k, w in zip(range(-2, 3), weights, strict=True)
+            ]
+            want[..., t, :] = sum(parts) / total
+        torch.testing.assert_close(smoothed(features), want)
+
+    @pytest.mark.parametrize("frames", [1, 4])
+    def test_the_shortest_stay_as_they_are(self, frames):
+        features = torch.randn(frames, 3)
+        assert torch.equal(smoothed(features), features)
+
+    def test_lines_stay_lines(self):
+        line = torch.arange(20.0)[:, None] * torch.tensor((1.0, -2.0)) + 3
+        torch.testing.assert_close(smoothed(line), line)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "1 to 1000 steps"),
+        ({"steps": 5000}, "1 to 1000 steps"),
+        ({"start": 0.0}, r"a level in \(0, 1\]"),
+        ({"guidance": -1.0}, "from 0 to 100"),
+        ({"guidance": float("nan")}, "from 0 to 100"),
+        ({"solver": "rk4"}, 'give "euler" or "heun"'),
+    ],
+)
+def test_sampling_that_cannot_be(change, message) -> None:
+    with pytest.raises(UsageError, match=message):
+        Sampling(**change)

@@ -1,0 +1,211 @@
+"""The network: published sizes, a hard gate by sample, null text, masks, and its file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from humanmotion.diffusion.weights import load_network
+from humanmotion.errors import FileFormatError, UsageError
+from humanmotion.files import write_json, write_tensors
+from humanmotion.generation.features import SIZE
+from humanmotion.generation.vimogen import (
+    PRESETS,
+    REFERENCE,
+    Condition,
+    ViMoGen,
+    ViMoGenConfig,
+    frame_plan,
+)
+
+CONFIG = ViMoGenConfig(
+    width=32, hidden=48, blocks=2, heads=2, reference_blocks=1, text_width=12, null_tokens=2
+)
+FRAMES = 9
+
+
+def example(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module")
+def network() -> ViMoGen:
+    """Of random weights everywhere: a new one says nothing but zeros."""
+    torch.manual_seed(0)
+    network = ViMoGen(CONFIG).eval().requires_grad_(False)
+    for p in network.parameters():
+        p.add_(0.2 * torch.randn_like(p))
+    return network
+
+
+def condition(rows: int = 4, *, seed: int = 1) -> Condition:
+    """Text, text unknown, reference, reference."""
+    mask = torch.arange(5) < torch.tensor([[5], [3], [4], [1]])
+    return Condition(
+        text=example(rows, 5, 12, seed=seed),
+        text_mask=mask[:rows],
+        dropped=torch.tensor([False, True, False, True])[:rows],
+        referring=torch.tensor([False, False, True, True])[:rows],
+        reference=example(rows, FRAMES, len(REFERENCE), seed=seed + 1),
+        reference_mask=torch.ones(rows, FRAMES, dtype=torch.bool),
+    )
+
+
+def run(network, given, *, state=None, mask=None):
+    state = example(len(given.text), FRAMES, SIZE) if state is None else state
+    return network(state, torch.full((len(state),), 400.0), **vars(given), mask=mask)
+
+
+class TestPublishedSizes:
+    def test_reference_is_138_numbers_without_translation(self):
+        assert len(REFERENCE) == 138 and max(REFERENCE) == 269
+
+    def test_presets(self):
+        sizes = {
+            name: (c.width, c.blocks, c.heads, c.reference_blocks) for name, c in PRESETS.items()
+        }
+        assert sizes == {
+            "tiny": (128, 4, 4, 2), "small": (256, 4, 4, 2), "medium": (384, 8, 6, 4),
+            "base": (768, 12, 12, 6), "paper": (1536, 30, 12, 15),
+        }  # fmt: skip
+        assert PRESETS["paper"].hidden == 8960 and not PRESETS["paper"].text_mask
+
+    def test_the_shipped_one_fits_its_place(self):
+        with torch.device("meta"):
+            network = ViMoGen(PRESETS["small"])
+        numbers = sum(p.numel() for p in network.parameters())
+        assert numbers > 6.5e6 and 2 * numbers < 14 * 2**20
+
+    @pytest.mark.parametrize("change", [{"blocks": 0}, {"heads": 3}, {"null_tokens": 0}])
+    def test_sizes_that_cannot_be(self, change):
+        with pytest.raises(ValueError, match="must"):
+            replace(CONFIG, **change)
+
+
+class TestGate:
+    def test_a_sample_that_refers_does_not_see_its_text_and_the_other_way_round(self, network):
+        given, other = condition(), condition(seed=50)
+        text = run(network, replace(given, text=other.text)) != run(network, given)
+        reference = run(network, replace(given, reference=other.reference)) != run(network, given)
+        assert text.flatten(1).any(1).tolist() == [True, False, False, False]
+        assert reference.flatten(1).any(1).tolist() == [False, False, True, True]
+
+    def test_samples_do_not_see_each_other(self, network):
+        given, state = condition(), example(4, FRAMES, SIZE)
+        together = run(network, given, state=state)
+        for i in range(4):
+            fields = {
+                k: v[i : i + 1] for k, v in vars(given).items() if isinstance(v, torch.Tensor)
+            }
+            alone = run(network, Condition(**fields), state=state[i : i + 1])
+            torch.testing.assert_close(alone[0], together[i], atol=2e-5, rtol=1e-5)
+
+    def test_referring_to_nothing(self, network):
+        with pytest.raises(UsageError, match=r"samples \[2, 3\] refer to a motion"):
+            network.context(replace(condition(), reference=None))
+
+    def test_nobody_needs_a_reference_who_does_not_refer(self, network):
+        given = condition(2)
+        without = replace(given, reference=None, reference_mask=None)
+        torch.testing.assert_close(run(network, without), run(network, given), atol=0, rtol=0)
+
+
+class TestText:
+    def test_null_text_is_one_whatever_the_text(self, network):
+        given = condition()
+        unknown = torch.ones(4, dtype=torch.bool)
+        a, b = (run(network, replace(c, dropped=unknown))[:2] for c in (given, condition(seed=70)))
+        torch.testing.assert_close(a, b, atol=0, rtol=0)
+
+    def test_padding_of_texts_is_left_out(self, network):
+        given = condition()
+        padded = given.text.masked_fill(~given.text_mask[..., None], 9.0)
+        assert torch.equal(run(network, replace(given, text=padded)), run(network, given))
+
+    def test_a_text_shorter_than_the_null_text(self, network):
+        given = condition(2)
+        short = replace(given, text=given.text[:, :1], text_mask=given.text_mask[:, :1])
+        assert torch.isfinite(run(network, short)).all()
+
+    def test_without_a_mask_padding_counts_as_published(self):
+        torch.manual_seed(0)
+        network = ViMoGen(replace(CONFIG, text_mask=False)).eval().requires_grad_(False)
+        torch.nn.init.normal_(network.head.head.weight)
+        given = condition(2)
+        padded = given.text.masked_fill(~given.text_mask[..., None], 9.0)
+        changed = run(network, replace(given, text=padded)) != run(network, given)
+        # The second sample's text is not known, and its own first text fills all five places.
+        assert changed.flatten(1).any(1).tolist() == [False, False]
+        longer = replace(
+            given, text=torch.nn.functional.pad(given.text, (0, 0, 0, 2), value=9.0),
+            text_mask=torch.nn.functional.pad(given.text_mask, (0, 2)),
+        )  # fmt: skip
+        assert (run(network, longer) != run(network, given)).flatten(1).any(1).tolist()[0]
+
+    def test_parts_of_another_batch(self):
+        with pytest.raises(UsageError, match="one batch"):
+            replace(condition(), dropped=torch.zeros(3, dtype=torch.bool))
+
+
+class TestMasks:
+    def test_frames_behind_the_end_change_nothing(self, network):
+        state, mask = example(4, FRAMES, SIZE), (torch.arange(FRAMES) < 6).expand(4, -1)
+        other = torch.where(mask[..., None], state, 5.0)
+        given = replace(condition(), reference_mask=mask)
+        far = replace(given, reference=torch.where(mask[..., None], given.reference, 5.0))
+        a = run(network, given, state=state, mask=mask)[:, :6]
+        b = run(network, far, state=other, mask=mask)[:, :6]
+        torch.testing.assert_close(a, b, atol=0, rtol=0)
+
+    def test_a_context_kept_over_steps_is_the_condition(self, network):
+        given, state = condition(), example(4, FRAMES, SIZE)
+        context, plan = network.context(given), frame_plan(FRAMES)
+        for time in (0.0, 500.0, 1000.0):
+            times = torch.full((4,), time)
+            found = network.velocity(state, times, context, plan=plan)
+            want = network(state, times, **vars(given))
+            torch.testing.assert_close(found, want, atol=0, rtol=0)
+        assert plan.report().calls == 9 and plan.report().dense_calls == 9
+
+
+def test_statistics_go_both_ways(network) -> None:
+    network = ViMoGen(CONFIG)
+    network.mean.copy_(example(SIZE)), network.spread.copy_(example(SIZE).abs() + 0.1)
+    features = example(2, 3, SIZE, seed=4)
+    torch.testing.assert_close(network.restored(network.normalised(features)), features)
+
+
+def test_a_new_network_expects_nothing_and_learns_everywhere() -> None:
+    """Each parameter gets a gradient once the head is not zero."""
+    torch.manual_seed(0)
+    network = ViMoGen(CONFIG)
+    assert not run(network, condition()).any()
+    torch.nn.init.normal_(network.head.head.weight)
+    run(network, condition()).square().sum().backward()
+    silent = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    # The norm of keys is blind to what all keys share.
+    assert [n for n in silent if not n.endswith(".k.bias")] == []
+
+
+class TestFile:
+    def write(self, folder, network):
+        path = folder / "generator.safetensors"
+        write_tensors(path, network.state_dict())
+        write_json(path.with_suffix(".json"), asdict(network.config))
+        return path
+
+    def load(self, path):
+        return load_network(path, lambda **x: ViMoGen(ViMoGenConfig(**x)), what="generator")
+
+    def test_round_trip(self, network, tmp_path):
+        again = self.load(self.write(tmp_path, network))
+        assert again.config == CONFIG
+        torch.testing.assert_close(run(again, condition()), run(network, condition()))
+
+    def test_weights_of_other_sizes(self, network, tmp_path):
+        path = self.write(tmp_path, network)
+        write_json(path.with_suffix(".json"), asdict(PRESETS["tiny"]))
+        with pytest.raises(FileFormatError, match="is no generator of this version"):
+            self.load(path)
