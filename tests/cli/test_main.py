@@ -29,6 +29,7 @@ COMMANDS = [
     "convert",
     "convert-body",
     "info",
+    "data",
     "demo",
     "bench",
 ]
