@@ -105,6 +105,9 @@ class Control:
         path: Sequence[tuple[float, float, float]] = (),
     ) -> Control:
         """From the frames of a motion on `body`, at their times, and waypoints of (seconds, x, y)."""
+        sizes = sorted({len(point) for point in path})
+        if sizes not in ([], [3]):
+            raise UsageError(f"waypoints of {sizes} numbers given; give three: seconds, x, y")
         points = torch.tensor(list(path), dtype=torch.float32).reshape(-1, 3)
         if keyframes is None:
             empty = torch.zeros(0)

@@ -23,7 +23,7 @@ from humanmotion.generation.features import (
     place_of,
     seen_from,
 )
-from humanmotion.generation.sampler import FILE_FPS, TextToMotion
+from humanmotion.generation.sampler import FILE_FPS, SHORTEST, TextToMotion
 from humanmotion.generation.sampling import (
     DEFAULT,
     SMOOTHING,
@@ -44,7 +44,6 @@ CHUNK = 60
 """Frames that a window adds."""
 AHEAD = SMOOTHING // 2
 """Frames made beyond them, so that smoothing knows what comes next."""
-SHORTEST = 0.5
 
 
 def stream(

@@ -149,6 +149,11 @@ class TestHostileInput:
             with pytest.raises(UsageError, match=message):
                 Control.of(body, path=path)
 
+    @pytest.mark.parametrize("path", [[(0.0, 1.0)] * 3, [(0.0, 1.0, 2.0), (1.0, 2.0)]])
+    def test_waypoints_of_other_sizes_are_not_read_as_others(self, body, path):
+        with pytest.raises(UsageError, match="give three: seconds, x, y"):
+            Control.of(body, path=path)
+
     def test_a_path_that_contradicts_a_keyframe(self, wandering, body):
         with pytest.raises(UsageError, match=r"keyframe and path disagree at 1.00 s"):
             Control.of(body, keyframes=wandering[30:31], path=[(1.0, 9.0, 9.0)])
