@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -111,18 +112,26 @@ def open_graph(text: str) -> Any:
     """A running graph with a `process` method; mediapipe is imported here, when first needed."""
     with warnings.catch_warnings(), _native_log_off():
         warnings.simplefilter("ignore")
-        # Importing the solution registers the option types that the graph text names.
-        from mediapipe.python.solution_base import SolutionBase
-        from mediapipe.python.solutions import holistic as _  # noqa: F401
-
+        # Something that the import brings in keeps the frame it was imported from, and with it all that
+        # the callers' frames ever held: over a long video hundreds of megabytes. A thread has none.
+        with ThreadPoolExecutor(1) as thread:
+            base = thread.submit(_solution_base).result()
         side = {"complexity": 1, "no": False} if "complexity" in text else None
-        graph = SolutionBase(graph_config=text, side_inputs=side)
+        graph = base(graph_config=text, side_inputs=side)
         # The models load with the first picture, in other threads.
         blank: dict[str, Any] = {"image": np.zeros((64, 64, 3), np.uint8)}
         if "roi" in text:
             blank["roi"] = rectangle((32, 32), side=64, angle=0, size=(64, 64))
         graph.process(blank)
         return graph
+
+
+def _solution_base() -> Any:
+    # Importing the solution registers the option types that the graph text names.
+    from mediapipe.python.solution_base import SolutionBase
+    from mediapipe.python.solutions import holistic as _  # noqa: F401
+
+    return SolutionBase
 
 
 @contextmanager
