@@ -183,3 +183,23 @@ def test_distinct_keeps_the_best_of_each():
     for x, y in people:
         own = [b for b in boxes if math.dist((b.x, b.y), (x, y)) < 50]
         assert max(own, key=lambda b: b.score) in kept
+
+
+def test_opening_keeps_nothing_that_its_callers_hold():
+    # In a process of its own: only the first import of mediapipe could.
+    code = """
+import gc, weakref
+from humanmotion.recovery.detection import MediaPipeDetector
+
+class Held: ...
+
+def caller():
+    held = Held()
+    MediaPipeDetector().close()
+    return weakref.ref(held)
+
+left = caller()
+gc.collect()
+raise SystemExit(left() is not None)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
