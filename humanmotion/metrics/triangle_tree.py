@@ -91,11 +91,16 @@ def triangles_meet(first: Tensor, second: Tensor) -> Tensor:
     return torch.zeros(len(first), dtype=torch.bool, device=a.device).index_fill(0, rows, True)
 
 
-_DIRECTIONS = ("a", "b", *((i, j) for i in range(3) for j in range(3)),
-               *((of, i) for of in "ab" for i in range(3)))  # fmt: skip
+_Name = str | tuple[int | str, int]
+_DIRECTIONS: tuple[_Name, ...] = (
+    "a",
+    "b",
+    *((i, j) for i in range(3) for j in range(3)),
+    *((of, i) for of in "ab" for i in range(3)),
+)
 
 
-def _direction(a: Tensor, b: Tensor, name: str | tuple[int | str, int]) -> Tensor:
+def _direction(a: Tensor, b: Tensor, name: _Name) -> Tensor:
     """The normal of one, the product of an edge of each, or in one's plane the normal of its edge."""
     if isinstance(name, str):
         return _normal(a if name == "a" else b)
