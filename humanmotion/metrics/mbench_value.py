@@ -1,4 +1,4 @@
-"""What a metric of a clip comes to: a number, or why there is none."""
+"""What a benchmark metric gives for one clip: a number, or why there is none."""
 
 from __future__ import annotations
 
@@ -10,6 +10,5 @@ class MetricValue:
     """One metric of one clip."""
 
     value: float | None
-    """None where the metric cannot be told of the clip."""
+    """None where the clip has no value, and `reason` then says why."""
     reason: str | None
-    """Why there is no value, in one line; None where there is one."""
