@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import torch
 from scipy.sparse import csr_array, eye_array
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from humanmotion.body import BodyModel
@@ -32,9 +33,10 @@ RINGS = 3
 class BodyPenetration:
     """The metric of one body; `corrected` or `released`.
 
-    Both leave out triangles that share a vertex. `corrected` also leaves out pairs whose vertices are
-    within RINGS edges of each other, which are the creases of a bent joint and no part in another, and
-    pairs that meet while the body stands in its rest pose, such as the eyes in their sockets.
+    Both leave out triangles that share a vertex. `corrected` also leaves out pairs whose vertices
+    are within RINGS edges of each other, which are the creases of a bent joint and no part in another;
+    pairs that meet while the body stands in its rest pose; and all pairs of two separate pieces of the
+    mesh that meet then, such as the eyes and their sockets.
     `released` counts them all, as the published code does; on another mesh than SMPL's its numbers are
     no MBench numbers either.
     """
@@ -93,7 +95,9 @@ class BodyPenetration:
         vertices = len(self.body.template)
         keys = one[:, :, None] * vertices + two[:, None]
         near = torch.isin(keys, self._near).flatten(1).any(1)
-        return near | torch.isin(self._key(pairs), self._at_rest)
+        pieces = self._pieces[one[:, 0]] * vertices + self._pieces[two[:, 0]]
+        rest = torch.isin(self._key(pairs), self._key(self._at_rest))
+        return near | rest | torch.isin(pieces, self._touching_pieces)
 
     @cached_property
     def _near(self) -> Tensor:
@@ -104,7 +108,22 @@ class BodyPenetration:
 
     @cached_property
     def _at_rest(self) -> Tensor:
-        return self._key(self._meeting(self.body.template))
+        return self._meeting(self.body.template)
+
+    @cached_property
+    def _pieces(self) -> Tensor:
+        """Number of the piece of the mesh that each vertex belongs to `(V)`."""
+        step = _edges(self.body.faces, len(self.body.template))
+        found = connected_components(step, directed=False)[1]
+        return torch.from_numpy(found).long().to(self.body.faces.device)
+
+    @cached_property
+    def _touching_pieces(self) -> Tensor:
+        """Keys of pairs of different pieces that meet at rest, both ways."""
+        ends = self._pieces[self.body.faces[self._at_rest, 0]]
+        one, two = ends[ends[:, 0] != ends[:, 1]].unbind(1)
+        vertices = len(self.body.template)
+        return torch.cat((one * vertices + two, two * vertices + one)).unique()
 
     def _key(self, pairs: Tensor) -> Tensor:
         return pairs[:, 0] * len(self.body.faces) + pairs[:, 1]
@@ -112,11 +131,15 @@ class BodyPenetration:
 
 def near_on_surface(faces: Tensor, vertices: int, *, rings: int) -> Tensor:
     """Ordered pairs `(P, 2)` of vertices at most `rings` edges of the mesh from each other."""
-    edges = torch.cat((faces[:, (0, 1)], faces[:, (1, 2)], faces[:, (2, 0)])).cpu().numpy()
-    ones = np.ones(len(edges), np.int8)
-    step = csr_array((ones, edges.T), (vertices, vertices))
-    step = ((step + step.T + eye_array(vertices, dtype=np.int8)) > 0).astype(np.int32).tocsr()
-    reached = step
+    step = _edges(faces, vertices) + eye_array(vertices, dtype=np.int32)
+    step = reached = (step > 0).astype(np.int32)
     for _ in range(rings - 1):
         reached = ((reached @ step) > 0).astype(np.int32)
     return torch.from_numpy(np.stack(reached.nonzero(), -1)).long().to(faces.device)
+
+
+def _edges(faces: Tensor, vertices: int) -> csr_array:
+    """Which vertices an edge joins, `(vertices, vertices)`, both ways."""
+    ends = torch.cat((faces[:, (0, 1)], faces[:, (1, 2)], faces[:, (2, 0)])).cpu().numpy()
+    one = csr_array((np.ones(len(ends), np.int32), ends.T), (vertices, vertices))
+    return ((one + one.T) > 0).astype(np.int32)

@@ -57,6 +57,15 @@ def test_a_bent_joint_is_no_penetration(metric, joint, axis, degrees):
     assert metric(_motion(degrees, joint=joint, axis=axis)).value == 0.0
 
 
+def test_eyes_that_look_about_stay_in_their_sockets(body, metric):
+    looking = dataclasses.replace(_motion(0.0), leye_pose=torch.tensor(((0.3, -0.4, 0.0),)))
+    assert metric(looking).value == 0.0
+    vertices = body.pose(looking).vertices[0]
+    moved = BodyPenetration(body, mode="released").meeting_pairs(vertices)
+    at_rest = BodyPenetration(body, mode="released").meeting_pairs(body.template)
+    assert set(map(tuple, moved.tolist())) - set(map(tuple, at_rest.tolist()))
+
+
 def test_an_arm_goes_deeper_and_the_value_rises(metric):
     values = [metric(_motion(d)).value for d in (-60, -70, -75, -80, -85)]
     assert values[0] == 0.0
