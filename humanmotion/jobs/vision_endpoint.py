@@ -27,8 +27,8 @@ FIRST_WAIT, MOST_WAIT = 1.0, 60.0
 """Seconds before the second try; doubled each time, or as long as the endpoint asks for."""
 TIMEOUT = 120.0
 MOST_REPLY_BYTES = 1 << 20
-MOST_REPLY_TOKENS = 400
-"""An answer takes some fifty."""
+MOST_REPLY_TOKENS = 4096
+"""An answer takes some fifty; but models that think have their thoughts counted."""
 _AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 
 
