@@ -1,4 +1,4 @@
-"""`humanmotion train prior|lifter|refiner|generator|baselines|evaluator`."""
+"""`humanmotion train prior|lifter|refiner|generator|baselines|evaluator|pose-field`."""
 
 from __future__ import annotations
 
@@ -117,6 +117,21 @@ def evaluator(
     from humanmotion.jobs.train_evaluator import CONFIG, train_evaluator
 
     _trained(train_evaluator, data, output, config=config or CONFIG, device=device, quiet=quiet)
+
+
+@train.command("pose-field")
+def pose_field(
+    *,
+    data: Data,
+    output: Output,
+    config: Config = None,
+    device: Device = "cpu",
+    quiet: Quiet = False,
+) -> None:
+    """Train what tells how far a pose is from real ones; run again, it goes on where it was."""
+    from humanmotion.jobs.train_pose_field import CONFIG, train_pose_field
+
+    _trained(train_pose_field, data, output, config=config or CONFIG, device=device, quiet=quiet)
 
 
 def _trained(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -16,24 +16,29 @@ SCORED_AT = (0.1, 0.2, 0.4, 0.8)
 
 
 def score(
-    prior: PosePrior, state: Tensor, *, present: Tensor | None = None, kind: Kind = "pose"
+    prior: PosePrior,
+    state: Tensor,
+    *,
+    present: Tensor | None = None,
+    kind: Kind = "pose",
+    levels: Sequence[float] = SCORED_AT,
 ) -> Tensor:
     """How far each token of states `(..., T, 172)` is from where the prior wants it, `(..., T, 55)`.
 
     In units of what a normally distributed pose would show: 1 is usual, 3 is rare. Each token is
-    judged by all `present` others `(55)` bool (all, if not given): the mean over SCORED_AT of
+    judged by all `present` others `(55)` bool (all, if not given): the mean over `levels` of
     `|x - D(x)|` over its expectation. Nothing is drawn at random.
     """
     total = torch.zeros(*state.shape[:-1], TOKENS)
     here = torch.ones(TOKENS, dtype=torch.bool) if present is None else present
-    for level in SCORED_AT:
+    for level in levels:
         rho = torch.where(here, torch.tensor(level), torch.inf)
         sigma = prior.sigma(level, kind=kind)
         # For a Gaussian with error s^2 = v r^2 / (v + r^2), E|x - D(x)|^2 is s^2 (1 - s^2 / r^2).
         usual = sigma * (1 - (sigma / level) ** 2).clamp(min=0.02).sqrt()
         away = (state - prior.denoise(state, rho, kind=kind)) / usual
         total += _per_token(away**2).sqrt()
-    return total / len(SCORED_AT)
+    return total / len(levels)
 
 
 def regulariser(prior: PosePrior, rho: float, *, kind: Kind = "pose") -> Callable[[Tensor], Tensor]:
