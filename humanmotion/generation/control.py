@@ -37,9 +37,7 @@ from humanmotion.generation.features import (
 )
 from humanmotion.generation.sampler import BATCH, FILE_FPS, LONGEST, SHORTEST, TextToMotion
 from humanmotion.generation.sampling import (
-    DEFAULT,
     Kept,
-    Sampling,
     check_seed,
     noise_of,
     sampled,
@@ -284,14 +282,14 @@ def directed(
     seconds: float,
     num: int = 1,
     seed: int = 0,
-    steps: int = DEFAULT.steps,
-    guidance: float = DEFAULT.guidance,
+    steps: int | None = None,
+    guidance: float | None = None,
 ) -> list[Motion]:
     """`num` motions at 30 fps of a prompt that hit what `control` gives.
 
     Raises UsageError for a prompt or a length that cannot be, and for hits behind the end.
     """
-    sampling = Sampling(steps=steps, guidance=guidance)
+    sampling = make.sampling.given(steps=steps, guidance=guidance)
     check_seed(seed)
     text, notes = checked_prompt(prompt)
     _check_length(control, seconds)

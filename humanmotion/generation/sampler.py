@@ -11,13 +11,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from humanmotion.body import BodyModel
 from humanmotion.diffusion.weights import load_network
-from humanmotion.errors import UsageError
+from humanmotion.errors import FileFormatError, UsageError
+from humanmotion.files import read_json
 from humanmotion.generation.features import FPS, features_of, motion_of
 from humanmotion.generation.minilm import MiniLM
 from humanmotion.generation.sampling import (
@@ -48,6 +50,8 @@ class TextToMotion:
     network: ViMoGen
     encoder: TextEncoder
     body: BodyModel
+    sampling: Sampling = DEFAULT
+    """How it is drawn from unless something else is asked for."""
 
     @classmethod
     def from_pretrained(
@@ -58,10 +62,11 @@ class TextToMotion:
         body: BodyModel | None = None,
         device: torch.device | str = "cpu",
     ) -> TextToMotion:
-        """From weights with their `.json` beside them, as `train generator` writes them.
+        """From weights with their `.json` beside them, as `train generator` and `light` write them.
 
-        Without an encoder the embedded one is taken, without a body the default one. Raises
-        FileFormatError for other weights, UsageError for an encoder of other tokens.
+        A `sampling` in that file says how the weights are drawn from. Without an encoder the embedded
+        one is taken, without a body the default one. Raises FileFormatError for other weights,
+        UsageError for an encoder of other tokens.
         """
         network = load_generator(path).to(device)
         encoder = MiniLM.load() if encoder is None else encoder
@@ -70,7 +75,8 @@ class TextToMotion:
                 f"the encoder gives tokens of {encoder.width} numbers, {path} was trained on "
                 f"{network.config.text_width}; give the encoder it was trained with"
             )
-        return cls(network, encoder, BodyModel.load() if body is None else body)
+        body = BodyModel.load() if body is None else body
+        return cls(network, encoder, body, load_sampling(path))
 
     def __call__(
         self,
@@ -79,18 +85,18 @@ class TextToMotion:
         seconds: float | Sequence[float] = 5.0,
         num: int = 1,
         seed: int = 0,
-        steps: int = DEFAULT.steps,
-        guidance: float = DEFAULT.guidance,
-        solver: Solver = DEFAULT.solver,
+        steps: int | None = None,
+        guidance: float | None = None,
+        solver: Solver | None = None,
     ) -> list[Motion]:
         """`num` motions at 30 fps for each prompt, one prompt after the other.
 
         `seconds` is one length or one for each prompt. The same seed gives the same motions, and the
         first prompt's are the same whatever follows. Each starts over the origin, facing y, on a
-        floor at 0. Raises UsageError for prompts, lengths, counts, seeds or a `Sampling` that cannot
-        be.
+        floor at 0. Steps, guidance and solver are those of `sampling` unless given. Raises UsageError
+        for prompts, lengths, counts, seeds or a `Sampling` that cannot be.
         """
-        sampling = Sampling(steps=steps, guidance=guidance, solver=solver)
+        sampling = self.sampling.given(steps=steps, guidance=guidance, solver=solver)
         check_seed(seed)
         texts = [prompts] if isinstance(prompts, str) else list(prompts)
         lengths = _lengths(seconds, len(texts))
@@ -109,7 +115,7 @@ class TextToMotion:
             found += self._made(wanted[at : at + BATCH], sampling)
         return found
 
-    def refine(self, motion: Motion, *, seed: int = 0, steps: int = DEFAULT.steps) -> Motion:
+    def refine(self, motion: Motion, *, seed: int = 0, steps: int | None = None) -> Motion:
         """A motion like `motion`, at 30 fps, as the reference-motion branch makes it.
 
         It follows local poses and the root's orientation; the path is the network's own, from over
@@ -128,7 +134,7 @@ class TextToMotion:
         text = reference.new_zeros(1, 1, network.config.text_width)
         condition = Condition(text, yes[:, None], yes, yes, reference=reference)
         noise = noise_of([seed], [len(features)]).to(device)
-        made = sampled(network, condition, noise, sampling=Sampling(steps=steps))[0]
+        made = sampled(network, condition, noise, sampling=self.sampling.given(steps=steps))[0]
         return self._motion(made, _Wanted("", (), seconds, seed))
 
     def condition(self, texts: Sequence[str]) -> Condition:
@@ -172,11 +178,26 @@ class _Wanted:
 
 
 def load_generator(path: str | Path) -> ViMoGen:
-    """The network that `train generator` wrote; raises FileFormatError for other weights."""
-    network: ViMoGen = load_network(
-        Path(path), lambda **sizes: ViMoGen(ViMoGenConfig(**sizes)), what="generator"
-    )
+    """The network that `train generator` or `light` wrote; raises FileFormatError for other weights."""
+    network: ViMoGen = load_network(Path(path), _network, what="generator")
     return network
+
+
+def _network(*, sampling: object = None, **sizes: Any) -> ViMoGen:
+    """`sampling` is no matter of the network's."""
+    return ViMoGen(ViMoGenConfig(**sizes))
+
+
+def load_sampling(path: str | Path) -> Sampling:
+    """How the weights at `path` are to be drawn from: what their `.json` says, else the default.
+
+    Raises FileFormatError for a `sampling` that cannot be.
+    """
+    told = Path(path).with_suffix(".json")
+    try:
+        return Sampling(**read_json(told).get("sampling", {}))
+    except (TypeError, AttributeError, UsageError) as error:
+        raise FileFormatError(f"{told}: no such sampling: {error}") from error
 
 
 def _lengths(seconds: float | Sequence[float], count: int) -> list[float]:

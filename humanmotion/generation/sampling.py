@@ -46,6 +46,17 @@ class Sampling:
         if self.solver not in ("euler", "heun"):
             raise UsageError(f'solver {self.solver!r} given; give "euler" or "heun"')
 
+    def given(
+        self,
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+        solver: Solver | None = None,
+    ) -> Sampling:
+        """The same but for what is given; raises UsageError for what cannot be."""
+        asked = {"steps": steps, "guidance": guidance, "solver": solver}
+        return replace(self, **{k: v for k, v in asked.items() if v is not None})  # type: ignore[arg-type]
+
 
 DEFAULT = Sampling()
 

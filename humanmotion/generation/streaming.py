@@ -25,7 +25,6 @@ from humanmotion.generation.features import (
 )
 from humanmotion.generation.sampler import FILE_FPS, SHORTEST, TextToMotion
 from humanmotion.generation.sampling import (
-    DEFAULT,
     SMOOTHING,
     Kept,
     Sampling,
@@ -52,8 +51,8 @@ def stream(
     *,
     seconds: float | Sequence[float] = math.inf,
     seed: int = 0,
-    steps: int = DEFAULT.steps,
-    guidance: float = DEFAULT.guidance,
+    steps: int | None = None,
+    guidance: float | None = None,
 ) -> Iterator[Motion]:
     """Motions at 30 fps of at most three seconds that follow on each other, in one world.
 
@@ -61,7 +60,7 @@ def stream(
     The same seed gives the same motion, however much of it is asked for. Raises UsageError, at once,
     for prompts, lengths or a `Sampling` that cannot be.
     """
-    sampling = Sampling(steps=steps, guidance=guidance)
+    sampling = make.sampling.given(steps=steps, guidance=guidance)
     check_seed(seed)
     texts = [prompts] if isinstance(prompts, str) else list(prompts)
     frames = _frames(seconds, len(texts))
