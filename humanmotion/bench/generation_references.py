@@ -37,9 +37,9 @@ def spoilt(material: Material, features: Tensor, *, seed: int) -> Motion:
     clean = network.normalised(features)[None, :, REFERENCE]
     there = torch.ones(clean.shape[:2], dtype=torch.bool)
     shaken, _ = corrupted(clean, there, generator=generator, kind=SPOILING)
-    values = network.normalised(features).clone()
-    values[:, REFERENCE] = shaken[0]
-    return motion_of(network.restored(values), material.body)
+    values = features.clone()
+    values[:, REFERENCE] += (shaken - clean)[0] * network.spread[REFERENCE]
+    return motion_of(values, material.body)
 
 
 def reference_rows(material: Material, *, most: int | None) -> list[Row]:
