@@ -19,7 +19,7 @@ from humanmotion.prior.published import Normaliser
 
 SIZES = MDMConfig()
 """About as many parameters as the small preset of ours."""
-MOST = 64
+MOST = 16
 """Windows looked at together on val, where priors look at a thousand poses."""
 
 

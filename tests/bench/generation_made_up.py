@@ -1,4 +1,4 @@
-"""Material for `bench generation` made here: swaying walks of several kinds, and networks of random weights."""
+"""Material for `bench generation`: windows of a walk by thirteen names, networks of random weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bench generation` from end to end on made-up motion, and its definitions where the answer is known."""
+"""`bench generation` on made-up motion, from end to end, and where the answer is known."""
 
 from __future__ import annotations
 
