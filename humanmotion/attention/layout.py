@@ -114,6 +114,21 @@ class TokenLayout:
         """N."""
         return len(self.order)
 
+    def pairs_kept(self, keys: TokenLayout, *, share: float, sink: bool = True) -> float:
+        """Share of all pairs with `keys` where `share` of them is kept, and all of the tokens that
+        attend and are attended always: loose ones, and first frames with `sink`. Asks no device."""
+        rows, columns = (layout._always(sink=sink) for layout in (self, keys))
+        return 1 - (1 - share) * (1 - rows) * (1 - columns)
+
+    def _always(self, *, sink: bool) -> float:
+        whole = 0
+        for segment in self.segments:
+            if isinstance(segment, LooseTokens):
+                whole += segment.count
+            elif sink and segment.shape[0] > 1:
+                whole += math.prod(segment.shape[1:])
+        return whole / self.tokens
+
     def permute(self, x: Tensor) -> Tensor:
         """`(..., N, d)` from the order of the sequence to the order of places."""
         return x.index_select(-2, self.order)

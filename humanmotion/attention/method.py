@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from humanmotion.attention.layout import TokenLayout
 from humanmotion.attention.problem import Problem
 
 
@@ -15,11 +16,6 @@ class Method(Protocol):
     @property
     def in_places(self) -> bool:
         """Whether it works on tokens in the order of places; else in that of the sequence."""
-        ...
-
-    @property
-    def nominal_density(self) -> float:
-        """Share of pairs that it sets out to compute, as far as that is known beforehand."""
         ...
 
     @property
@@ -35,6 +31,10 @@ class Method(Protocol):
     @property
     def saves_time(self) -> bool:
         """Whether it is meant to be fast, and so makes way where dense attention is faster."""
+        ...
+
+    def expected_density(self, layout: TokenLayout, key_layout: TokenLayout) -> float:
+        """Share of pairs that it will compute, as far as that is known before anything is predicted."""
         ...
 
     def predict(self, q: Tensor, k: Tensor, problem: Problem) -> Any:

@@ -138,7 +138,8 @@ class AttentionPlan:
             dense = self._is_dense(step, layer)
             if step is not None:
                 self._predictions.begin(step, layer)
-            if dense or self._is_slower(q, k, self.method.nominal_density):
+            expected = self.method.expected_density(problem.layout, problem.key_layout)
+            if dense or self._is_slower(q, k, expected):
                 out = self._dense(q, k, v, problem)
             else:
                 out = self._sparse(q, k, v, problem, step=step, layer=layer)

@@ -128,6 +128,6 @@ def check_finite(q: Tensor, k: Tensor, v: Tensor) -> None:
     """Raise InputError, naming the tensor, its shape and the first bad place, for NaN or infinity."""
     for name, x in (("q", q), ("k", k), ("v", v)):
         # One pass without a copy; where a sum of finite numbers overflows, a second one tells.
-        if not x.detach().sum().isfinite() and not x.isfinite().all():
+        if not math.isfinite(x.detach().sum()) and not x.isfinite().all():
             at = tuple((~x.isfinite()).nonzero()[0].tolist())
             raise InputError(f"{name} {tuple(x.shape)} is not finite, first at {at}")

@@ -49,10 +49,9 @@ class RainFusion:
         if not 0 <= self.recall <= 1 or self.stride < 1:
             raise UsageError(f"{self}: recall must lie in [0, 1] and stride be 1 or more")
 
-    @property
-    def nominal_density(self) -> float:
-        """Share of pairs it sets out to compute."""
-        return 1 - self.sparsity
+    def expected_density(self, layout: TokenLayout, key_layout: TokenLayout) -> float:
+        """Share of pairs that spatial and temporal heads compute, sinks included."""
+        return layout.pairs_kept(key_layout, share=1 - self.sparsity)
 
     @property
     def half_width(self) -> float:

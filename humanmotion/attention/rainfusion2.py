@@ -39,10 +39,9 @@ class RainFusion2:
         check_sparsity(self.sparsity)
         check_block(self.block)
 
-    @property
-    def nominal_density(self) -> float:
-        """Share of pairs it sets out to compute."""
-        return 1 - self.sparsity
+    def expected_density(self, layout: TokenLayout, key_layout: TokenLayout) -> float:
+        """Share of pairs that top-k and the forced blocks compute, as if they overlapped by chance."""
+        return layout.pairs_kept(key_layout, share=1 - self.sparsity, sink=self.sink)
 
     def predict(self, q: Tensor, k: Tensor, problem: Problem) -> BlockMask:
         """The mask `(B, H_q, n_q, n_k)` for q and k in the order of places (report, section 3)."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from humanmotion.attention.dense import attend_dense, forbidding
+from humanmotion.attention.layout import TokenLayout
 from humanmotion.attention.problem import Problem
 from humanmotion.attention.ripple import Merged, Snapped, merge, saved_products, snap
 from humanmotion.errors import UsageError
@@ -25,10 +26,13 @@ class SnapReuse:
     drops_blocks = False
     needs_grid = False
     saves_time = False
-    nominal_density = 0.0
 
     def __post_init__(self) -> None:
         _check_theta(self.theta)
+
+    def expected_density(self, layout: TokenLayout, key_layout: TokenLayout) -> float:
+        """0: what it saves shows only in the data."""
+        return 0.0
 
     def predict(self, q: Tensor, k: Tensor, problem: Problem) -> tuple[Snapped, Snapped]:
         """Snapped queries and keys."""
@@ -72,11 +76,13 @@ class TokenMerge:
     drops_blocks = False
     needs_grid = False
     saves_time = True
-    nominal_density = 0.0
-    """What it saves shows only in the data."""
 
     def __post_init__(self) -> None:
         _check_theta(self.theta)
+
+    def expected_density(self, layout: TokenLayout, key_layout: TokenLayout) -> float:
+        """0: what it saves shows only in the data."""
+        return 0.0
 
     def predict(self, q: Tensor, k: Tensor, problem: Problem) -> tuple[Merged, Merged]:
         """Which queries and which keys merge; waits for the device to learn how many remain."""

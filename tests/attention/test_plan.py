@@ -71,7 +71,24 @@ class TestDense:
         layout = TokenLayout.of(LooseTokens(LAYOUT.tokens - 82), VideoGrid(2, 1, 41))
         plan = AttentionPlan(layout, RainFusion2(), break_even=BreakEven(tokens=0))
         assert torch.equal(plan.attend(*qkv), dense(*qkv))
-        assert plan.report().predictions == plan.report().dense_calls == 1
+        assert (plan.report().predictions, plan.report().dense_calls) == (0, 1)
+
+    def test_what_whole_blocks_fill_up_goes_dense(self, qkv):
+        layout = TokenLayout.of(VideoGrid(1, 1, LAYOUT.tokens))
+        method = RainFusion2(block=(64, 512))
+        plan = AttentionPlan(layout, method, break_even=BreakEven(tokens=0))
+        assert torch.equal(plan.attend(*qkv), dense(*qkv))
+        assert (plan.report().predictions, plan.report().dense_calls) == (1, 1)
+
+    @pytest.mark.parametrize("method", [RainFusion2(s, sink=k, block=(8, 8))
+                                        for s in (0.3, 0.8) for k in (True, False)])  # fmt: skip
+    def test_the_expected_density_is_what_is_realised(self, method, normal):
+        layout = TokenLayout.of(LooseTokens(40), VideoGrid(8, 8, 16), MotionGrid(64, 4))
+        tensors = [normal(1, 8, layout.tokens, 16) for _ in range(3)]
+        plan = AttentionPlan(layout, method, backend="gather")
+        plan.attend(*tensors)
+        expected = method.expected_density(layout, layout)
+        assert 1 - plan.report().sparsity == pytest.approx(expected, abs=0.03)
 
     def test_a_study_of_reuse_never_goes_dense(self, qkv):
         plan = AttentionPlan(LAYOUT, SnapReuse(0.3))
