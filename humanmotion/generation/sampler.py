@@ -76,7 +76,7 @@ class TextToMotion:
                 f"{network.config.text_width}; give the encoder it was trained with"
             )
         body = BodyModel.load() if body is None else body
-        return cls(network, encoder, body, load_sampling(path))
+        return cls(network, encoder, body, sampling=load_sampling(path))
 
     def __call__(
         self,
