@@ -106,7 +106,9 @@ def generation_rows(
 ) -> tuple[list[Row], dict[str, Any]]:
     """All rows, and what is told in the JSON beside them."""
     helds = [material.held(split, most=size.clips) for split in SPLITS]
-    rows = [Row("weights", f"generator, sha256 {sha256(material.weights)[:16]}", None, "")]
+    count = sum(p.numel() for p in material.make.network.parameters())
+    which = f"parameters of the generator, sha256 {sha256(material.weights)[:16]}"
+    rows = [Row("weights", which, count / 1e6, "million")]
     rows += _real(material, size)
     rows += speed_rows(material.make, material.light, material.weights, turns=size.turns)
     mades = _mades(material, helds, size.seeds)

@@ -12,7 +12,7 @@ from humanmotion.bench.generation_material import Material
 from humanmotion.bench.report import Baseline, Row
 from humanmotion.body import BodyModel
 from humanmotion.generation.control import Control, directed
-from humanmotion.generation.features import JOINTS, motion_of
+from humanmotion.generation.features import FPS, JOINTS, motion_of
 from humanmotion.generation.sampler import FILE_FPS, LONGEST
 from humanmotion.metrics import acceleration
 from humanmotion.motion import Motion
@@ -39,14 +39,16 @@ class Clip:
 
 
 def clips(material: Material, *, most: int | None) -> list[Clip]:
-    """Test clips of two and a half seconds or more, ten seconds of each at most."""
+    """Test clips of two and a half seconds or more, ten seconds of each at most; evenly chosen."""
     held = material.held("test")
-    found: list[Clip] = []
-    for caption, features in zip(held.captions, held.features, strict=True):
-        motion = motion_of(features, material.body).resample(FILE_FPS)[: round(LONGEST * FILE_FPS)]
-        if len(motion) >= LEAST_FRAMES and (most is None or len(found) < most):
-            joints = material.body.joints_of(motion)[:, :JOINTS]
-            found.append(Clip(caption, motion, joints))
+    long = [i for i, f in enumerate(held.features) if len(f) > LEAST_FRAMES * FPS / FILE_FPS]
+    chosen = long[:: max(len(long) // (most or len(long) or 1), 1)][:most]
+    found = []
+    for i in chosen:
+        motion = motion_of(held.features[i], material.body).resample(FILE_FPS)
+        motion = motion[: round(LONGEST * FILE_FPS)]
+        joints = material.body.joints_of(motion)[:, :JOINTS]
+        found.append(Clip(held.captions[i], motion, joints))
     return found
 
 
