@@ -30,12 +30,16 @@ from humanmotion.generation.features import (
     body_joints,
     canonical,
     encode,
-    inverse,
-    motion_of,
     rowwise_sixd,
-    seen_from,
 )
-from humanmotion.generation.sampler import BATCH, FILE_FPS, LONGEST, SHORTEST, TextToMotion
+from humanmotion.generation.sampler import (
+    BATCH,
+    FILE_FPS,
+    LONGEST,
+    SHORTEST,
+    TextToMotion,
+    at_file_rate,
+)
 from humanmotion.generation.sampling import (
     DEFAULT,
     Kept,
@@ -45,7 +49,6 @@ from humanmotion.generation.sampling import (
     sampled,
     smoothed,
 )
-from humanmotion.generation.text import checked_prompt
 from humanmotion.motion import Motion
 from humanmotion.rotations import (
     interpolation_weights,
@@ -293,7 +296,7 @@ def directed(
     """
     sampling = Sampling(steps=steps, guidance=guidance)
     check_seed(seed)
-    text, notes = checked_prompt(prompt)
+    text, notes = make.checked(prompt)
     _check_length(control, seconds)
     if not 1 <= num <= BATCH:
         raise UsageError(f"{num} motions asked for; give 1 to {BATCH}")
@@ -308,14 +311,11 @@ def directed(
     features = smoothed(network.restored(made)).cpu()
     meta = {"text": text, "seed": seed, "notes": list(notes)}
     return [
-        control.hit(replace(_at_file_rate(own, make, place, seconds), meta=meta), make.body)
+        control.hit(
+            at_file_rate(own, make.body, seconds=seconds, place=place, meta=meta), make.body
+        )
         for own in features
     ]
-
-
-def _at_file_rate(features: Tensor, make: TextToMotion, place: Place, seconds: float) -> Motion:
-    world = seen_from(features, inverse(place), rest=make.body.rest_joints())
-    return motion_of(world, make.body).resample(FILE_FPS)[: round(seconds * FILE_FPS)]
 
 
 def _check_length(control: Control, seconds: float) -> None:

@@ -1,6 +1,6 @@
 """Motion from text: prompts in, motions out.
 
-    >>> make = TextToMotion.from_pretrained("weights/generator.safetensors")
+    >>> make = TextToMotion.from_pretrained()
     >>> (walk,) = make("a person walks in a circle", seconds=5, seed=3)
 
 The network, the text encoder and the sampler are separate; this alone knows all three.
@@ -11,14 +11,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from humanmotion.body import BodyModel
 from humanmotion.diffusion.weights import load_network
-from humanmotion.errors import UsageError
-from humanmotion.generation.features import FPS, features_of, motion_of
+from humanmotion.errors import InputError, UsageError
+from humanmotion.files import asset
+from humanmotion.generation.features import (
+    FPS,
+    Place,
+    features_of,
+    inverse,
+    motion_of,
+    seen_from,
+)
+from humanmotion.generation.known import KnownCaptions, read_known
 from humanmotion.generation.minilm import MiniLM
 from humanmotion.generation.sampling import (
     DEFAULT,
@@ -33,6 +43,9 @@ from humanmotion.generation.text import TextEncoder, checked_prompt
 from humanmotion.generation.vimogen import REFERENCE, Condition, ViMoGen, ViMoGenConfig
 from humanmotion.motion import Motion
 
+WEIGHTS = "generator/generator.safetensors"
+KNOWN = "known.safetensors"
+"""Lies beside the weights, where there is one."""
 FILE_FPS = 30.0
 SHORTEST, LONGEST = 0.5, 10.0
 """Seconds; the network was trained on windows of at most ten."""
@@ -48,21 +61,26 @@ class TextToMotion:
     network: ViMoGen
     encoder: TextEncoder
     body: BodyModel
+    known: KnownCaptions | None = None
+    """What was learnt; without it prompts of anything else are taken without a word."""
 
     @classmethod
     def from_pretrained(
         cls,
-        path: str | Path,
+        path: str | Path | None = None,
         *,
         encoder: TextEncoder | None = None,
         body: BodyModel | None = None,
         device: torch.device | str = "cpu",
     ) -> TextToMotion:
-        """From weights with their `.json` beside them, as `train generator` writes them.
+        """The shipped weights, or others with their `.json` beside them, as `train generator` writes.
 
-        Without an encoder the embedded one is taken, without a body the default one. Raises
-        FileFormatError for other weights, UsageError for an encoder of other tokens.
+        Without an encoder the embedded one is taken, without a body the default one. Captions known
+        are read from `known.safetensors` beside the weights, if there is one. Raises InputError where
+        the weights are missing, FileFormatError for other weights, UsageError for an encoder of other
+        tokens.
         """
+        path = shipped_weights() if path is None else Path(path)
         network = load_generator(path).to(device)
         encoder = MiniLM.load() if encoder is None else encoder
         if encoder.width != network.config.text_width:
@@ -70,7 +88,9 @@ class TextToMotion:
                 f"the encoder gives tokens of {encoder.width} numbers, {path} was trained on "
                 f"{network.config.text_width}; give the encoder it was trained with"
             )
-        return cls(network, encoder, BodyModel.load() if body is None else body)
+        beside = path.with_name(KNOWN)
+        known = read_known(beside) if beside.exists() else None
+        return cls(network, encoder, BodyModel.load() if body is None else body, known)
 
     def __call__(
         self,
@@ -100,7 +120,7 @@ class TextToMotion:
                 f"give 1 to {MOST_SAMPLES} in all"
             )
         wanted = [
-            _Wanted(*checked_prompt(text), length, seed=seed * MOST_SAMPLES + i * num + k)
+            _Wanted(*self.checked(text), length, seed=seed * MOST_SAMPLES + i * num + k)
             for i, (text, length) in enumerate(zip(texts, lengths, strict=True))
             for k in range(num)
         ]
@@ -131,6 +151,14 @@ class TextToMotion:
         made = sampled(network, condition, noise, sampling=Sampling(steps=steps))[0]
         return self._motion(made, _Wanted("", (), seconds, seed))
 
+    def checked(self, prompt: str) -> tuple[str, tuple[str, ...]]:
+        """As `checked_prompt`, with a note where nothing like it was learnt."""
+        text, notes = checked_prompt(prompt)
+        if self.known is None:
+            return text, notes
+        note = self.known.note(text, self.encoder.encode([text]).sentence[0].cpu())
+        return text, notes if note is None else (*notes, note)
+
     def condition(self, texts: Sequence[str]) -> Condition:
         """What the network is told of texts, one sample each."""
         device, said = self.network.mean.device, self.encoder.encode(texts)
@@ -151,9 +179,8 @@ class TextToMotion:
     def _motion(self, values: Tensor, wanted: _Wanted) -> Motion:
         """The motion at 30 fps of normalised features `(T, 276)`."""
         features = smoothed(self.network.restored(values)).cpu()
-        motion = motion_of(features, self.body).resample(FILE_FPS)
         meta = {"text": wanted.text, "seed": wanted.seed, "notes": list(wanted.notes)}
-        return replace(motion[: round(wanted.seconds * FILE_FPS)], meta=meta)
+        return at_file_rate(features, self.body, seconds=wanted.seconds, meta=meta)
 
 
 @dataclass(frozen=True)
@@ -169,6 +196,37 @@ class _Wanted:
     def frames(self) -> int:
         """At 20 fps, the last one at or behind the end: the motion has its seconds in full."""
         return round(self.seconds * FPS) + 1
+
+
+def at_file_rate(
+    features: Tensor,
+    body: BodyModel,
+    *,
+    seconds: float,
+    place: Place | None = None,
+    start: float = 0.0,
+    meta: dict[str, Any],
+) -> Motion:
+    """The motion at 30 fps that features `(T, 276)` at 20 fps are, the first `seconds` of it.
+
+    `place` is where they lie in the world, as they are where there is none; `start` the time of the
+    first frame.
+    """
+    if place is not None:
+        features = seen_from(features, inverse(place), rest=body.rest_joints())
+    motion = motion_of(features, body).resample(FILE_FPS)[: round(seconds * FILE_FPS)]
+    return replace(motion, times=motion.times + start, meta=meta)
+
+
+def shipped_weights() -> Path:
+    """Path of the weights in the package; raises InputError, with what to do, where there are none."""
+    try:
+        return asset(WEIGHTS)
+    except InputError as error:
+        raise InputError(
+            f"the shipped generator (assets/{WEIGHTS}) is missing; install humanmotion again, or give "
+            "weights that `humanmotion train generator` wrote"
+        ) from error
 
 
 def load_generator(path: str | Path) -> ViMoGen:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -19,11 +18,10 @@ from humanmotion.generation.features import (
     FPS,
     SIZE,
     inverse,
-    motion_of,
     place_of,
     seen_from,
 )
-from humanmotion.generation.sampler import FILE_FPS, SHORTEST, TextToMotion
+from humanmotion.generation.sampler import SHORTEST, TextToMotion, at_file_rate
 from humanmotion.generation.sampling import (
     DEFAULT,
     SMOOTHING,
@@ -34,7 +32,6 @@ from humanmotion.generation.sampling import (
     sampled,
     smoothed,
 )
-from humanmotion.generation.text import checked_prompt
 from humanmotion.generation.vimogen import Condition
 from humanmotion.motion import Motion
 
@@ -65,7 +62,7 @@ def stream(
     check_seed(seed)
     texts = [prompts] if isinstance(prompts, str) else list(prompts)
     frames = _frames(seconds, len(texts))
-    checked = [checked_prompt(text) for text in texts]
+    checked = [make.checked(text) for text in texts]
     return _stream(make, checked, frames, seed=seed, sampling=sampling)
 
 
@@ -102,7 +99,8 @@ def _stream(
             )
             chunk = chunk[: count + 1]
             meta = {"text": text, "seed": seed, "notes": list(notes)}
-            yield _at_file_rate(make, chunk, start=made / FPS, meta=meta)
+            # The end of a chunk begins the next one.
+            yield at_file_rate(chunk, make.body, seconds=count / FPS, start=made / FPS, meta=meta)
             held = chunk if held is None else torch.cat((held[:-1], chunk))
             held = held[-KEPT:]
             left, made, number = left - count, made + count, number + 1
@@ -131,12 +129,3 @@ def _window(
         # As they were, to the last digit: what was handed out stays true.
         features = torch.cat((held, features[shared:]))
     return features[shared - 1 : shared + CHUNK]
-
-
-def _at_file_rate(
-    make: TextToMotion, chunk: Tensor, *, start: float, meta: dict[str, object]
-) -> Motion:
-    """The motion of a chunk `(n + 1, 276)` without its end, which begins the next one."""
-    motion = motion_of(chunk, make.body).resample(FILE_FPS)
-    motion = motion[: round((len(chunk) - 1) * FILE_FPS / FPS)]
-    return replace(motion, times=motion.times + start, meta=meta)

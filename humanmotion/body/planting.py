@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from humanmotion.body import BodyModel
-from humanmotion.recovery.contacts import segments
-from humanmotion.recovery.floor import ANKLES, FEET, FootShape
-from humanmotion.recovery.leg_ik import Posed, overreach, reach_ankles
+from humanmotion.body.contacts import segments
+from humanmotion.body.floor import ANKLES, FEET, FootShape
+from humanmotion.body.leg_ik import Posed, overreach, reach_ankles
+from humanmotion.body.model import BodyModel
 from humanmotion.rotations import rotvec_to_matrix
 
 WANDER = 0.2
