@@ -162,6 +162,10 @@ class Control:
         _put_poses(values, mask, at, (turned, pelvis - rest[0]), rest)
         return Kept(values[None], mask[None])
 
+    def posed_frames(self) -> Tensor:
+        """The frames at 30 fps `(K)` in which more than a place on the floor is given."""
+        return frames_at(self.times, FILE_FPS)
+
     def hit(self, motion: Motion, body: BodyModel) -> Motion:
         """`motion` at 30 fps with every keyframe and waypoint exactly where it is to be."""
         rotations, rest = motion.rotations, body.rest_joints()[0]
