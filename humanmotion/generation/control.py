@@ -134,6 +134,11 @@ class Control:
             )
         return cls.of(body, keyframes=replace(even, times=times)[kept])
 
+    @property
+    def last(self) -> float:
+        """Seconds of the last thing given, 0 if nothing is."""
+        return max([0.0, *self.times.tolist(), *self.path_times.tolist()])
+
     def start(self, rest: Tensor) -> Place:
         """Where the motion begins, see above."""
         if len(self.times) and float(self.times[0]) < 0.5 / FPS:
@@ -325,8 +330,8 @@ def directed(
 def _check_length(control: Control, seconds: float) -> None:
     if not SHORTEST <= seconds <= LONGEST:
         raise UsageError(f"{seconds:g} seconds asked for; give {SHORTEST:g} to {LONGEST:g}")
-    last = max([0.0, *control.times.tolist(), *control.path_times.tolist()])
-    if int(frames_at(torch.tensor(last), FILE_FPS)) >= round(seconds * FILE_FPS):
+    if int(frames_at(torch.tensor(control.last), FILE_FPS)) >= round(seconds * FILE_FPS):
         raise UsageError(
-            f"a keyframe or waypoint at {last:.2f} s lies behind the motion's end at {seconds:g} s"
+            f"a keyframe or waypoint at {control.last:.2f} s lies behind the motion's end at "
+            f"{seconds:g} s"
         )

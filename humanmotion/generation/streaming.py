@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -33,12 +34,14 @@ from humanmotion.generation.sampling import (
     smoothed,
 )
 from humanmotion.generation.vimogen import Condition
-from humanmotion.motion import Motion
+from humanmotion.motion import Motion, concat
 
 KEPT = 20
 """Frames at 20 fps that a window shares with what was made before."""
 CHUNK = 60
 """Frames that a window adds."""
+MOST_SECONDS = 600.0
+"""Of one motion that is held as a whole."""
 AHEAD = SMOOTHING // 2
 """Frames made beyond them, so that smoothing knows what comes next."""
 
@@ -129,3 +132,29 @@ def _window(
         # As they were, to the last digit: what was handed out stays true.
         features = torch.cat((held, features[shared:]))
     return features[shared - 1 : shared + CHUNK]
+
+
+def whole(
+    make: TextToMotion,
+    prompts: str | Sequence[str],
+    *,
+    seconds: float | Sequence[float],
+    seed: int = 0,
+    steps: int = DEFAULT.steps,
+    guidance: float = DEFAULT.guidance,
+) -> Motion:
+    """The motion at 30 fps of prompts one after the other, each its `seconds` long.
+
+    Raises as `stream`, and UsageError for more than MOST_SECONDS in all: these are streamed.
+    """
+    texts = [prompts] if isinstance(prompts, str) else list(prompts)
+    total = sum(_frames(seconds, len(texts))) / FPS
+    if total > MOST_SECONDS:
+        raise UsageError(
+            f"{total:g} seconds asked for; at most {MOST_SECONDS:g} are made as one motion, "
+            "so give less, or stream them in Python"
+        )
+    parts = list(stream(make, texts, seconds=seconds, seed=seed, steps=steps, guidance=guidance))
+    notes = dict.fromkeys(note for part in parts for note in part.meta["notes"])
+    meta = {"text": "; ".join(texts), "seed": seed, "notes": list(notes)}
+    return replace(concat(parts), meta=meta)

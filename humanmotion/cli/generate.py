@@ -1,0 +1,70 @@
+"""`humanmotion generate PROMPT... -o OUT`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from humanmotion.cli.options import Body, Json, Overwrite, Quiet, Seed
+from humanmotion.cli.output import emit_paths, warn
+from humanmotion.cli.progress import StageProgress
+
+
+def generate(
+    prompts: Annotated[
+        list[str], typer.Argument(metavar="PROMPT...", help="What is done, in English.")
+    ],
+    *,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="Motion file, its ending picks the format; or a folder."
+        ),
+    ],
+    seconds: Annotated[
+        list[float] | None,
+        typer.Option(help="Length, 5 if not given; once, or once for each prompt."),
+    ] = None,
+    num: Annotated[int, typer.Option(help="Samples of each prompt.")] = 1,
+    seed: Seed = 0,
+    steps: Annotated[int, typer.Option(help="Of the sampler; fewer are faster.")] = 10,
+    guidance: Annotated[
+        float, typer.Option(help="How strongly the text counts; 1 is plain, and twice as fast.")
+    ] = 5.0,
+    sequence: Annotated[
+        bool, typer.Option("--sequence", help="One motion of all prompts, one after the other.")
+    ] = False,
+    keyframes: Annotated[
+        Path | None, typer.Option(help="Motion file whose frames are hit at their times.")
+    ] = None,
+    path: Annotated[
+        Path | None,
+        typer.Option(help="CSV of seconds,x,y to pass; or a motion whose pelvis is followed."),
+    ] = None,
+    mirror: Annotated[bool, typer.Option("--mirror", help="Swap left and right.")] = False,
+    cleanup: Annotated[
+        bool, typer.Option("--cleanup/--no-cleanup", help="Plant feet, raise soles.")
+    ] = True,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Weights that `train generator` wrote, in place of the shipped ones."),
+    ] = None,
+    body: Body = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make motion from a description."""
+    from humanmotion.jobs.generate import generate as run
+
+    with StageProgress(quiet=quiet) as progress:
+        made = run(
+            prompts, output=output, seconds=seconds or None, num=num, seed=seed, steps=steps,
+            guidance=guidance, sequence=sequence, keyframes=keyframes, path=path, mirror=mirror,
+            cleanup=cleanup, weights=weights, body=body, overwrite=overwrite, progress=progress,
+        )  # fmt: skip
+    for note in made.notes if not quiet else ():
+        warn(note)
+    emit_paths(made, as_json=json)
