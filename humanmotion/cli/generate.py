@@ -14,8 +14,8 @@ from humanmotion.cli.progress import StageProgress
 
 def generate(
     prompts: Annotated[
-        list[str], typer.Argument(metavar="PROMPT...", help="What is done, in English.")
-    ],
+        list[str] | None, typer.Argument(metavar="PROMPT...", help="What is done, in English.")
+    ] = None,
     *,
     output: Annotated[
         Path,
@@ -29,10 +29,13 @@ def generate(
     ] = None,
     num: Annotated[int, typer.Option(help="Samples of each prompt.")] = 1,
     seed: Seed = 0,
-    steps: Annotated[int, typer.Option(help="Of the sampler; fewer are faster.")] = 10,
+    steps: Annotated[
+        int | None, typer.Option(help="Of the sampler, 10 if not given; fewer are faster.")
+    ] = None,
     guidance: Annotated[
-        float, typer.Option(help="How strongly the text counts; 1 is plain, and twice as fast.")
-    ] = 5.0,
+        float | None,
+        typer.Option(help="How much the text counts, 5 if not given; 1 is twice as fast."),
+    ] = None,
     sequence: Annotated[
         bool, typer.Option("--sequence", help="One motion of all prompts, one after the other.")
     ] = False,
@@ -42,6 +45,10 @@ def generate(
     path: Annotated[
         Path | None,
         typer.Option(help="CSV of seconds,x,y to pass; or a motion whose pelvis is followed."),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="Motion file or video whose motion is made anew, if it is good enough."),
     ] = None,
     mirror: Annotated[bool, typer.Option("--mirror", help="Swap left and right.")] = False,
     cleanup: Annotated[
@@ -61,8 +68,9 @@ def generate(
 
     with StageProgress(quiet=quiet) as progress:
         made = run(
-            prompts, output=output, seconds=seconds or None, num=num, seed=seed, steps=steps,
-            guidance=guidance, sequence=sequence, keyframes=keyframes, path=path, mirror=mirror,
+            prompts or (), output=output, seconds=seconds or None, num=num, seed=seed, steps=steps,
+            guidance=guidance, sequence=sequence, keyframes=keyframes, path=path, reference=reference,
+            mirror=mirror,
             cleanup=cleanup, weights=weights, body=body, overwrite=overwrite, progress=progress,
         )  # fmt: skip
     for note in made.notes if not quiet else ():

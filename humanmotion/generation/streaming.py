@@ -97,10 +97,12 @@ def _stream(
         left = wanted
         while left > 0:
             count = int(min(CHUNK, left))
-            chunk = _window(
-                make, condition, held, seed=seed * 1_000_003 + number, sampling=sampling
-            )
-            chunk = chunk[: count + 1]
+            shared = 1 if held is None else len(held)
+            made_now = window(
+                make, condition, held, frames=shared + CHUNK + AHEAD,
+                seed=seed * 1_000_003 + number, sampling=sampling,
+            )  # fmt: skip
+            chunk = made_now[shared - 1 : shared + count]
             meta = {"text": text, "seed": seed, "notes": list(notes)}
             # The end of a chunk begins the next one.
             yield at_file_rate(chunk, make.body, seconds=count / FPS, start=made / FPS, meta=meta)
@@ -109,29 +111,37 @@ def _stream(
             left, made, number = left - count, made + count, number + 1
 
 
-def _window(
-    make: TextToMotion, condition: Condition, held: Tensor | None, *, seed: int, sampling: Sampling
+def window(
+    make: TextToMotion,
+    condition: Condition,
+    held: Tensor | None,
+    *,
+    frames: int,
+    seed: int,
+    sampling: Sampling,
 ) -> Tensor:
-    """`CHUNK + 1` frames of features in the world, of which the first is the last one held."""
+    """Features `(frames, 276)` in the world, of which the first are those held, to the last digit.
+
+    `condition` is of one sample; `held` `(n, 276)` is what was made before, if anything was.
+    """
     network, rest = make.network, make.body.rest_joints()
-    device, shared = network.mean.device, 1 if held is None else len(held)
-    length = shared + CHUNK + AHEAD
+    device = network.mean.device
     kept, place = None, None
     if held is not None:
         place = place_of(held)
-        values = torch.zeros(1, length, SIZE, device=device)
-        values[0, :shared] = network.normalised(seen_from(held, place, rest=rest).to(device))
+        values = torch.zeros(1, frames, SIZE, device=device)
+        values[0, : len(held)] = network.normalised(seen_from(held, place, rest=rest).to(device))
         mask = torch.zeros_like(values, dtype=torch.bool)
-        mask[:, :shared] = True
+        mask[:, : len(held)] = True
         kept = Kept(values, mask)
-    noise = noise_of([seed], [length]).to(device)
+    noise = noise_of([seed], [frames]).to(device)
     values = sampled(network, condition, noise, sampling=sampling, kept=kept)[0]
     features = smoothed(network.restored(values)).cpu()
-    if held is not None and place is not None:
-        features = seen_from(features, inverse(place), rest=rest)
-        # As they were, to the last digit: what was handed out stays true.
-        features = torch.cat((held, features[shared:]))
-    return features[shared - 1 : shared + CHUNK]
+    if held is None or place is None:
+        return features
+    features = seen_from(features, inverse(place), rest=rest)
+    # As they were: what was handed out stays true.
+    return torch.cat((held, features[len(held) :]))
 
 
 def whole(

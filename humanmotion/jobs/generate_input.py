@@ -1,7 +1,9 @@
-"""What `generate` is given besides prompts: keyframes, a path, read from any of our formats."""
+"""What `generate` is given besides prompts: keyframes, a path, a reference, of any of our formats."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from humanmotion.body import BodyModel
@@ -13,18 +15,85 @@ from humanmotion.io.waypoints_csv import read_path_csv
 from humanmotion.motion import Motion
 
 
-def read_control(
-    body: BodyModel, *, keyframes: str | Path | None, path: str | Path | None
-) -> tuple[Control | None, tuple[str, ...]]:
+@dataclass(frozen=True)
+class Given:
+    """Files besides prompts."""
+
+    keyframes: str | Path | None
+    path: str | Path | None
+    reference: str | Path | None
+
+    @property
+    def controlled(self) -> bool:
+        """Whether anything is to be hit."""
+        return self.keyframes is not None or self.path is not None
+
+    def titles(self, prompts: Sequence[str], *, sequence: bool) -> list[str]:
+        """What the samples are called after."""
+        if not prompts and self.reference is not None:
+            return [Path(self.reference).stem]
+        return ["; ".join(prompts)] if sequence else list(prompts)
+
+    def check(
+        self,
+        prompts: Sequence[str],
+        *,
+        seconds: float | Sequence[float] | None,
+        sequence: bool,
+        mirror: bool,
+        body: str | Path | None,
+    ) -> None:
+        """Raise UsageError for what would undo each other, and where nothing says what is wanted."""
+        if self.reference is not None:
+            self._check_reference(prompts, seconds, sequence)
+        elif not prompts:
+            raise UsageError(
+                'no prompt given; describe a movement, as "a person walks in a circle", or give '
+                "a motion or a video as reference"
+            )
+        if not self.controlled:
+            return
+        if sequence:
+            raise UsageError(
+                "keyframes and paths are for single motions, of at most 10 s; leave --sequence out"
+            )
+        if mirror:
+            raise UsageError(
+                "a mirrored motion would no longer hit its keyframes or path; leave --mirror out"
+            )
+        if body is not None:
+            raise UsageError(
+                "keyframes and paths are hit on the default body; leave --body out, and put the "
+                "result onto the other body with humanmotion convert --body"
+            )
+
+    def _check_reference(
+        self, prompts: Sequence[str], seconds: float | Sequence[float] | None, sequence: bool
+    ) -> None:
+        if len(prompts) > 1 or sequence:
+            raise UsageError(
+                f"{len(prompts)} prompts for one reference given; give one, or none, "
+                "and leave --sequence out"
+            )
+        if seconds is not None:
+            raise UsageError("a reference says how long the motion is; leave --seconds out")
+        if self.controlled:
+            raise UsageError(
+                "a reference and keyframes or a path given; leave one of them out: frames of a "
+                "motion are hit exactly with --keyframes alone"
+            )
+
+
+def read_control(body: BodyModel, given: Given) -> tuple[Control | None, tuple[str, ...]]:
     """What is to be hit, from files, and notes on how they were read; None where no file is given.
 
     A path is a CSV of seconds,x,y, or a motion whose pelvis is followed. Raises InputError for a bad
     file, UsageError for what cannot be hit.
     """
-    if keyframes is None and path is None:
+    if not given.controlled:
         return None, ()
-    frames = None if keyframes is None else keyframes_in(keyframes, body)
-    points, notes = ([], ()) if path is None else path_in(path, body)
+    frames = None if given.keyframes is None else keyframes_in(given.keyframes, body)
+    points, notes = ([], ()) if given.path is None else path_in(given.path, body)
     control = Control.of(body, keyframes=frames, path=points)
     return control, (*([] if frames is None else _notes(frames)), *notes)
 

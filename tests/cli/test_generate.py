@@ -71,7 +71,7 @@ def test_a_sequence_in_a_mirror_without_clean_up(run, tmp_path):
         ([WALK, "--guidance", "-1"], "guidance -1.0 given", 2),
         ([WALK, "--keyframes", "none.npz"], "none.npz does not exist", 1),
         ([WALK, "--path", "none.csv"], "none.csv does not exist", 1),
-        ([], "Missing argument", 2),
+        ([], "no prompt given", 2),
     ],
     ids=lambda value: " ".join(map(str, value))[:30] if isinstance(value, list) else None,
 )

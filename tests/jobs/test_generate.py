@@ -168,7 +168,7 @@ def test_unknown_prompts_are_noted_with_what_is_near(run, tmp_path) -> None:
 class TestHostileInput:
     @pytest.mark.parametrize(
         ("prompt", "message"),
-        [("", "empty"), ("🕺💃", "no words"), ("walk " * 10_000, "at most 200"), ([], "in all")],
+        [("", "empty"), ("🕺💃", "no words"), ("walk " * 10_000, "at most 200"), ([], "no prompt")],
         ids=["empty", "emoji", "long", "none"],
     )
     def test_prompts(self, run, tmp_path, prompt, message):
