@@ -46,6 +46,9 @@ def generate(
         Path | None,
         typer.Option(help="CSV of seconds,x,y to pass; or a motion whose pelvis is followed."),
     ] = None,
+    targets: Annotated[
+        Path | None, typer.Option(help="CSV of seconds,joint,x,y,z: where joints are to be.")
+    ] = None,
     reference: Annotated[
         Path | None,
         typer.Option(help="Motion file or video whose motion is made anew, if it is good enough."),
@@ -69,7 +72,8 @@ def generate(
     with StageProgress(quiet=quiet) as progress:
         made = run(
             prompts or (), output=output, seconds=seconds or None, num=num, seed=seed, steps=steps,
-            guidance=guidance, sequence=sequence, keyframes=keyframes, path=path, reference=reference,
+            guidance=guidance, sequence=sequence, keyframes=keyframes, path=path, targets=targets,
+            reference=reference,
             mirror=mirror,
             cleanup=cleanup, weights=weights, body=body, overwrite=overwrite, progress=progress,
         )  # fmt: skip

@@ -44,6 +44,7 @@ def generate(
     sequence: bool = False,
     keyframes: str | Path | None = None,
     path: str | Path | None = None,
+    targets: str | Path | None = None,
     reference: str | Path | None = None,
     mirror: bool = False,
     cleanup: bool = True,
@@ -59,7 +60,8 @@ def generate(
     5 if not given, or as far as keyframes or the path reach; beyond 10 s motions are streamed. Steps
     and guidance are the sampler's own if not given. `sequence` makes one motion of all prompts, one
     after the other. `keyframes` is a motion file whose frames are hit at their times, `path` a CSV of
-    seconds,x,y or a motion whose pelvis is followed. `reference` is a motion or a video whose motion is
+    seconds,x,y or a motion whose pelvis is followed, `targets` a CSV of seconds,joint,x,y,z.
+    `reference` is a motion or a video whose motion is
     made anew, at its length, if it is calm and shows what the prompt, if any, says; else the prompt
     alone is followed, and a note says which and why. `mirror` swaps left and right in the end,
     `cleanup` plants feet and raises soles out of the floor. Without `weights` the shipped are used.
@@ -68,7 +70,7 @@ def generate(
     when a file exists without `overwrite` or cannot be written; nothing is written then.
     """
     texts = [prompts] if isinstance(prompts, str) else list(prompts)
-    given = Given(keyframes, path, reference)
+    given = Given(keyframes, path, targets, reference)
     given.check(texts, seconds=seconds, sequence=sequence, mirror=mirror, body=body)
     sampling = Sampling(
         steps=DEFAULT.steps if steps is None else steps,

@@ -11,7 +11,7 @@ from humanmotion.errors import UsageError
 from humanmotion.generation.control import Control
 from humanmotion.generation.sampler import FILE_FPS
 from humanmotion.io.convert import read_any
-from humanmotion.io.waypoints_csv import read_path_csv
+from humanmotion.io.waypoints_csv import read_path_csv, read_targets_csv
 from humanmotion.motion import Motion
 
 
@@ -21,12 +21,13 @@ class Given:
 
     keyframes: str | Path | None
     path: str | Path | None
+    targets: str | Path | None
     reference: str | Path | None
 
     @property
     def controlled(self) -> bool:
         """Whether anything is to be hit."""
-        return self.keyframes is not None or self.path is not None
+        return any(x is not None for x in (self.keyframes, self.path, self.targets))
 
     def titles(self, prompts: Sequence[str], *, sequence: bool) -> list[str]:
         """What the samples are called after."""
@@ -55,16 +56,18 @@ class Given:
             return
         if sequence:
             raise UsageError(
-                "keyframes and paths are for single motions, of at most 10 s; leave --sequence out"
+                "keyframes, paths and targets are for single motions, of at most 10 s; "
+                "leave --sequence out"
             )
         if mirror:
             raise UsageError(
-                "a mirrored motion would no longer hit its keyframes or path; leave --mirror out"
+                "a mirrored motion would no longer hit its keyframes, path or targets; "
+                "leave --mirror out"
             )
         if body is not None:
             raise UsageError(
-                "keyframes and paths are hit on the default body; leave --body out, and put the "
-                "result onto the other body with humanmotion convert --body"
+                "keyframes, paths and targets are hit on the default body; leave --body out, and "
+                "put the result onto the other body with humanmotion convert --body"
             )
 
     def _check_reference(
@@ -79,22 +82,23 @@ class Given:
             raise UsageError("a reference says how long the motion is; leave --seconds out")
         if self.controlled:
             raise UsageError(
-                "a reference and keyframes or a path given; leave one of them out: frames of a "
-                "motion are hit exactly with --keyframes alone"
+                "a reference and keyframes, a path or targets given; leave one of them out: frames "
+                "of a motion are hit exactly with --keyframes alone"
             )
 
 
 def read_control(body: BodyModel, given: Given) -> tuple[Control | None, tuple[str, ...]]:
     """What is to be hit, from files, and notes on how they were read; None where no file is given.
 
-    A path is a CSV of seconds,x,y, or a motion whose pelvis is followed. Raises InputError for a bad
-    file, UsageError for what cannot be hit.
+    A path is a CSV of seconds,x,y, or a motion whose pelvis is followed; targets are a CSV. Raises
+    InputError for a bad file, UsageError for what cannot be hit.
     """
     if not given.controlled:
         return None, ()
     frames = None if given.keyframes is None else keyframes_in(given.keyframes, body)
     points, notes = ([], ()) if given.path is None else path_in(given.path, body)
-    control = Control.of(body, keyframes=frames, path=points)
+    targets = [] if given.targets is None else read_targets_csv(given.targets)
+    control = Control.of(body, keyframes=frames, path=points, targets=targets)
     return control, (*([] if frames is None else _notes(frames)), *notes)
 
 

@@ -133,6 +133,16 @@ class TestControl:
         got, want = (body.joints_of(m)[:, 0, :2] for m in (read_motion(made.motions[0]), walk))
         torch.testing.assert_close(got[:90], want[:90], atol=1e-3, rtol=0)
 
+    def test_targets(self, run, tmp_path, body):
+        (tmp_path / "t.csv").write_text(
+            "seconds,joint,x,y,z\n1,left_wrist,0.3,0.4,1.2\n2.0,right_ankle,-0.1,0.3,0.2\n"
+        )
+        made = run(WALK, output=tmp_path / "m.npz", targets=tmp_path / "t.csv", num=2)
+        for file in made.motions:
+            joints = body.joints_of(read_motion(file))
+            for frame, joint, place in ((30, 20, (0.3, 0.4, 1.2)), (60, 8, (-0.1, 0.3, 0.2))):
+                assert (joints[frame, joint] - torch.tensor(place)).norm() < 1e-3
+
     @pytest.mark.parametrize("option", [{"mirror": True}, {"sequence": True}, {"body": "b.npz"}])
     def test_what_would_undo_it(self, run, tmp_path, option):
         with pytest.raises(UsageError, match=r"keyframes|path"):
@@ -215,6 +225,17 @@ class TestHostileInput:
         (tmp_path / "p.csv").write_text(f"seconds,x,y\n{rows}")
         with pytest.raises(UsageError, match=message):
             run(WALK, output=tmp_path / "m.npz", path=tmp_path / "p.csv")
+
+    @pytest.mark.parametrize(
+        ("rows", "message"),
+        [("1,tail,0,0,0\n", "joint 'tail' given as a target; give pelvis"),
+         ("1,left_wrist,0,0\n", "line 2 has 4 cells"),
+         ("1,left_wrist,0,0,x\n", "line 2: could not convert")],
+    )  # fmt: skip
+    def test_targets_that_are_none(self, run, tmp_path, rows, message):
+        (tmp_path / "t.csv").write_text(f"seconds,joint,x,y,z\n{rows}")
+        with pytest.raises((UsageError, FileFormatError), match=message):
+            run(WALK, output=tmp_path / "m.npz", targets=tmp_path / "t.csv")
 
     def test_keyframes_that_contradict_the_path(self, run, walk, tmp_path):
         write_motion(tmp_path / "k.npz", walk[30:31])
