@@ -53,6 +53,13 @@ def generate(
         Path | None,
         typer.Option(help="Motion file or video whose motion is made anew, if it is good enough."),
     ] = None,
+    style: Annotated[
+        Path | None,
+        typer.Option(help="Motion file whose posture and size of movement are carried over."),
+    ] = None,
+    style_strength: Annotated[
+        float | None, typer.Option(help="How much of it, 0 to 1; all if not given.")
+    ] = None,
     mirror: Annotated[bool, typer.Option("--mirror", help="Swap left and right.")] = False,
     cleanup: Annotated[
         bool, typer.Option("--cleanup/--no-cleanup", help="Plant feet, raise soles.")
@@ -73,7 +80,7 @@ def generate(
         made = run(
             prompts or (), output=output, seconds=seconds or None, num=num, seed=seed, steps=steps,
             guidance=guidance, sequence=sequence, keyframes=keyframes, path=path, targets=targets,
-            reference=reference,
+            reference=reference, style=style, style_strength=style_strength,
             mirror=mirror,
             cleanup=cleanup, weights=weights, body=body, overwrite=overwrite, progress=progress,
         )  # fmt: skip

@@ -326,7 +326,7 @@ def directed(
     kept = control.kept(frames, place, rest=rest)
     values = network.normalised(kept.values.to(device)).expand(num, -1, -1)
     noise = noise_of([seed * BATCH + k for k in range(num)], [frames] * num).to(device)
-    made = sampled(network, make.condition([text] * num), noise, sampling=sampling,
+    made = sampled(network, make.condition([text] * num), noise, sampling=sampling, style=make.style,
                    kept=Kept(values, kept.mask.to(device).expand(num, -1, -1)))  # fmt: skip
     features = smoothed(network.restored(made)).cpu()
     meta = {"text": text, "seed": seed, "notes": list(notes)}

@@ -39,6 +39,7 @@ from humanmotion.generation.sampling import (
     sampled,
     smoothed,
 )
+from humanmotion.generation.style import Style
 from humanmotion.generation.text import TextEncoder, checked_prompt
 from humanmotion.generation.vimogen import REFERENCE, Condition, ViMoGen, ViMoGenConfig
 from humanmotion.motion import Motion
@@ -63,6 +64,8 @@ class TextToMotion:
     body: BodyModel
     known: KnownCaptions | None = None
     """What was learnt; without it prompts of anything else are taken without a word."""
+    style: Style | None = None
+    """That all it makes is in; see `in_style_of`."""
 
     @classmethod
     def from_pretrained(
@@ -148,8 +151,18 @@ class TextToMotion:
         text = reference.new_zeros(1, 1, network.config.text_width)
         condition = Condition(text, yes[:, None], yes, yes, reference=reference)
         noise = noise_of([seed], [len(features)]).to(device)
-        made = sampled(network, condition, noise, sampling=Sampling(steps=steps))[0]
+        made = sampled(network, condition, noise, sampling=Sampling(steps=steps), style=self.style)[
+            0
+        ]
         return self._motion(made, _Wanted("", (), seconds, seed))
+
+    def in_style_of(self, motion: Motion, *, strength: float = 1.0) -> TextToMotion:
+        """The same, but all it makes has the posture and the size of movement of a clip (style.py).
+
+        Raises UsageError for a strength outside [0, 1] and a clip of less than half a second.
+        """
+        style = Style.of(motion, self.body, self.network, strength=strength)
+        return replace(self, style=style)
 
     def checked(self, prompt: str) -> tuple[str, tuple[str, ...]]:
         """As `checked_prompt`, with a note where nothing like it was learnt."""
@@ -172,7 +185,7 @@ class TextToMotion:
         noise = noise_of([w.seed for w in wanted], frames).to(device)
         ends = torch.tensor(frames, device=device)
         mask = torch.arange(noise.shape[1], device=device) < ends[:, None]
-        made = sampled(self.network, condition, noise, sampling=sampling,
+        made = sampled(self.network, condition, noise, sampling=sampling, style=self.style,
                        mask=None if bool(mask.all()) else mask)  # fmt: skip
         return [self._motion(values[: w.frames], w) for values, w in zip(made, wanted, strict=True)]
 

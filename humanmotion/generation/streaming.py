@@ -135,7 +135,7 @@ def window(
         mask[:, : len(held)] = True
         kept = Kept(values, mask)
     noise = noise_of([seed], [frames]).to(device)
-    values = sampled(network, condition, noise, sampling=sampling, kept=kept)[0]
+    values = sampled(network, condition, noise, sampling=sampling, kept=kept, style=make.style)[0]
     features = smoothed(network.restored(values)).cpu()
     if held is None or place is None:
         return features

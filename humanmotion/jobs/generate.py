@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from humanmotion.body import BodyModel
+from humanmotion.errors import UsageError
 from humanmotion.generation.cleanup import cleaned
 from humanmotion.generation.control import Control
 from humanmotion.generation.sampler import TextToMotion
 from humanmotion.generation.sampling import DEFAULT, Sampling
 from humanmotion.io.onto_body import onto_body
 from humanmotion.jobs.generate_files import check_samples, sample_files, write_samples
-from humanmotion.jobs.generate_input import Given, read_control
+from humanmotion.jobs.generate_input import Given, in_style, read_control
 from humanmotion.jobs.generate_samples import Wish, lengths, reaching, referred_samples, samples
 from humanmotion.jobs.stages import Progress, silent
 from humanmotion.motion import Motion
@@ -46,6 +47,8 @@ def generate(
     path: str | Path | None = None,
     targets: str | Path | None = None,
     reference: str | Path | None = None,
+    style: str | Path | None = None,
+    style_strength: float | None = None,
     mirror: bool = False,
     cleanup: bool = True,
     weights: str | Path | None = None,
@@ -63,14 +66,18 @@ def generate(
     seconds,x,y or a motion whose pelvis is followed, `targets` a CSV of seconds,joint,x,y,z.
     `reference` is a motion or a video whose motion is
     made anew, at its length, if it is calm and shows what the prompt, if any, says; else the prompt
-    alone is followed, and a note says which and why. `mirror` swaps left and right in the end,
-    `cleanup` plants feet and raises soles out of the floor. Without `weights` the shipped are used.
+    alone is followed, and a note says which and why. `style` is a motion whose posture and size of
+    movement are carried over, by `style_strength` of 0 to 1, all of it if not given. `mirror` swaps
+    left and right in the end, `cleanup` plants feet and raises soles out of the floor. Without
+    `weights` the shipped are used.
 
     Raises UsageError for what cannot be meant, InputError for a file that cannot be read, OutputError
     when a file exists without `overwrite` or cannot be written; nothing is written then.
     """
     texts = [prompts] if isinstance(prompts, str) else list(prompts)
     given = Given(keyframes, path, targets, reference)
+    if style is None and style_strength is not None:
+        raise UsageError("a style strength without a style given; give the style's motion too")
     given.check(texts, seconds=seconds, sequence=sequence, mirror=mirror, body=body)
     sampling = Sampling(
         steps=DEFAULT.steps if steps is None else steps,
@@ -79,7 +86,7 @@ def generate(
     wish = Wish(tuple(texts), lengths(seconds, len(texts)), num, seed, sampling, sequence)
     files = sample_files(output, given.titles(texts, sequence=sequence), num=num)
     check_samples(files, overwrite=overwrite)
-    make, control = TextToMotion.from_pretrained(weights), None
+    make, control = in_style(TextToMotion.from_pretrained(weights), style, style_strength), None
     if reference is not None:
         made, notes = referred_samples(make, wish, reference, progress=progress)
     else:

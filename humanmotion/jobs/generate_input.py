@@ -9,7 +9,7 @@ from pathlib import Path
 from humanmotion.body import BodyModel
 from humanmotion.errors import UsageError
 from humanmotion.generation.control import Control
-from humanmotion.generation.sampler import FILE_FPS
+from humanmotion.generation.sampler import FILE_FPS, TextToMotion
 from humanmotion.io.convert import read_any
 from humanmotion.io.waypoints_csv import read_path_csv, read_targets_csv
 from humanmotion.motion import Motion
@@ -100,6 +100,14 @@ def read_control(body: BodyModel, given: Given) -> tuple[Control | None, tuple[s
     targets = [] if given.targets is None else read_targets_csv(given.targets)
     control = Control.of(body, keyframes=frames, path=points, targets=targets)
     return control, (*([] if frames is None else _notes(frames)), *notes)
+
+
+def in_style(make: TextToMotion, style: str | Path | None, strength: float | None) -> TextToMotion:
+    """`make` in the style of a motion file, if one is given; raises what its reader raises."""
+    if style is None:
+        return make
+    motion = read_any(style, body=make.body)
+    return make.in_style_of(motion, strength=1.0 if strength is None else strength)
 
 
 def keyframes_in(path: str | Path, body: BodyModel) -> Motion:

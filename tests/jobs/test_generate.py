@@ -167,6 +167,19 @@ def test_a_mirror_swaps_the_sides(run, tmp_path) -> None:
     torch.testing.assert_close(plain.mirror().rotvec, other.rotvec, atol=1e-5, rtol=0)
 
 
+def test_a_style_clip_changes_arms_and_not_the_seed(run, walk, tmp_path) -> None:
+    write_motion(tmp_path / "s.npz", walk.mirror())
+    plain = run(WALK, output=tmp_path / "a.npz", seconds=1.0)
+    none = run(WALK, output=tmp_path / "b.npz", seconds=1.0, style=tmp_path / "s.npz",
+               style_strength=0.0)  # fmt: skip
+    full = run(WALK, output=tmp_path / "c.npz", seconds=1.0, style=tmp_path / "s.npz")
+    a, b, c = (read_motion(made.motions[0]).body_pose for made in (plain, none, full))
+    torch.testing.assert_close(a, b, atol=1e-4, rtol=0)
+    assert float((a - c).abs().max()) > 1e-3
+    with pytest.raises(UsageError, match="give the style's motion too"):
+        run(WALK, output=tmp_path / "d.npz", style_strength=0.5)
+
+
 def test_unknown_prompts_are_noted_with_what_is_near(run, tmp_path) -> None:
     made = run("a bird eats an apple pie", output=tmp_path / "m.npz", seconds=1.0)
     (note,) = made.notes
