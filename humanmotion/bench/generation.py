@@ -115,6 +115,9 @@ def generation_rows(
     rows += retrieval_rows(scored(helds, mades, repetitions=size.repetitions))
     told, questions = choice_rows(material, helds, mades[OURS])
     rows += told + physics_rows(helds, mades[OURS], material.body)
+    bare = [made_by(maker(material.make), held, seeds=size.seeds[:1], material=material,
+                    cleanup=False) for held in helds]  # fmt: skip
+    rows += physics_rows(helds, bare, material.body, name="ours without clean-up", barred=False)
     rows += reference_rows(material, most=size.controlled)
     chosen = clips(material, most=size.controlled)
     rows += control_rows(material, chosen)

@@ -1,8 +1,7 @@
 """Rows of `bench generation` for what is left out or changed; on val, where choices may be made.
 
 References stand in for a video: the training clip whose caption is most alike, spoilt as capture
-spoils it. The gate takes a reference that is calm enough and fits its text as nine of ten real clips
-fit theirs.
+spoils it. The gate is that of `humanmotion generate --reference`.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from humanmotion.bench.generation_material import (
     Makes,
     Material,
     embedded_motion,
-    joints_in,
     made_by,
     maker,
 )
@@ -28,14 +26,13 @@ from humanmotion.bench.generation_physics import mean_moves
 from humanmotion.bench.generation_references import spoilt
 from humanmotion.bench.generation_retrieval import ORACLE, figures, retrieved
 from humanmotion.bench.report import Row
+from humanmotion.generation.cleanup import cleaned
 from humanmotion.generation.features import features_of
 from humanmotion.generation.sampler import TextToMotion
-from humanmotion.jobs.clip_filters import MOCAP, jitter_degree
+from humanmotion.jobs.generate_reference import judged
 
 STEPS, GUIDANCES = (2, 4, 6, 20, 50), (1.0, 2.5, 7.5)
 STARTS, SHIFTS = (0.5, 0.85, 1.0), (1.0, 3.0, 8.0)
-FITTING = 0.1
-"""Share of real pairs that fit worse than what the gate lets through."""
 
 
 def ablation_rows(
@@ -45,12 +42,12 @@ def ablation_rows(
     held, make = material.held("val", most=most), material.make
     judge = _Judge(material, held, tuple(seeds), repetitions)
     default = made_by(maker(make), held, seeds=seeds, material=material)
-    rows = judge.judged("text-only", "text alone, as it is", default)
+    rows = judge.rows("text-only", "text alone, as it is", default)
     if make.network.config.refers:
         rows += judge.branch_rows(default)
     for id_, what, makes in _variants(make)[: 1 if quick else None]:
         made = made_by(makes, held, seeds=seeds, material=material)
-        rows += judge.judged(id_, what, made)
+        rows += judge.rows(id_, what, made)
     return rows
 
 
@@ -83,7 +80,7 @@ class _Judge:
     seeds: tuple[int, ...]
     repetitions: int
 
-    def judged(self, id_: str, what: str, made: Made) -> list[Row]:
+    def rows(self, id_: str, what: str, made: Made) -> list[Row]:
         """Rows of what was made once for each seed."""
         scale = {"R@3": ("", 1.0), "MM-Dist": ("", 1.0), "sliding": ("mm/frame", 1000.0)}
         each: dict[str, list[float]] = {name: [] for name in scale}
@@ -103,25 +100,18 @@ class _Judge:
         seen = [spoilt(self.material, f, seed=i) for i, f in enumerate(references)]
         again = [features_of(motion, self.material.body) for motion in seen]
         told = embedded_motion(self.material.evaluator, again)
-        through = [
-            bool(fits) and jitter_degree(joints_in(f)) < MOCAP.jitter
-            for fits, f in zip(self._fits(told), references, strict=True)
-        ]
+        alike = (self.held.text * told).sum(-1).tolist()
+        through = [judged(f, similarity=fits).follow for f, fits in zip(again, alike, strict=True)]
         refined = self._made(lambda i, seed: features_of(
-            self.material.make.refine(seen[i], seed=seed), self.material.body))  # fmt: skip
+            cleaned(self.material.make.refine(seen[i], seed=seed), self.material.body),
+            self.material.body))  # fmt: skip
         gated = _chosen(by_text, refined, torch.tensor(through))
         share = sum(through) / len(through)
         return [
-            *self.judged("reference-only", "references alone", refined),
-            *self.judged("gated", "references that the gate lets through, else text", gated),
+            *self.rows("reference-only", "references alone", refined),
+            *self.rows("gated", "references that the gate lets through, else text", gated),
             Row("ablation/gated/share", "references that the gate lets through", share, ""),
         ]
-
-    def _fits(self, reference: Tensor) -> Tensor:
-        """Which references `(N, d)` fit their texts as most real training clips do `(N)`."""
-        train = self.material.held("train")
-        real = (train.text * train.real).sum(-1)
-        return (self.held.text * reference).sum(-1) >= real.quantile(FITTING)
 
     def _made(self, refine: Callable[[int, int], Tensor]) -> Made:
         rounds = tuple(

@@ -11,11 +11,12 @@ from torch import Tensor
 from humanmotion.bench.generation_material import Material
 from humanmotion.bench.report import Baseline, Row
 from humanmotion.body import BodyModel
+from humanmotion.generation.cleanup import cleaned
 from humanmotion.generation.control import Control, directed
 from humanmotion.generation.features import FPS, JOINTS, motion_of
 from humanmotion.generation.sampler import FILE_FPS, LONGEST
 from humanmotion.metrics import acceleration
-from humanmotion.motion import Motion
+from humanmotion.motion import Motion, concat
 from humanmotion.rotations import geodesic_distance, resample_rotations
 
 MOST_MM, MOST_DEG = 1.0, 0.1
@@ -140,7 +141,8 @@ def slerped(motion: Motion, first: int) -> Motion:
 
 def _directed(material: Material, clip: Clip, control: Control, *, seed: int) -> Motion:
     seconds = len(clip.motion) / FILE_FPS
-    return directed(material.make, clip.caption, control, seconds=seconds, seed=seed)[0]
+    (made,) = directed(material.make, clip.caption, control, seconds=seconds, seed=seed)
+    return cleaned(made, material.body, control=control)
 
 
 def peaks_at(joints: Tensor, frames: Sequence[int], *, fps: float = FILE_FPS) -> list[float]:
@@ -166,5 +168,5 @@ def peak_rows(name: str, peaks: Sequence[float], real: Sequence[float]) -> list[
 
 
 def moving(motion: Sequence[Motion], body: BodyModel) -> Tensor:
-    """Joints `(T, 22, 3)` of motions that follow on each other."""
-    return torch.cat([body.joints_of(piece)[:, :JOINTS] for piece in motion])
+    """Joints `(T, 22, 3)` of motions that follow on each other, cleaned up as a whole."""
+    return body.joints_of(cleaned(concat(list(motion)), body))[:, :JOINTS]

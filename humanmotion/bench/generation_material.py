@@ -1,7 +1,7 @@
 """What `bench generation` works on: held-out clips with a caption each, and what models make of those.
 
-Motions are judged as a user gets them, at 30 fps, and encoded anew at 20 fps as real clips are, so that
-what a model writes beside its rotations counts nowhere.
+Motions are judged as a user gets them, at 30 fps and cleaned up, and encoded anew at 20 fps as real
+clips are, so that what a model writes beside its rotations counts nowhere.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from humanmotion.bench.generation_mdm import MDMToMotion, load_mdm_to_motion
 from humanmotion.body import BodyModel
 from humanmotion.errors import InputError
 from humanmotion.files import asset
+from humanmotion.generation.cleanup import cleaned
 from humanmotion.generation.features import FPS, JOINTS, POSITIONS, features_of
 from humanmotion.generation.minilm import MiniLM
 from humanmotion.generation.retrieval import Evaluator
@@ -133,14 +134,24 @@ class Made:
     """`(N, S, d)`."""
 
 
-def made_by(makes: Makes, held: Held, *, seeds: Sequence[int], material: Material) -> Made:
+def made_by(
+    makes: Makes,
+    held: Held,
+    *,
+    seeds: Sequence[int],
+    material: Material,
+    cleanup: bool = True,
+) -> Made:
     """Every caption's motion, of the length of its real clip, once for each seed."""
+    body = material.body
     order = sorted(range(len(held.clips)), key=lambda i: len(held.features[i]))
     texts, seconds = [held.captions[i] for i in order], [held.seconds[i] for i in order]
     rounds = []
     for seed in seeds:
-        motions = dict(zip(order, makes(texts, seconds, seed), strict=True))
-        rounds.append(tuple(features_of(motions[i], material.body) for i in range(len(order))))
+        made = makes(texts, seconds, seed)
+        done = [cleaned(motion, body) for motion in made] if cleanup else made
+        motions = dict(zip(order, done, strict=True))
+        rounds.append(tuple(features_of(motions[i], body) for i in range(len(order))))
     each = [embedded_motion(material.evaluator, features) for features in rounds]
     return Made(tuple(rounds), torch.stack(each, 1))
 

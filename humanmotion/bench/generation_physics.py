@@ -70,9 +70,14 @@ def mean_moves(clips: Sequence[Tensor], body: BodyModel) -> dict[str, float]:
 
 
 def physics_rows(
-    helds: Sequence[Held], mades: Sequence[Made], body: BodyModel, *, name: str = "ours"
+    helds: Sequence[Held],
+    mades: Sequence[Made],
+    body: BodyModel,
+    *,
+    name: str = "ours",
+    barred: bool = True,
 ) -> list[Row]:
-    """Ratios with their bars, and both sides in full; all splits together."""
+    """Both sides in full, and ratios with their bars; all splits together."""
     real = mean_moves([f for held in helds for f in held.features], body)
     own = mean_moves([f for made in mades for each in made.features for f in each], body)
     rows = []
@@ -80,6 +85,11 @@ def physics_rows(
         what = f"{name}: {TOLD[key]}"
         rows.append(Row(f"physics/{name}/{key}", what, scale * own[key], unit,
                         baseline=Baseline("real motion", scale * real[key])))  # fmt: skip
+    return rows + (_bars(name, own, real) if barred else [])
+
+
+def _bars(name: str, own: dict[str, float], real: dict[str, float]) -> list[Row]:
+    rows = []
     ratio = {key: own[key] / max(real[key], 1e-9) for key in _UNITS}
     bars: tuple[tuple[str, str, float, bool], ...] = (
         ("sliding", "sliding", MOST, False), ("sliding_low", "sliding_low", MOST, False),

@@ -8,6 +8,7 @@ from torch import Tensor
 from humanmotion.bench.generation_material import Material
 from humanmotion.bench.report import Baseline, Row
 from humanmotion.body import BodyModel
+from humanmotion.generation.cleanup import cleaned
 from humanmotion.generation.corruption import Corruption, corrupted
 from humanmotion.generation.features import (
     JOINTS,
@@ -53,7 +54,7 @@ def reference_rows(material: Material, *, most: int | None) -> list[Row]:
     for seed, features in enumerate(chosen):
         truth = motion_of(features, material.body)
         worse = spoilt(material, features, seed=seed)
-        better = material.make.refine(worse, seed=seed)
+        better = cleaned(material.make.refine(worse, seed=seed), material.body)
         both = _judged((truth, worse, better), material.body)
         before.append(both[0])
         after.append(both[1])
