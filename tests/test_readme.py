@@ -21,7 +21,7 @@ PAGES = [
     ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-GROUPS = ("fit", "train")
+GROUPS = ("fit", "train", "data")
 """Commands that have commands of their own."""
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -120,11 +120,12 @@ def _peak_bytes(call: Callable[[], object]) -> int:
     call()
     give_back()
     CLEAR.write_text("5")  # the high-water mark starts anew
-    before = _status_bytes("VmRSS")
+    before = status_bytes("VmRSS")
     call()
-    return _status_bytes("VmHWM") - before
+    return status_bytes("VmHWM") - before
 
 
-def _status_bytes(name: str) -> int:
+def status_bytes(name: str) -> int:
+    """A figure of this process's memory as Linux tells it, such as VmRSS."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name + ":"))

@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import torch
-from scipy.signal import butter, filtfilt
 from torch import Tensor
 
 from humanmotion.bench.humanmm import published_world
@@ -24,6 +23,7 @@ from humanmotion.metrics import (
     foot_sliding,
     heading,
     jitter,
+    low_passed,
     pa_mpjpe,
     roe,
     rte,
@@ -47,7 +47,6 @@ from humanmotion.recovery.shots import Shot
 from humanmotion.recovery.world import ShotsRead, WorldResult, join_shots, read_shots
 
 BODY = 22
-CALM_HZ = 6.0
 FIRST_FRAMES = 10
 """Frames of the first shot that a whole video is aligned on."""
 OURS, NAIVE, TRUE_YAW = "ours", "naive concatenation", "oracle: true yaw"
@@ -308,6 +307,4 @@ def _floor_error(
 
 def _calm_jitter(joints: Tensor, fps: float) -> float:
     """Mean jitter of joints `(T, J, 3)` without what shakes faster than people do."""
-    b, a = butter(2, CALM_HZ, fs=fps)
-    calm = filtfilt(b, a, joints.double().numpy(), axis=0)
-    return float(jitter(torch.from_numpy(calm.copy()), fps=fps).mean())
+    return float(jitter(low_passed(joints, fps=fps), fps=fps).mean())

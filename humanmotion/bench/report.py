@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,6 +80,8 @@ class BenchReport:
     data: str | None
     """Folder the data came from; None when the bench needs none."""
     quick: bool
+    listed: Mapping[str, Any] = field(default_factory=dict)
+    """What the rows were measured with where it fills no row; told in the JSON alone."""
 
     @classmethod
     def create(
@@ -90,6 +92,7 @@ class BenchReport:
         seeds: Sequence[int],
         data: Path | None,
         quick: bool,
+        listed: Mapping[str, Any] | None = None,
     ) -> BenchReport:
         """A report of this machine, with torch's present number of threads."""
         return cls(
@@ -100,6 +103,7 @@ class BenchReport:
             seeds=tuple(seeds),
             data=None if data is None else str(data),
             quick=quick,
+            listed=listed or {},
         )
 
     @property
@@ -117,6 +121,7 @@ class BenchReport:
             "data": self.data,
             "quick": self.quick,
             "rows": [row.to_dict() for row in self.rows],
+            **({"lists": dict(self.listed)} if self.listed else {}),
         }
 
 

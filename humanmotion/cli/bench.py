@@ -12,33 +12,49 @@ from humanmotion.cli.output import emit_rich
 
 def bench(
     name: Annotated[
-        Literal["body", "recovery", "edits", "multishot", "long", "prior", "attention"],
+        Literal[
+            "body", "recovery", "edits", "multishot", "long", "prior", "attention", "generation"
+        ],
         typer.Argument(help="What to measure."),
     ],
     *,
     data: Annotated[
         Path | None,
-        typer.Option(envvar="HUMANMOTION_DATA", help="Data folder, one sub-folder per set."),
+        typer.Option(
+            envvar="HUMANMOTION_DATA",
+            help="Data folder, one sub-folder per set; for generation also one of `data build`.",
+        ),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Fewer samples, same definitions, under a minute.")
     ] = False,
     weights: Annotated[
         Path | None,
-        typer.Option(help="Folder that `train baselines` wrote; for prior and multishot."),
+        typer.Option(
+            help="Folder of `train baselines`, for prior and multishot; of any training for generation."
+        ),
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Also write the rows to this file.")] = None,
 ) -> None:
     """Measure against the bars; exit code 3 when one is missed."""
-    from humanmotion.bench import attention, body, edits, long_video, multishot, prior, recovery
+    from humanmotion.bench import (
+        attention,
+        body,
+        edits,
+        generation,
+        long_video,
+        multishot,
+        prior,
+        recovery,
+    )
     from humanmotion.bench.report import table
     from humanmotion.errors import UsageError
     from humanmotion.files import write_json
 
-    compared = {"prior": prior.run, "multishot": multishot.run}
+    compared = {"prior": prior.run, "multishot": multishot.run, "generation": generation.run}
     if weights is not None and name not in compared:
         raise UsageError(
-            f"bench {name} compares with no weights; --weights is for {' and '.join(compared)}"
+            f"bench {name} compares with no weights; --weights is for {', '.join(compared)}"
         )
     if name in compared:
         report = compared[name](data, quick=quick, weights=weights)

@@ -24,6 +24,7 @@ from humanmotion.cli.convert import convert, convert_body
 from humanmotion.cli.data import data
 from humanmotion.cli.demo import demo
 from humanmotion.cli.fit import fit
+from humanmotion.cli.generate import generate
 from humanmotion.cli.info import info
 from humanmotion.cli.output import emit
 from humanmotion.cli.reconstruct import reconstruct
@@ -32,7 +33,7 @@ from humanmotion.cli.view import view
 from humanmotion.errors import HumanMotionError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-for command in (reconstruct, view, convert, info, demo, bench):
+for command in (reconstruct, generate, view, convert, info, demo, bench):
     app.command()(command)
 app.command("convert-body")(convert_body)
 app.add_typer(fit, name="fit")

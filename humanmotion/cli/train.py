@@ -1,11 +1,11 @@
-"""`humanmotion train prior|lifter|refiner|generator|baselines|evaluator|pose-field`."""
+"""`humanmotion train NAME`: each of what ships, and the baselines it is measured against."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -90,18 +90,48 @@ def generator(
 
 
 @train.command()
-def baselines(
+def light(
     *,
-    data: Data,
+    data: Annotated[Path, typer.Option(help="Folder that `humanmotion data build` wrote.")],
+    teacher: Annotated[Path, typer.Option(help="Weights of `train generator` to learn from.")],
     output: Output,
     config: Config = None,
     device: Device = "cpu",
     quiet: Quiet = False,
 ) -> None:
-    """Train what ours is compared with; run again, it goes on where it was."""
-    from humanmotion.jobs.train_baselines import CONFIG, train_baselines
+    """Train a light generator of few steps on a teacher's motions; run again, it goes on."""
+    from humanmotion.jobs.train_light import CONFIG, train_light
 
-    _trained(train_baselines, data, output, config=config or CONFIG, device=device, quiet=quiet)
+    with StageProgress(quiet=quiet) as progress:
+        made = train_light(data, teacher=teacher, output=output, config=config or CONFIG,
+                           device=device, progress=progress)  # fmt: skip
+    emit(str(made))
+
+
+@train.command()
+def baselines(
+    *,
+    data: Annotated[
+        Path,
+        typer.Option(
+            envvar="HUMANMOTION_DATA",
+            help="Data folder, one sub-folder per set; for generation one of `data build`.",
+        ),
+    ],
+    output: Output,
+    which: Annotated[
+        Literal["motion", "generation"],
+        typer.Option(help="Priors and modules of reconstruction, or motion from text."),
+    ] = "motion",
+    config: Config = None,
+    device: Device = "cpu",
+    quiet: Quiet = False,
+) -> None:
+    """Train what ours is compared with; run again, it goes on where it was."""
+    from humanmotion.jobs.train_baselines import CONFIG, GENERATION_CONFIG, train_baselines
+
+    config = config or (GENERATION_CONFIG if which == "generation" else CONFIG)
+    _trained(train_baselines, data, output, config=config, device=device, quiet=quiet)
 
 
 @train.command()

@@ -16,6 +16,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from humanmotion.errors import UsageError
 from humanmotion.metrics.contact import FEET
 from humanmotion.metrics.world import heading
 from humanmotion.rotations import wrap_angle
@@ -224,3 +225,37 @@ def sentences_of(captions: Iterable[str]) -> tuple[str, ...]:
     """Captions, and whole sentences for those that are mere names of common actions."""
     said = list(captions)
     return (*said, *(_SENTENCES[c.lower()] for c in said if c.lower() in _SENTENCES))
+
+
+_WHO = re.compile(r"^an? (?:person|man|woman|human)\b", re.I)
+_PEOPLE = ("a person", "a man", "a woman")
+_PACES = ("slowly", "quickly")
+_TURNINGS = (
+    "turning left", "turning right", "in a circle clockwise", "in a circle counterclockwise",
+)  # fmt: skip
+
+
+def variations(caption: str) -> tuple[str, ...]:
+    """New prompts made of a caption: its mirror image, other people, paces and turns that it lacks."""
+    found = [mirrored_caption(caption)]
+    if _WHO.match(caption):
+        found += [_WHO.sub(who, caption) for who in _PEOPLE]
+    if _GAIT.search(caption) and len(caption.split()) > 1:
+        found += [f"{caption} {pace}" for pace in _PACES if not _PACE.search(caption)]
+        found += [f"{caption}, {turn}" for turn in _TURNINGS if not _TURN.search(caption)]
+    return tuple(dict.fromkeys(p for p in found if p != caption))
+
+
+def expanded(captions: Sequence[str], *, count: int, seed: int) -> tuple[str, ...]:
+    """`count` prompts: every caption once in random order, then variations of them, then all again.
+
+    The same seed gives the same prompts, and the first ones whatever the count. Raises UsageError
+    without a caption.
+    """
+    own = list(dict.fromkeys(captions))
+    if not own:
+        raise UsageError("no caption given to be expanded")
+    new = [p for p in dict.fromkeys(v for c in own for v in variations(c)) if p not in set(own)]
+    generator = torch.Generator().manual_seed(seed)
+    order = [part[i] for part in (own, new) for i in torch.randperm(len(part), generator=generator)]
+    return tuple(order[i % len(order)] for i in range(count))

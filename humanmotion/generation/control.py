@@ -1,4 +1,4 @@
-"""Motion from text that hits what it is told to: keyframes, waypoints, the frames around a gap.
+"""Motion from text that hits what it is told to: keyframes, waypoints, joints, the frames of a gap.
 
 The sampler is given the numbers in question, as noisy as all others at each step, so that the network
 makes the rest fit; what smoothing and frame rates leave over is then put right exactly, by turns and
@@ -8,13 +8,14 @@ shifts that ease from one hit to the next (Kimodo's order of work: overwrite, th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from humanmotion.body import BodyModel
 from humanmotion.errors import UsageError
+from humanmotion.generation.easing import eased, frames_at
 from humanmotion.generation.features import (
     FPS,
     JOINTS,
@@ -30,22 +31,24 @@ from humanmotion.generation.features import (
     body_joints,
     canonical,
     encode,
-    inverse,
-    motion_of,
     rowwise_sixd,
-    seen_from,
 )
-from humanmotion.generation.sampler import BATCH, FILE_FPS, LONGEST, SHORTEST, TextToMotion
+from humanmotion.generation.sampler import (
+    BATCH,
+    FILE_FPS,
+    LONGEST,
+    SHORTEST,
+    TextToMotion,
+    at_file_rate,
+)
 from humanmotion.generation.sampling import (
-    DEFAULT,
     Kept,
-    Sampling,
     check_seed,
     noise_of,
     sampled,
     smoothed,
 )
-from humanmotion.generation.text import checked_prompt
+from humanmotion.generation.targets import FASTEST, Targets, no_targets, reached, targets_of
 from humanmotion.motion import Motion
 from humanmotion.rotations import (
     interpolation_weights,
@@ -54,8 +57,6 @@ from humanmotion.rotations import (
     rotvec_to_matrix,
 )
 
-FASTEST = 15.0
-"""Metres per second that no one moves at: hits farther apart contradict each other."""
 SAME_METRES = 1e-3
 _EYE = torch.eye(3)
 
@@ -79,6 +80,8 @@ class Control:
     """Of the waypoints `(P)`, rising."""
     path: Tensor
     """Where the pelvis is to be on the floor `(P, 2)`, metres."""
+    targets: Targets = field(default_factory=no_targets)
+    """Where single joints are to be."""
 
     def __post_init__(self) -> None:
         for name in ("times", "rotations", "pelvis", "path_times", "path"):
@@ -86,6 +89,7 @@ class Control:
                 raise UsageError(f"{name} of the control are not finite")
         _check_order("keyframes", self.times, self.pelvis[:, :2])
         _check_order("waypoints", self.path_times, self.path)
+        self._check_targets()
         where = self.pelvis[:, :2]
         for time, point in zip(self.path_times, self.path, strict=True):
             near = (frames_at(self.times, FILE_FPS) == frames_at(time, FILE_FPS)).nonzero()[:, 0]
@@ -103,8 +107,10 @@ class Control:
         *,
         keyframes: Motion | None = None,
         path: Sequence[tuple[float, float, float]] = (),
+        targets: Sequence[tuple[float, str, float, float, float]] = (),
     ) -> Control:
-        """From the frames of a motion on `body`, at their times, and waypoints of (seconds, x, y)."""
+        """From the frames of a motion on `body`, at their times, waypoints of (seconds, x, y), and
+        targets of (seconds, joint, x, y, z), whose joints are those of REACHED."""
         sizes = sorted({len(point) for point in path})
         if sizes not in ([], [3]):
             raise UsageError(f"waypoints of {sizes} numbers given; give three: seconds, x, y")
@@ -112,10 +118,11 @@ class Control:
         if keyframes is None:
             empty = torch.zeros(0)
             return cls(empty, torch.zeros(0, JOINTS, 3, 3), torch.zeros(0, 3), points[:, 0],
-                       points[:, 1:])  # fmt: skip
+                       points[:, 1:], targets_of(targets))  # fmt: skip
         pelvis = body.joints_of(keyframes)[:, 0]
         turns = keyframes.rotations[:, :JOINTS]
-        return cls(keyframes.times.float(), turns, pelvis, points[:, 0], points[:, 1:])
+        return cls(keyframes.times.float(), turns, pelvis, points[:, 0], points[:, 1:],
+                   targets_of(targets))  # fmt: skip
 
     @classmethod
     def around(cls, motion: Motion, body: BodyModel, *, gap: tuple[float, float]) -> Control:
@@ -130,6 +137,12 @@ class Control:
                 "give one that leaves frames out, and some in"
             )
         return cls.of(body, keyframes=replace(even, times=times)[kept])
+
+    @property
+    def last(self) -> float:
+        """Seconds of the last thing given, 0 if nothing is."""
+        times = torch.cat((self.times, self.path_times, self.targets.times))
+        return float(times.max()) if len(times) else 0.0
 
     def start(self, rest: Tensor) -> Place:
         """Where the motion begins, see above."""
@@ -156,11 +169,19 @@ class Control:
         points = (torch.nn.functional.pad(self.path, (0, 1)) - place.origin) @ place.turn
         _put_path(values, mask, frames_at(self.path_times, FPS), points[:, :2] - rest[0, :2], rest)
         at, turned, pelvis = _on_grid(self.times, turned, pelvis, frames=frames)
+        self.targets.put(values, mask, place, rest=rest)
         _put_poses(values, mask, at, (turned, pelvis - rest[0]), rest)
         return Kept(values[None], mask[None])
 
+    def posed_frames(self) -> Tensor:
+        """The frames at 30 fps `(K)` in which more than a place on the floor is given."""
+        return torch.cat([frames_at(times, FILE_FPS) for times in (self.times, self.targets.times)])
+
     def hit(self, motion: Motion, body: BodyModel) -> Motion:
-        """`motion` at 30 fps with every keyframe and waypoint exactly where it is to be."""
+        """`motion` at 30 fps with every keyframe, waypoint and target exactly where it is to be.
+
+        Raises UsageError for targets that no pose reaches together.
+        """
         rotations, rest = motion.rotations, body.rest_joints()[0]
         at = frames_at(self.times, FILE_FPS)
         pelvis = motion.transl + rest
@@ -177,12 +198,29 @@ class Control:
             order = both.argsort(stable=True)
             shift = eased(both[order], short[order], len(motion))
             pelvis = pelvis + torch.nn.functional.pad(shift, (0, 1))
-        return motion.with_rotations(rotations, transl=pelvis - rest)
+        done = motion.with_rotations(rotations, transl=pelvis - rest)
+        if not len(self.targets.times):
+            return done
+        fixed, passed = frames_at(self.times, FILE_FPS), frames_at(self.path_times, FILE_FPS)
+        return reached(done, body, self.targets, fixed=fixed, passed=passed)
 
-
-def frames_at(times: Tensor, fps: float) -> Tensor:
-    """The nearest frames of `times` `(...)` in seconds."""
-    return (times.double() * fps).round().long()
+    def _check_targets(self) -> None:
+        """Raise UsageError for targets where a keyframe or a waypoint says something else."""
+        at = frames_at(self.targets.times, FILE_FPS)
+        posed = torch.isin(at, frames_at(self.times, FILE_FPS)).nonzero()[:, 0]
+        if len(posed):
+            raise UsageError(
+                f"a keyframe at {float(self.targets.times[posed[0]]):.2f} s says where all joints are; "
+                "leave the target at that time out"
+            )
+        for time, point in zip(self.path_times, self.path, strict=True):
+            near = (at == frames_at(time, FILE_FPS)) & (self.targets.joints == 0)
+            for place in self.targets.places[near]:
+                if float((place[:2] - point).norm()) > SAME_METRES:
+                    raise UsageError(
+                        f"path and target of the pelvis disagree at {float(time):.2f} s; "
+                        "leave one of them out"
+                    )
 
 
 def _check_order(name: str, times: Tensor, places: Tensor) -> None:
@@ -259,23 +297,6 @@ def _put_path(values: Tensor, mask: Tensor, at: Tensor, transl: Tensor, rest: Te
         mask[at, columns] = True
 
 
-def eased(at: Tensor, values: Tensor, frames: int) -> Tensor:
-    """`values` `(K, ...)` at frames `at` `(K)`, rising, eased between them: `(frames, ...)`.
-
-    Speed and acceleration are zero at each of them; before the first and behind the last it is held.
-    """
-    now = torch.arange(frames)
-    high = torch.searchsorted(at, now).clamp(max=len(at) - 1)
-    low = (high - 1).clamp(min=0)
-    # Where a frame is one of them, or beyond the last, it is `high` itself.
-    span = (at[high] - at[low]).clamp(min=1)
-    share = ((now - at[low]) / span).clamp(0, 1).to(values.dtype)
-    smooth = share**3 * (10 + share * (6 * share - 15))
-    smooth = torch.where(now <= at[0], torch.ones_like(smooth), smooth)
-    smooth = smooth.reshape(-1, *[1] * (values.ndim - 1))
-    return values[low] + smooth * (values[high] - values[low])
-
-
 def directed(
     make: TextToMotion,
     prompt: str,
@@ -284,16 +305,16 @@ def directed(
     seconds: float,
     num: int = 1,
     seed: int = 0,
-    steps: int = DEFAULT.steps,
-    guidance: float = DEFAULT.guidance,
+    steps: int | None = None,
+    guidance: float | None = None,
 ) -> list[Motion]:
     """`num` motions at 30 fps of a prompt that hit what `control` gives.
 
     Raises UsageError for a prompt or a length that cannot be, and for hits behind the end.
     """
-    sampling = Sampling(steps=steps, guidance=guidance)
+    sampling = make.sampling.given(steps=steps, guidance=guidance)
     check_seed(seed)
-    text, notes = checked_prompt(prompt)
+    text, notes = make.checked(prompt)
     _check_length(control, seconds)
     if not 1 <= num <= BATCH:
         raise UsageError(f"{num} motions asked for; give 1 to {BATCH}")
@@ -303,26 +324,23 @@ def directed(
     kept = control.kept(frames, place, rest=rest)
     values = network.normalised(kept.values.to(device)).expand(num, -1, -1)
     noise = noise_of([seed * BATCH + k for k in range(num)], [frames] * num).to(device)
-    made = sampled(network, make.condition([text] * num), noise, sampling=sampling,
+    made = sampled(network, make.condition([text] * num), noise, sampling=sampling, style=make.style,
                    kept=Kept(values, kept.mask.to(device).expand(num, -1, -1)))  # fmt: skip
     features = smoothed(network.restored(made)).cpu()
     meta = {"text": text, "seed": seed, "notes": list(notes)}
     return [
-        control.hit(replace(_at_file_rate(own, make, place, seconds), meta=meta), make.body)
+        control.hit(
+            at_file_rate(own, make.body, seconds=seconds, place=place, meta=meta), make.body
+        )
         for own in features
     ]
-
-
-def _at_file_rate(features: Tensor, make: TextToMotion, place: Place, seconds: float) -> Motion:
-    world = seen_from(features, inverse(place), rest=make.body.rest_joints())
-    return motion_of(world, make.body).resample(FILE_FPS)[: round(seconds * FILE_FPS)]
 
 
 def _check_length(control: Control, seconds: float) -> None:
     if not SHORTEST <= seconds <= LONGEST:
         raise UsageError(f"{seconds:g} seconds asked for; give {SHORTEST:g} to {LONGEST:g}")
-    last = max([0.0, *control.times.tolist(), *control.path_times.tolist()])
-    if int(frames_at(torch.tensor(last), FILE_FPS)) >= round(seconds * FILE_FPS):
+    if int(frames_at(torch.tensor(control.last), FILE_FPS)) >= round(seconds * FILE_FPS):
         raise UsageError(
-            f"a keyframe or waypoint at {last:.2f} s lies behind the motion's end at {seconds:g} s"
+            f"a keyframe, waypoint or target at {control.last:.2f} s lies behind the motion's end at "
+            f"{seconds:g} s"
         )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import Tensor
 
-from humanmotion.errors import UsageError
+from humanmotion.errors import FileFormatError, UsageError
+from humanmotion.files import read_json, read_tensors
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,18 @@ class KnownCaptions:
             f'"{prompt}" is unlike all that was learnt (similarity {near[0][1]:.2f}, known from '
             f"{self.threshold:.2f} on); the motion may not show it. Nearest known: {names}"
         )
+
+
+def read_known(path: str | Path) -> KnownCaptions:
+    """From `<path>.safetensors` and `<path>.json`; raises FileFormatError when the two do not fit."""
+    path = Path(path)
+    told = read_json(path.with_suffix(".json"))
+    held = read_tensors(path.with_suffix(".safetensors"))
+    try:
+        captions = tuple(map(str, told["captions"]))
+        return KnownCaptions(captions, held["sentences"], float(told["threshold"]))
+    except (KeyError, TypeError, ValueError, UsageError) as error:
+        raise FileFormatError(f"{path} holds no known captions: {error}") from error
 
 
 def best_threshold(known: Sequence[float], unknown: Sequence[float]) -> float:

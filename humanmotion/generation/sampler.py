@@ -1,6 +1,6 @@
 """Motion from text: prompts in, motions out.
 
-    >>> make = TextToMotion.from_pretrained("weights/generator.safetensors")
+    >>> make = TextToMotion.from_pretrained()
     >>> (walk,) = make("a person walks in a circle", seconds=5, seed=3)
 
 The network, the text encoder and the sampler are separate; this alone knows all three.
@@ -11,14 +11,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from humanmotion.body import BodyModel
 from humanmotion.diffusion.weights import load_network
-from humanmotion.errors import UsageError
-from humanmotion.generation.features import FPS, features_of, motion_of
+from humanmotion.errors import FileFormatError, InputError, UsageError
+from humanmotion.files import asset, read_json
+from humanmotion.generation.features import (
+    FPS,
+    Place,
+    features_of,
+    inverse,
+    motion_of,
+    seen_from,
+)
+from humanmotion.generation.known import KnownCaptions, read_known
 from humanmotion.generation.minilm import MiniLM
 from humanmotion.generation.sampling import (
     DEFAULT,
@@ -29,10 +39,14 @@ from humanmotion.generation.sampling import (
     sampled,
     smoothed,
 )
+from humanmotion.generation.style import Style
 from humanmotion.generation.text import TextEncoder, checked_prompt
 from humanmotion.generation.vimogen import REFERENCE, Condition, ViMoGen, ViMoGenConfig
 from humanmotion.motion import Motion
 
+WEIGHTS = "generator/generator.safetensors"
+KNOWN = "known.safetensors"
+"""Lies beside the weights, where there is one."""
 FILE_FPS = 30.0
 SHORTEST, LONGEST = 0.5, 10.0
 """Seconds; the network was trained on windows of at most ten."""
@@ -48,21 +62,31 @@ class TextToMotion:
     network: ViMoGen
     encoder: TextEncoder
     body: BodyModel
+    known: KnownCaptions | None = None
+    """What was learnt; without it prompts of anything else are taken without a word."""
+    style: Style | None = None
+    """That all it makes is in; see `in_style_of`."""
+    sampling: Sampling = DEFAULT
+    """How it is drawn from unless something else is asked for."""
 
     @classmethod
     def from_pretrained(
         cls,
-        path: str | Path,
+        path: str | Path | None = None,
         *,
         encoder: TextEncoder | None = None,
         body: BodyModel | None = None,
         device: torch.device | str = "cpu",
     ) -> TextToMotion:
-        """From weights with their `.json` beside them, as `train generator` writes them.
+        """The shipped weights, or others with their `.json` beside them, as `train generator` and
+        `train light` write them.
 
-        Without an encoder the embedded one is taken, without a body the default one. Raises
+        A `sampling` in that file says how the weights are drawn from. Without an encoder the embedded
+        one is taken, without a body the default one. Captions known are read from `known.safetensors`
+        beside the weights, if there is one. Raises InputError where the weights are missing,
         FileFormatError for other weights, UsageError for an encoder of other tokens.
         """
+        path = shipped_weights() if path is None else Path(path)
         network = load_generator(path).to(device)
         encoder = MiniLM.load() if encoder is None else encoder
         if encoder.width != network.config.text_width:
@@ -70,7 +94,10 @@ class TextToMotion:
                 f"the encoder gives tokens of {encoder.width} numbers, {path} was trained on "
                 f"{network.config.text_width}; give the encoder it was trained with"
             )
-        return cls(network, encoder, BodyModel.load() if body is None else body)
+        beside = path.with_name(KNOWN)
+        known = read_known(beside) if beside.exists() else None
+        body = BodyModel.load() if body is None else body
+        return cls(network, encoder, body, known, sampling=load_sampling(path))
 
     def __call__(
         self,
@@ -79,18 +106,18 @@ class TextToMotion:
         seconds: float | Sequence[float] = 5.0,
         num: int = 1,
         seed: int = 0,
-        steps: int = DEFAULT.steps,
-        guidance: float = DEFAULT.guidance,
-        solver: Solver = DEFAULT.solver,
+        steps: int | None = None,
+        guidance: float | None = None,
+        solver: Solver | None = None,
     ) -> list[Motion]:
         """`num` motions at 30 fps for each prompt, one prompt after the other.
 
         `seconds` is one length or one for each prompt. The same seed gives the same motions, and the
         first prompt's are the same whatever follows. Each starts over the origin, facing y, on a
-        floor at 0. Raises UsageError for prompts, lengths, counts, seeds or a `Sampling` that cannot
-        be.
+        floor at 0. Steps, guidance and solver are those of `sampling` unless given. Raises UsageError
+        for prompts, lengths, counts, seeds or a `Sampling` that cannot be.
         """
-        sampling = Sampling(steps=steps, guidance=guidance, solver=solver)
+        sampling = self.sampling.given(steps=steps, guidance=guidance, solver=solver)
         check_seed(seed)
         texts = [prompts] if isinstance(prompts, str) else list(prompts)
         lengths = _lengths(seconds, len(texts))
@@ -100,7 +127,7 @@ class TextToMotion:
                 f"give 1 to {MOST_SAMPLES} in all"
             )
         wanted = [
-            _Wanted(*checked_prompt(text), length, seed=seed * MOST_SAMPLES + i * num + k)
+            _Wanted(*self.checked(text), length, seed=seed * MOST_SAMPLES + i * num + k)
             for i, (text, length) in enumerate(zip(texts, lengths, strict=True))
             for k in range(num)
         ]
@@ -109,7 +136,7 @@ class TextToMotion:
             found += self._made(wanted[at : at + BATCH], sampling)
         return found
 
-    def refine(self, motion: Motion, *, seed: int = 0, steps: int = DEFAULT.steps) -> Motion:
+    def refine(self, motion: Motion, *, seed: int = 0, steps: int | None = None) -> Motion:
         """A motion like `motion`, at 30 fps, as the reference-motion branch makes it.
 
         It follows local poses and the root's orientation; the path is the network's own, from over
@@ -128,8 +155,25 @@ class TextToMotion:
         text = reference.new_zeros(1, 1, network.config.text_width)
         condition = Condition(text, yes[:, None], yes, yes, reference=reference)
         noise = noise_of([seed], [len(features)]).to(device)
-        made = sampled(network, condition, noise, sampling=Sampling(steps=steps))[0]
+        sampling = self.sampling.given(steps=steps)
+        made = sampled(network, condition, noise, sampling=sampling, style=self.style)[0]
         return self._motion(made, _Wanted("", (), seconds, seed))
+
+    def in_style_of(self, motion: Motion, *, strength: float = 1.0) -> TextToMotion:
+        """The same, but all it makes has the posture and the size of movement of a clip (style.py).
+
+        Raises UsageError for a strength outside [0, 1] and a clip of less than half a second.
+        """
+        style = Style.of(motion, self.body, self.network, strength=strength)
+        return replace(self, style=style)
+
+    def checked(self, prompt: str) -> tuple[str, tuple[str, ...]]:
+        """As `checked_prompt`, with a note where nothing like it was learnt."""
+        text, notes = checked_prompt(prompt)
+        if self.known is None:
+            return text, notes
+        note = self.known.note(text, self.encoder.encode([text]).sentence[0].cpu())
+        return text, notes if note is None else (*notes, note)
 
     def condition(self, texts: Sequence[str]) -> Condition:
         """What the network is told of texts, one sample each."""
@@ -144,16 +188,15 @@ class TextToMotion:
         noise = noise_of([w.seed for w in wanted], frames).to(device)
         ends = torch.tensor(frames, device=device)
         mask = torch.arange(noise.shape[1], device=device) < ends[:, None]
-        made = sampled(self.network, condition, noise, sampling=sampling,
+        made = sampled(self.network, condition, noise, sampling=sampling, style=self.style,
                        mask=None if bool(mask.all()) else mask)  # fmt: skip
         return [self._motion(values[: w.frames], w) for values, w in zip(made, wanted, strict=True)]
 
     def _motion(self, values: Tensor, wanted: _Wanted) -> Motion:
         """The motion at 30 fps of normalised features `(T, 276)`."""
         features = smoothed(self.network.restored(values)).cpu()
-        motion = motion_of(features, self.body).resample(FILE_FPS)
         meta = {"text": wanted.text, "seed": wanted.seed, "notes": list(wanted.notes)}
-        return replace(motion[: round(wanted.seconds * FILE_FPS)], meta=meta)
+        return at_file_rate(features, self.body, seconds=wanted.seconds, meta=meta)
 
 
 @dataclass(frozen=True)
@@ -171,12 +214,58 @@ class _Wanted:
         return round(self.seconds * FPS) + 1
 
 
+def at_file_rate(
+    features: Tensor,
+    body: BodyModel,
+    *,
+    seconds: float,
+    place: Place | None = None,
+    start: float = 0.0,
+    meta: dict[str, Any],
+) -> Motion:
+    """The motion at 30 fps that features `(T, 276)` at 20 fps are, the first `seconds` of it.
+
+    `place` is where they lie in the world, as they are where there is none; `start` the time of the
+    first frame.
+    """
+    if place is not None:
+        features = seen_from(features, inverse(place), rest=body.rest_joints())
+    motion = motion_of(features, body).resample(FILE_FPS)[: round(seconds * FILE_FPS)]
+    return replace(motion, times=motion.times + start, meta=meta)
+
+
+def shipped_weights() -> Path:
+    """Path of the weights in the package; raises InputError, with what to do, where there are none."""
+    try:
+        return asset(WEIGHTS)
+    except InputError as error:
+        raise InputError(
+            f"the shipped generator (assets/{WEIGHTS}) is missing; install humanmotion again, or give "
+            "weights that `humanmotion train generator` wrote"
+        ) from error
+
+
 def load_generator(path: str | Path) -> ViMoGen:
-    """The network that `train generator` wrote; raises FileFormatError for other weights."""
-    network: ViMoGen = load_network(
-        Path(path), lambda **sizes: ViMoGen(ViMoGenConfig(**sizes)), what="generator"
-    )
+    """The network that `train generator` or `light` wrote; raises FileFormatError for other weights."""
+    network: ViMoGen = load_network(Path(path), _network, what="generator")
     return network
+
+
+def _network(*, sampling: object = None, **sizes: Any) -> ViMoGen:
+    """`sampling` is no matter of the network's."""
+    return ViMoGen(ViMoGenConfig(**sizes))
+
+
+def load_sampling(path: str | Path) -> Sampling:
+    """How the weights at `path` are to be drawn from: what their `.json` says, else the default.
+
+    Raises FileFormatError for a `sampling` that cannot be.
+    """
+    told = Path(path).with_suffix(".json")
+    try:
+        return Sampling(**read_json(told).get("sampling", {}))
+    except (TypeError, AttributeError, UsageError) as error:
+        raise FileFormatError(f"{told}: no such sampling: {error}") from error
 
 
 def _lengths(seconds: float | Sequence[float], count: int) -> list[float]:

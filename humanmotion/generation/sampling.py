@@ -17,6 +17,7 @@ from humanmotion.attention import AttentionPlan
 from humanmotion.diffusion.flow import euler, guided, heun, noised
 from humanmotion.errors import UsageError
 from humanmotion.generation.features import SIZE
+from humanmotion.generation.style import Style
 from humanmotion.generation.vimogen import Condition, ViMoGen, frame_plan
 
 Solver = Literal["euler", "heun"]
@@ -46,6 +47,17 @@ class Sampling:
         if self.solver not in ("euler", "heun"):
             raise UsageError(f'solver {self.solver!r} given; give "euler" or "heun"')
 
+    def given(
+        self,
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+        solver: Solver | None = None,
+    ) -> Sampling:
+        """The same but for what is given; raises UsageError for what cannot be."""
+        asked = {"steps": steps, "guidance": guidance, "solver": solver}
+        return replace(self, **{k: v for k, v in asked.items() if v is not None})  # type: ignore[arg-type]
+
 
 DEFAULT = Sampling()
 
@@ -69,16 +81,18 @@ def sampled(
     sampling: Sampling = DEFAULT,
     mask: Tensor | None = None,
     kept: Kept | None = None,
+    style: Style | None = None,
     plan: AttentionPlan | None = None,
 ) -> Tensor:
     """Normalised features `(B, T, 276)` that a network makes of `noise` `(B, T, 276)`.
 
     `mask` `(B, T)` bool is False behind a motion's end. Samples that refer to a motion are not guided,
     the others by one call for both halves. Kept numbers run along their own straight path, so the
-    network sees them as noisy as the rest. `plan` carries self-attention, dense by default.
+    network sees them as noisy as the rest; no style touches them. `plan` carries self-attention, dense
+    by default.
     """
     levels = network.config.flow.levels(sampling.steps, start=sampling.start)
-    field = _Field(network, condition, noise, sampling=sampling, mask=mask, kept=kept,
+    field = _Field(network, condition, noise, sampling=sampling, mask=mask, kept=kept, style=style,
                    plan=plan or frame_plan(noise.shape[1], noise.device), levels=levels)  # fmt: skip
     start = noise
     if kept is not None:
@@ -100,6 +114,7 @@ class _Field:
         sampling: Sampling,
         mask: Tensor | None,
         kept: Kept | None,
+        style: Style | None,
         plan: AttentionPlan,
         levels: Sequence[float],
     ) -> None:
@@ -107,7 +122,7 @@ class _Field:
         self._scale = sampling.guidance
         self._referring = condition.referring[:, None, None]
         self._twice = self._scale != 1 and not bool(condition.referring.all())
-        self._mask = mask
+        self._mask, self._style, self._own_mask = mask, style, mask
         if self._twice:
             condition = _with_null_text(condition)
             self._mask = None if mask is None else torch.cat((mask, mask))
@@ -122,6 +137,8 @@ class _Field:
         if self._twice:
             asked, free = said.chunk(2)
             said = torch.where(self._referring, asked, guided(free, (asked, self._scale)))
+        if self._style is not None:
+            said = self._style.led(said, state, level, mask=self._own_mask)
         if self._kept is None:
             return said
         return torch.where(self._kept.mask, self._noise - self._kept.values, said)

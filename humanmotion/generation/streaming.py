@@ -19,13 +19,11 @@ from humanmotion.generation.features import (
     FPS,
     SIZE,
     inverse,
-    motion_of,
     place_of,
     seen_from,
 )
-from humanmotion.generation.sampler import FILE_FPS, SHORTEST, TextToMotion
+from humanmotion.generation.sampler import SHORTEST, TextToMotion, at_file_rate
 from humanmotion.generation.sampling import (
-    DEFAULT,
     SMOOTHING,
     Kept,
     Sampling,
@@ -34,14 +32,15 @@ from humanmotion.generation.sampling import (
     sampled,
     smoothed,
 )
-from humanmotion.generation.text import checked_prompt
 from humanmotion.generation.vimogen import Condition
-from humanmotion.motion import Motion
+from humanmotion.motion import Motion, concat
 
 KEPT = 20
 """Frames at 20 fps that a window shares with what was made before."""
 CHUNK = 60
 """Frames that a window adds."""
+MOST_SECONDS = 600.0
+"""Of one motion that is held as a whole."""
 AHEAD = SMOOTHING // 2
 """Frames made beyond them, so that smoothing knows what comes next."""
 
@@ -52,8 +51,8 @@ def stream(
     *,
     seconds: float | Sequence[float] = math.inf,
     seed: int = 0,
-    steps: int = DEFAULT.steps,
-    guidance: float = DEFAULT.guidance,
+    steps: int | None = None,
+    guidance: float | None = None,
 ) -> Iterator[Motion]:
     """Motions at 30 fps of at most three seconds that follow on each other, in one world.
 
@@ -61,11 +60,11 @@ def stream(
     The same seed gives the same motion, however much of it is asked for. Raises UsageError, at once,
     for prompts, lengths or a `Sampling` that cannot be.
     """
-    sampling = Sampling(steps=steps, guidance=guidance)
+    sampling = make.sampling.given(steps=steps, guidance=guidance)
     check_seed(seed)
     texts = [prompts] if isinstance(prompts, str) else list(prompts)
     frames = _frames(seconds, len(texts))
-    checked = [checked_prompt(text) for text in texts]
+    checked = [make.checked(text) for text in texts]
     return _stream(make, checked, frames, seed=seed, sampling=sampling)
 
 
@@ -97,46 +96,74 @@ def _stream(
         left = wanted
         while left > 0:
             count = int(min(CHUNK, left))
-            chunk = _window(
-                make, condition, held, seed=seed * 1_000_003 + number, sampling=sampling
-            )
-            chunk = chunk[: count + 1]
+            shared = 1 if held is None else len(held)
+            made_now = window(
+                make, condition, held, frames=shared + CHUNK + AHEAD,
+                seed=seed * 1_000_003 + number, sampling=sampling,
+            )  # fmt: skip
+            chunk = made_now[shared - 1 : shared + count]
             meta = {"text": text, "seed": seed, "notes": list(notes)}
-            yield _at_file_rate(make, chunk, start=made / FPS, meta=meta)
+            # The end of a chunk begins the next one.
+            yield at_file_rate(chunk, make.body, seconds=count / FPS, start=made / FPS, meta=meta)
             held = chunk if held is None else torch.cat((held[:-1], chunk))
             held = held[-KEPT:]
             left, made, number = left - count, made + count, number + 1
 
 
-def _window(
-    make: TextToMotion, condition: Condition, held: Tensor | None, *, seed: int, sampling: Sampling
+def window(
+    make: TextToMotion,
+    condition: Condition,
+    held: Tensor | None,
+    *,
+    frames: int,
+    seed: int,
+    sampling: Sampling,
 ) -> Tensor:
-    """`CHUNK + 1` frames of features in the world, of which the first is the last one held."""
+    """Features `(frames, 276)` in the world, of which the first are those held, to the last digit.
+
+    `condition` is of one sample; `held` `(n, 276)` is what was made before, if anything was.
+    """
     network, rest = make.network, make.body.rest_joints()
-    device, shared = network.mean.device, 1 if held is None else len(held)
-    length = shared + CHUNK + AHEAD
+    device = network.mean.device
     kept, place = None, None
     if held is not None:
         place = place_of(held)
-        values = torch.zeros(1, length, SIZE, device=device)
-        values[0, :shared] = network.normalised(seen_from(held, place, rest=rest).to(device))
+        values = torch.zeros(1, frames, SIZE, device=device)
+        values[0, : len(held)] = network.normalised(seen_from(held, place, rest=rest).to(device))
         mask = torch.zeros_like(values, dtype=torch.bool)
-        mask[:, :shared] = True
+        mask[:, : len(held)] = True
         kept = Kept(values, mask)
-    noise = noise_of([seed], [length]).to(device)
-    values = sampled(network, condition, noise, sampling=sampling, kept=kept)[0]
+    noise = noise_of([seed], [frames]).to(device)
+    values = sampled(network, condition, noise, sampling=sampling, kept=kept, style=make.style)[0]
     features = smoothed(network.restored(values)).cpu()
-    if held is not None and place is not None:
-        features = seen_from(features, inverse(place), rest=rest)
-        # As they were, to the last digit: what was handed out stays true.
-        features = torch.cat((held, features[shared:]))
-    return features[shared - 1 : shared + CHUNK]
+    if held is None or place is None:
+        return features
+    features = seen_from(features, inverse(place), rest=rest)
+    # As they were: what was handed out stays true.
+    return torch.cat((held, features[len(held) :]))
 
 
-def _at_file_rate(
-    make: TextToMotion, chunk: Tensor, *, start: float, meta: dict[str, object]
+def whole(
+    make: TextToMotion,
+    prompts: str | Sequence[str],
+    *,
+    seconds: float | Sequence[float],
+    seed: int = 0,
+    steps: int | None = None,
+    guidance: float | None = None,
 ) -> Motion:
-    """The motion of a chunk `(n + 1, 276)` without its end, which begins the next one."""
-    motion = motion_of(chunk, make.body).resample(FILE_FPS)
-    motion = motion[: round((len(chunk) - 1) * FILE_FPS / FPS)]
-    return replace(motion, times=motion.times + start, meta=meta)
+    """The motion at 30 fps of prompts one after the other, each its `seconds` long.
+
+    Raises as `stream`, and UsageError for more than MOST_SECONDS in all: these are streamed.
+    """
+    texts = [prompts] if isinstance(prompts, str) else list(prompts)
+    total = sum(_frames(seconds, len(texts))) / FPS
+    if total > MOST_SECONDS:
+        raise UsageError(
+            f"{total:g} seconds asked for; at most {MOST_SECONDS:g} are made as one motion, "
+            "so give less, or stream them in Python"
+        )
+    parts = list(stream(make, texts, seconds=seconds, seed=seed, steps=steps, guidance=guidance))
+    notes = dict.fromkeys(note for part in parts for note in part.meta["notes"])
+    meta = {"text": "; ".join(texts), "seed": seed, "notes": list(notes)}
+    return replace(concat(parts), meta=meta)

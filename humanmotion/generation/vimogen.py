@@ -43,6 +43,7 @@ class ViMoGenConfig:
     blocks: int = 4
     heads: int = 4
     reference_blocks: int = 2
+    """0 is a network that reads text alone, as ViMoGen-light."""
     text_width: int = 384
     """Numbers of a text token."""
     null_tokens: int = 2
@@ -54,10 +55,9 @@ class ViMoGenConfig:
     """Of the noise levels it is trained on, see `Flow`."""
 
     def __post_init__(self) -> None:
-        counts = self.blocks, self.reference_blocks, self.text_width, self.null_tokens
-        if min(counts) < 1:
+        if min(self.blocks, self.text_width, self.null_tokens) < 1 or self.reference_blocks < 0:
             raise ValueError(
-                "blocks, reference_blocks, text_width and null_tokens must be 1 or more"
+                "blocks, text_width and null_tokens must be 1 or more, reference_blocks 0 or more"
             )
         _ = self.block
 
@@ -65,6 +65,11 @@ class ViMoGenConfig:
     def flow(self) -> Flow:
         """The noise levels."""
         return Flow(self.shift)
+
+    @property
+    def refers(self) -> bool:
+        """Whether it can refer to a motion."""
+        return self.reference_blocks > 0
 
     @property
     def block(self) -> BlockSizes:
@@ -124,13 +129,18 @@ class Context:
 
 
 class GatedBlock(nn.Module):
-    """A block with two cross-attentions, of which each sample uses one."""
+    """A block with two cross-attentions, of which each sample uses one; or that to the text alone."""
 
-    def __init__(self, sizes: BlockSizes) -> None:
+    norm_reference: nn.LayerNorm | None
+    reference: CrossAttention | None
+
+    def __init__(self, sizes: BlockSizes, *, refers: bool) -> None:
         super().__init__()
         self.body = DiTBlock(sizes)
-        self.norm_text, self.norm_reference = (nn.LayerNorm(sizes.width, eps=EPS) for _ in range(2))
-        self.text, self.reference = (CrossAttention(sizes.width, sizes.heads) for _ in range(2))
+        self.norm_text = nn.LayerNorm(sizes.width, eps=EPS)
+        self.norm_reference = nn.LayerNorm(sizes.width, eps=EPS) if refers else None
+        self.text = CrossAttention(sizes.width, sizes.heads)
+        self.reference = CrossAttention(sizes.width, sizes.heads) if refers else None
 
     def read(self, x: Tensor, context: Context, *, layer: int, reference: Tensor | None) -> Tensor:
         """`x` `(B, T, width)` with what text or reference tokens `(b, T, width)` say."""
@@ -140,6 +150,7 @@ class GatedBlock(nn.Module):
             part = self.text(self.norm_text(x[rows]), keys, key_mask=mask)
             said = said.index_copy(0, rows, part.to(x.dtype))
         if reference is not None:
+            assert self.reference is not None and self.norm_reference is not None
             rows, mask = context.reference_rows, context.reference_mask
             keys = self.reference.keys(reference)
             part = self.reference(self.norm_reference(x[rows]), keys, key_mask=mask)
@@ -161,13 +172,15 @@ class ViMoGen(nn.Module):
         self.register_buffer("mean", torch.zeros(SIZE))
         self.register_buffer("spread", torch.ones(SIZE))
         self.enter = nn.Linear(SIZE, width)
-        self.enter_reference = nn.Linear(len(REFERENCE), width)
+        self.enter_reference = nn.Linear(len(REFERENCE), width) if config.refers else None
         self.enter_text = nn.Sequential(
             nn.Linear(config.text_width, width), nn.GELU("tanh"), nn.Linear(width, width)
         )
         self.null_text = nn.Parameter(0.02 * torch.randn(config.null_tokens, config.text_width))
         self.time = TimeModulation(width)
-        self.blocks = nn.ModuleList(GatedBlock(sizes) for _ in range(config.blocks))
+        self.blocks = nn.ModuleList(
+            GatedBlock(sizes, refers=config.refers) for _ in range(config.blocks)
+        )
         self.reference_blocks = nn.ModuleList(
             DiTBlock(sizes) for _ in range(config.reference_blocks)
         )
@@ -203,14 +216,21 @@ class ViMoGen(nn.Module):
         return self.velocity(state, time, self.context(condition), mask=mask, plan=plan)
 
     def context(self, condition: Condition) -> Context:
-        """What every step needs of a condition; raises UsageError where a reference is missing."""
+        """What every step needs of a condition.
+
+        Raises UsageError where a reference is missing, or given to a network of text alone.
+        """
         text_rows = (~condition.referring).nonzero()[:, 0]
         rows = condition.referring.nonzero()[:, 0]
+        if len(rows) and self.enter_reference is None:
+            raise UsageError(
+                "a reference motion given to weights that read text alone; give it to the full model"
+            )
         if len(rows) and condition.reference is None:
             raise UsageError(f"samples {rows.tolist()} refer to a motion, but none is given")
         tokens, text_mask = self._text(condition, text_rows)
         reference = reference_mask = None
-        if condition.reference is not None and len(rows):
+        if condition.reference is not None and self.enter_reference is not None and len(rows):
             reference = self._placed(self.enter_reference(condition.reference[rows]))
             reference_mask = _rows_of(condition.reference_mask, rows)
         keys = [block.text.keys(tokens) for block in self._blocks()] if len(text_rows) else []

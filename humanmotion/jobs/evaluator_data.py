@@ -39,6 +39,8 @@ class Pairs:
     """Captions whose sentences are alike `(B, B)` bool, see `same_captions`."""
     opposed: Tensor
     """Captions that speak of different sides `(B, B)` bool, however alike their sentences are."""
+    rows: Tensor
+    """Which of the shards' captions each is `(B)`."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class EvaluatorPairs:
             token_mask=self.shards.mask[rows, :longest],
             same=same_captions(self.shards.sentences[rows]),
             opposed=(side[:, None] != side).any(-1) & sided[:, None] & sided,
+            rows=rows,
         )
 
     def _shown(self, clip: int, u: list[float]) -> tuple[Tensor, int]:

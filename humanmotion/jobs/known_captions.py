@@ -7,8 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from humanmotion.errors import FileFormatError
-from humanmotion.files import read_json, read_tensors, write_json, write_tensors
+from humanmotion.files import write_json, write_tensors
 from humanmotion.generation.known import KnownCaptions, best_threshold
 from humanmotion.jobs.shards import Shards
 
@@ -46,15 +45,3 @@ def write_known(path: str | Path, known: KnownCaptions) -> None:
     write_json(
         path.with_suffix(".json"), {"threshold": known.threshold, "captions": list(known.captions)}
     )
-
-
-def read_known(path: str | Path) -> KnownCaptions:
-    """What `write_known` wrote; raises FileFormatError when the two files do not fit."""
-    path = Path(path)
-    told = read_json(path.with_suffix(".json"))
-    held = read_tensors(path.with_suffix(".safetensors"))
-    try:
-        captions = tuple(map(str, told["captions"]))
-        return KnownCaptions(captions, held["sentences"], float(told["threshold"]))
-    except (KeyError, TypeError, ValueError, FileFormatError) as error:
-        raise FileFormatError(f"{path} holds no known captions: {error}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -59,11 +59,13 @@ def train_in(
     losses: tuple[Draws, Draws],
     fabric: Any,
     progress: Progress,
+    told: Mapping[str, Any] | None = None,
 ) -> Path:
     """Train `network`, which has a `config`, on the first of `losses`, stopping by the second.
 
-    Writes `<name>.json` and `<name>.safetensors`, whose path is returned: parameters in bfloat16,
-    buffers (statistics) as they are. Of several processes the first one writes.
+    Writes `<name>.json`, the config and what else is `told`, and `<name>.safetensors`, whose path is
+    returned: parameters in bfloat16, buffers (statistics) as they are. Of several processes the first
+    one writes.
     """
     schedule, batch = _schedule(settings)
     train, val = losses
@@ -77,7 +79,7 @@ def train_in(
     if fabric.is_global_zero:
         whole = {key for key, _ in network.named_buffers()}
         weights = best_weights(best).items()
-        write_json(folder / f"{name}.json", asdict(network.config))
+        write_json(folder / f"{name}.json", asdict(network.config) | dict(told or {}))
         write_tensors(path, {k: v if k in whole else v.to(torch.bfloat16) for k, v in weights})
     fabric.barrier()
     return path

@@ -1,7 +1,7 @@
-"""`humanmotion train baselines`: the priors that ours is compared with, on the same data; resumable.
+"""`humanmotion train baselines`: what ours is compared with, on the same data; resumable.
 
 The folder holds one file of weights for each, and a checkpoint while it trains. These weights are never
-shipped: `humanmotion bench prior --weights DIR` reads them.
+shipped: `humanmotion bench prior|multishot|generation --weights DIR` reads them.
 """
 
 from __future__ import annotations
@@ -20,9 +20,13 @@ from humanmotion.files import read_text, writable_folder
 from humanmotion.jobs.baseline_recipes import RECIPES, Material, Task
 from humanmotion.jobs.baseline_weights import write_baseline
 from humanmotion.jobs.early_stopping import Stopping, fabric_on, train_network
+from humanmotion.jobs.mdm_training import mdm_task
 from humanmotion.jobs.stages import Progress, silent
 
 CONFIG = Path(__file__).with_name("baselines.toml")
+GENERATION_CONFIG = Path(__file__).with_name("generation_baselines.toml")
+"""Of motion from text, which learns from shards of `data build`."""
+EVERY_RECIPE = {**RECIPES, "mdm": mdm_task}
 VAL_ROWS = 1024
 VAL_BATCHES = 32
 
@@ -49,7 +53,7 @@ def train_baselines(
         path = folder / f"{name}_{seed}.safetensors"
         if not path.exists():
             torch.manual_seed(seed)
-            task = RECIPES[name](material)
+            task = EVERY_RECIPE[name](material)
             found = _trained(task, part, folder=folder, name=path.stem, seed=seed,
                              stopping=Stopping(**settings["stopping"]), fabric=fabric,
                              progress=progress)  # fmt: skip
@@ -71,7 +75,7 @@ def _read(path: str | Path) -> dict[str, Any]:
 
 
 def _runs(settings: Mapping[str, Any]) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
-    for name in RECIPES:
+    for name in EVERY_RECIPE:
         part = settings.get(name)
         if part is not None:
             for seed in part["seeds"]:

@@ -47,7 +47,7 @@ def view(
     if html is not None:
         glb = glb_bytes(motions, camera=cameras[0], names=names)
         title = ", ".join(path.name for path in paths)
-        report = _report(motions, names)
+        report = motions_report(motions, names)
         write_page(
             html, title=title, glb=glb, report=report, side_by_side=apart, overwrite=overwrite
         )
@@ -83,8 +83,8 @@ def _tell(
             note(f"{name}: {line}")
 
 
-def _report(motions: Sequence[tuple[Motion, BodyModel]], names: Sequence[str]) -> PageReport:
-    """Pelvis heights over the time of the longest motion, and what each file is."""
+def motions_report(motions: Sequence[tuple[Motion, BodyModel]], names: Sequence[str]) -> PageReport:
+    """Pelvis heights over the time of the longest motion, and what each motion is."""
     longest = max((motion for motion, _ in motions), key=lambda m: m.duration)
     times = (longest.times - longest.times[:1]).tolist()
     series = [

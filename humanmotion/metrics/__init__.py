@@ -24,6 +24,7 @@ from humanmotion.metrics.pose import pve as pve
 from humanmotion.metrics.smoothness import acceleration as acceleration
 from humanmotion.metrics.smoothness import acceleration_error as acceleration_error
 from humanmotion.metrics.smoothness import jitter as jitter
+from humanmotion.metrics.smoothness import low_passed as low_passed
 from humanmotion.metrics.two_sample import c2st_auc as c2st_auc
 from humanmotion.metrics.world import cut_yaw_error as cut_yaw_error
 from humanmotion.metrics.world import heading as heading

@@ -8,6 +8,11 @@ from torch import Tensor
 from humanmotion.errors import UsageError
 from humanmotion.metrics.pose import HIPS, check_pair
 
+CALM_HZ = 6.0
+"""People hardly move faster than this."""
+_LEAST_FILTERED = 10
+"""Frames that the filter needs."""
+
 
 def acceleration(joints: Tensor, *, fps: float) -> Tensor:
     """Second finite difference `(..., T-2, J, 3)` of joints `(..., T, J, 3)`, m/s^2."""
@@ -37,6 +42,19 @@ def jitter(joints: Tensor, *, fps: float) -> Tensor:
     """
     _check_frames(joints, 4)
     return (torch.diff(joints, n=3, dim=-3) * fps**3).norm(dim=-1).mean(-1)
+
+
+def low_passed(joints: Tensor, *, fps: float) -> Tensor:
+    """Joints `(T, J, 3)` after a zero-phase low-pass of 6 Hz (Butterworth, second order, both ways).
+
+    Without what shakes faster than people do; in float64. Raises UsageError below ten frames.
+    """
+    # scipy.signal takes long to import, and this package is read by all that generates.
+    from scipy.signal import butter, filtfilt
+
+    _check_frames(joints, _LEAST_FILTERED)
+    b, a = butter(2, CALM_HZ, fs=fps)
+    return torch.from_numpy(filtfilt(b, a, joints.double().cpu().numpy(), axis=-3).copy())
 
 
 def _check_frames(joints: Tensor, least: int) -> None:

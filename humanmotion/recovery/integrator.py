@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from humanmotion.body import BodyModel
-from humanmotion.recovery.contacts import lower_foot, standing_feet, told_feet
-from humanmotion.recovery.floor import FootShape, foot_shape, lowest_point
-from humanmotion.recovery.planting import plant_feet
+from humanmotion.body.contacts import lower_foot, standing_feet, told_feet
+from humanmotion.body.floor import FootShape, foot_shape, lowest_point
+from humanmotion.body.planting import plant_feet
 from humanmotion.recovery.support import support_level
 from humanmotion.recovery.trajectory import PersonPath, solve_paths
 

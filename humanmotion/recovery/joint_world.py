@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from humanmotion.body import BodyModel
+from humanmotion.body.contacts import standing_feet
+from humanmotion.body.floor import foot_shape
+from humanmotion.body.planting import plant_feet
 from humanmotion.keypoints import Keypoints
 from humanmotion.metrics import heading
 from humanmotion.prior.model import PosePrior
 from humanmotion.recovery.alignment import CutAlignment
-from humanmotion.recovery.contacts import standing_feet
 from humanmotion.recovery.detector_noise import exchanged
-from humanmotion.recovery.floor import foot_shape
 from humanmotion.recovery.initial_pose import SET
 from humanmotion.recovery.integrator import WorldPerson
 from humanmotion.recovery.joint import STEPS, optimise
@@ -23,7 +24,6 @@ from humanmotion.recovery.joint_problem import Evidence, Terms
 from humanmotion.recovery.joint_terms import FEET, Standing, World
 from humanmotion.recovery.landmark_terms import observe
 from humanmotion.recovery.odometry import CameraMotion
-from humanmotion.recovery.planting import plant_feet
 from humanmotion.recovery.pose_guess import PoseGuess
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.shots import Shot

@@ -24,6 +24,7 @@ SCRIPT = [
 COMMANDS = [
     "reconstruct",
     "fit",
+    "generate",
     "train",
     "view",
     "convert",

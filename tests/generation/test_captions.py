@@ -9,16 +9,19 @@ import pytest
 import torch
 
 from humanmotion.body import BodyModel
+from humanmotion.errors import UsageError
 from humanmotion.generation.captions import (
     Movement,
     action_label,
     clean_caption,
     computed_captions,
+    expanded,
     mirrored_caption,
     movement,
     of_part,
     sides,
     spoken,
+    variations,
 )
 from humanmotion.jobs.demo_motion import TURN_DEGREES_PER_SECOND, walking_motion
 from humanmotion.motion import Motion
@@ -169,3 +172,31 @@ def test_what_holds_of_a_whole_is_not_said_of_a_part():
 )
 def test_actions_are_the_heads_of_descriptions(text, label):
     assert action_label(text) == label
+
+
+class TestExpanded:
+    def test_variations_keep_what_is_said(self):
+        found = variations("a man walks with the left arm raised")
+        assert "a man walks with the right arm raised" in found
+        assert "a person walks with the left arm raised" in found
+        assert "a man walks with the left arm raised slowly" in found
+        # Left is spoken of already: another turn would contradict it.
+        assert not any("turning" in v or "circle" in v for v in found)
+        assert "a man walks with the left arm raised" not in found
+        assert not any("slowly" in v for v in variations("a person walks quickly"))
+        assert "a person walks, in a circle clockwise" in variations("a person walks")
+        assert variations("meditate") == ()
+
+    def test_every_caption_comes_before_what_is_made_of_it(self):
+        own = ["a person walks", "a man waves", "meditate"]
+        prompts = expanded(own, count=40, seed=3)
+        assert set(prompts[:3]) == set(own) and len(prompts) == 40
+        new = {v for caption in own for v in variations(caption)} - set(own)
+        assert set(prompts[3 : 3 + len(new)]) == new
+        # Then all begins anew.
+        assert prompts[3 + len(new) : 6 + len(new)] == prompts[:3]
+        assert expanded(own, count=5, seed=3) == prompts[:5] != expanded(own, count=5, seed=4)
+
+    def test_no_caption(self):
+        with pytest.raises(UsageError, match="no caption"):
+            expanded([], count=3, seed=0)

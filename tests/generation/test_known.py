@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from humanmotion.errors import FileFormatError, UsageError
-from humanmotion.generation.known import KnownCaptions, best_threshold
+from humanmotion.generation.known import KnownCaptions, best_threshold, read_known
 from humanmotion.generation.minilm import MiniLM
-from humanmotion.jobs.known_captions import known_captions, read_known, write_known
+from humanmotion.jobs.known_captions import known_captions, write_known
 from humanmotion.jobs.shards import Shards
 
 CAPTIONS = ("a person walks forward", "a man sits down on a chair", "a woman waves her hand")

@@ -132,3 +132,38 @@ class TestHostileInput:
 
         with pytest.raises(UsageError, match="tokens of 768 numbers"):
             TextToMotion.from_pretrained(weights, encoder=Wide())
+
+
+class TestOwnSampling:
+    """What a weights' `.json` says of how they are drawn from."""
+
+    def copied(self, weights, tmp_path, sampling):
+        from humanmotion.files import read_json
+
+        path = tmp_path / "generator.safetensors"
+        path.write_bytes(weights.read_bytes())
+        told = read_json(weights.with_suffix(".json"))
+        write_json(path.with_suffix(".json"), told | {"sampling": sampling})
+        return path
+
+    def test_is_the_default(self, weights, make, tmp_path, body):
+        sampling = {"steps": 2, "guidance": 1.0, "start": 1.0}
+        own = TextToMotion.from_pretrained(self.copied(weights, tmp_path, sampling))
+        assert own.sampling.steps == 2 and make.sampling.steps == 10
+        other = make(WALK, seconds=1.0, steps=2, guidance=1.0)[0]
+        given = own(WALK, seconds=1.0)[0]
+        # Steps and guidance may be given; the start is the weights' own.
+        assert not torch.equal(given.rotvec, other.rotvec)
+        assert torch.equal(given.rotvec, own(WALK, seconds=1.0, steps=2, guidance=1.0)[0].rotvec)
+        pieces = [next(stream(m, WALK, seconds=1.0)) for m in (own, make)]
+        assert not torch.equal(pieces[0].rotvec, pieces[1].rotvec)
+        control = Control.of(body, path=[(0.0, 0.0, 0.0)])
+        by_two = directed(own, WALK, control, seconds=1.0)[0]
+        assert torch.equal(
+            by_two.rotvec, directed(own, WALK, control, seconds=1.0, steps=2)[0].rotvec
+        )
+
+    @pytest.mark.parametrize("wrong", [{"steps": 0}, {"pace": 1}, [2], {"guidance": -1.0}])
+    def test_that_cannot_be(self, weights, tmp_path, wrong):
+        with pytest.raises(FileFormatError, match="no such sampling"):
+            TextToMotion.from_pretrained(self.copied(weights, tmp_path, wrong))

@@ -209,3 +209,39 @@ class TestFile:
         write_json(path.with_suffix(".json"), asdict(PRESETS["tiny"]))
         with pytest.raises(FileFormatError, match="is no generator of this version"):
             self.load(path)
+
+
+class TestTextAlone:
+    """Without blocks for a reference: ViMoGen-light's network."""
+
+    def light(self) -> ViMoGen:
+        torch.manual_seed(0)
+        sizes = ViMoGenConfig(
+            width=16, hidden=16, blocks=2, heads=2, reference_blocks=0, text_width=6
+        )
+        made = ViMoGen(sizes).eval()
+        torch.nn.init.normal_(made.head.head.weight, std=0.1)
+        return made
+
+    def condition(self, *, referring: bool) -> Condition:
+        yes, no = torch.ones(2, dtype=torch.bool), torch.zeros(2, dtype=torch.bool)
+        text = torch.randn(2, 3, 6, generator=torch.Generator().manual_seed(1))
+        reference = torch.zeros(2, 5, 138)
+        return Condition(text, yes[:, None].expand(2, 3), no, yes if referring else no, reference)
+
+    def test_has_nothing_that_reads_a_motion(self):
+        assert not any("reference" in name for name, _ in self.light().named_parameters())
+
+    def test_says_what_the_full_network_says_of_text(self):
+        light = self.light()
+        full = ViMoGen(replace(light.config, reference_blocks=1)).eval()
+        full.load_state_dict(light.state_dict(), strict=False)
+        state = torch.randn(2, 5, 276, generator=torch.Generator().manual_seed(2))
+        parts = vars(self.condition(referring=False))
+        time = torch.tensor([100.0, 900.0])
+        with torch.no_grad():
+            assert torch.equal(light(state, time, **parts), full(state, time, **parts))
+
+    def test_a_reference_is_told_where_it_belongs(self):
+        with pytest.raises(UsageError, match="give it to the full model"):
+            self.light().context(self.condition(referring=True))

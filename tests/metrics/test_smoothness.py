@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from humanmotion.errors import UsageError
-from humanmotion.metrics import acceleration, acceleration_error, jitter
+from humanmotion.metrics import acceleration, acceleration_error, jitter, low_passed
 
 
 def _fall(fps: float, frames: int = 40) -> torch.Tensor:
@@ -55,3 +55,19 @@ def test_acceleration_error_twin() -> None:
 def test_too_few_frames_are_refused() -> None:
     with pytest.raises(UsageError, match="T >= 4"):
         jitter(torch.zeros(3, 5, 3), fps=30.0)
+
+
+def test_a_low_pass_keeps_what_people_do_and_takes_what_shakes() -> None:
+    time = torch.arange(200).double() / 30
+
+    def swing(hertz: float) -> torch.Tensor:
+        return torch.sin(2 * torch.pi * hertz * time)[:, None, None].expand(-1, 22, 3)
+
+    slow, fast = (low_passed(swing(f), fps=30.0) for f in (1.0, 12.0))
+    inside = slice(30, -30)
+    assert torch.allclose(slow[inside], swing(1.0)[inside], atol=0.01)
+    assert float(fast[inside].abs().max()) < 0.05
+    both = low_passed(swing(1.0) + swing(12.0), fps=30.0)
+    assert torch.allclose(both, slow + fast, atol=1e-9)
+    with pytest.raises(UsageError, match="T >= 10"):
+        low_passed(swing(1.0)[:9], fps=30.0)

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from humanmotion.body.floor import foot_shape
+from humanmotion.body.leg_ik import Posed, reach_ankles
 from humanmotion.recovery.flip import reversed_rotations
-from humanmotion.recovery.floor import foot_shape
 from humanmotion.recovery.focal import FocalEstimate
-from humanmotion.recovery.leg_ik import Posed, reach_ankles
 from humanmotion.recovery.odometry import CameraMotion
 from humanmotion.recovery.pose_track import PoseTrack
 from humanmotion.recovery.shots import Shot

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from humanmotion.body.floor import foot_shape
+from humanmotion.body.planting import plant_feet
 from humanmotion.metrics import (
     floor_penetration,
     foot_contact,
@@ -16,9 +18,7 @@ from humanmotion.metrics import (
     mpjpe,
     rte,
 )
-from humanmotion.recovery.floor import foot_shape
 from humanmotion.recovery.integrator import Placed, integrate
-from humanmotion.recovery.planting import plant_feet
 from humanmotion.recovery.trajectory import PersonPath, solve_paths
 
 FPS = 30.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from humanmotion.recovery.leg_ik import Posed, overreach, reach_ankles
+from humanmotion.body.leg_ik import Posed, overreach, reach_ankles
 
 
 @pytest.fixture(scope="module")

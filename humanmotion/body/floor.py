@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from humanmotion.body import BodyModel
+from humanmotion.body.model import BodyModel
 
 ANKLES, FEET = (7, 8), (10, 11)
 RADIUS = {

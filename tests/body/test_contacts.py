@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from humanmotion.recovery.contacts import lower_foot, segments, smoothed_speed, standing_feet
+from humanmotion.body.contacts import lower_foot, segments, smoothed_speed, standing_feet
 
 SOLE = np.array((0.02, 0.02))
 

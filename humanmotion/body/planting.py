@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from humanmotion.body import BodyModel
-from humanmotion.recovery.contacts import segments
-from humanmotion.recovery.floor import ANKLES, FEET, FootShape
-from humanmotion.recovery.leg_ik import Posed, overreach, reach_ankles
+from humanmotion.body.contacts import segments
+from humanmotion.body.floor import ANKLES, FEET, FootShape
+from humanmotion.body.leg_ik import Posed, overreach, reach_ankles
+from humanmotion.body.model import BodyModel
 from humanmotion.rotations import rotvec_to_matrix
 
 WANDER = 0.2
@@ -40,10 +40,20 @@ def plant_feet(
 
     `contact` `(T, 2)` bool is the wish; the contact returned is what was kept.
     """
-    posed = _legs(rotations, transl, betas=betas, body=body)
-    balls = posed.joints[:, list(FEET)]
-    shift, kept = _shifts(balls, contact, sole=shape.sole, fps=fps)
-    target = balls + shift
+    posed = posed_legs(rotations, transl, betas=betas, body=body)
+    shift, kept = _shifts(posed.joints[:, list(FEET)], contact, sole=shape.sole, fps=fps)
+    moved, down = move_feet(rotations, posed, shift=shift, shape=shape)
+    return moved, transl + down, kept.to(transl.dtype)
+
+
+def move_feet(
+    rotations: Tensor, posed: Posed, *, shift: Tensor, shape: FootShape
+) -> tuple[Tensor, Tensor]:
+    """Rotations `(T, 55, 3, 3)` with foot joints moved by `shift` `(T, 2, 3)`, no sole under the floor.
+
+    The second result `(T, 3)` is how far the whole body goes down where a leg is too short.
+    """
+    target = posed.joints[:, list(FEET)] + shift
     feet_world = _heels_up(posed.world[:, list(ANKLES)], target[..., 2], shape)
     target = target + _lift(target, feet_world, shape)
     ankles = target - (feet_world @ shape.ball[..., None])[..., 0]
@@ -51,11 +61,10 @@ def plant_feet(
     down = torch.stack((drop * 0, drop * 0, -drop), -1)
     posed = Posed(posed.joints + down[:, None], posed.world)
     moved = reach_ankles(rotations, posed, ankles=ankles, feet_world=feet_world)
-    moved = _toes_up(moved, feet_world, target[..., 2], shape)
-    return moved, transl + down, kept.to(transl.dtype)
+    return _toes_up(moved, feet_world, target[..., 2], shape), down
 
 
-def _legs(rotations: Tensor, transl: Tensor, *, betas: Tensor, body: BodyModel) -> Posed:
+def posed_legs(rotations: Tensor, transl: Tensor, *, betas: Tensor, body: BodyModel) -> Posed:
     """The body down from the pelvis; of a long video the rest is too much to hold."""
     joints, world = [], []
     for turns, places in zip(rotations.split(BLOCK), transl.split(BLOCK), strict=True):
@@ -75,7 +84,7 @@ def _shifts(balls: Tensor, contact: Tensor, *, sole: Tensor, fps: float) -> tupl
             place = np.median(path[start:stop], axis=0)
             place[2] = float(sole[side])
             kept[start:stop, side] = True
-            share, gap = _fade(len(path), start, stop, fps=fps), place - path
+            share, gap = fade(len(path), start, stop, fps=fps), place - path
             # Beyond the stand the correction of its nearest frame fades out.
             gap[:start], gap[stop:] = gap[start], gap[stop - 1]
             total += share[:, None]
@@ -84,7 +93,7 @@ def _shifts(balls: Tensor, contact: Tensor, *, sole: Tensor, fps: float) -> tupl
     return shift, kept
 
 
-def _fade(frames: int, start: int, stop: int, *, fps: float) -> NDArray[np.float64]:
+def fade(frames: int, start: int, stop: int, *, fps: float) -> NDArray[np.float64]:
     """1 inside [start, stop), a smooth step down to 0 on either side, `(T)`."""
     index = np.arange(frames)
     away = np.maximum(np.maximum(start - index, index - (stop - 1)), 0) / (BLEND_SECONDS * fps)

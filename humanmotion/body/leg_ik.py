@@ -37,17 +37,29 @@ def reach_ankles(rotations: Tensor, posed: Posed, *, ankles: Tensor, feet_world:
     """
     out = rotations.clone()
     for side, (hip, knee, ankle, _) in enumerate(LEGS):
-        parent = posed.world[:, 0]
-        bent = _bend(posed, LEGS[side], ankles[:, side])
-        thigh = between_vectors(posed.joints[:, knee] - posed.joints[:, hip], bent[0])
-        upper = thigh @ posed.world[:, hip]
-        # The shank follows the thigh first, so that its twist about itself is kept.
-        shank = (thigh @ (posed.joints[:, ankle] - posed.joints[:, knee])[..., None])[..., 0]
-        lower = between_vectors(shank, bent[1]) @ thigh @ posed.world[:, knee]
+        parent, front = posed.world[:, 0], posed.world[:, hip, :, 2]
+        upper, lower = two_bones(posed, (hip, knee, ankle), ankles[:, side], front=front)
         out[:, hip] = parent.mT @ upper
         out[:, knee] = upper.mT @ lower
         out[:, ankle] = lower.mT @ feet_world[:, side]
     return out
+
+
+def two_bones(
+    posed: Posed, limb: tuple[int, int, int], target: Tensor, *, front: Tensor
+) -> tuple[Tensor, Tensor]:
+    """World rotations `(T, 3, 3)` of a limb's first two joints, its third being at `target` `(T, 3)`.
+
+    The middle joint keeps its side; where the limb is straight it goes towards `front` `(T, 3)`. A
+    target out of reach is approached.
+    """
+    first, middle, end = limb
+    bent = _bend(posed, limb, target, front=front)
+    swing = between_vectors(posed.joints[:, middle] - posed.joints[:, first], bent[0])
+    # The second bone follows the first one first, so that its twist about itself is kept.
+    second = (swing @ (posed.joints[:, end] - posed.joints[:, middle])[..., None])[..., 0]
+    lower = between_vectors(second, bent[1]) @ swing @ posed.world[:, middle]
+    return swing @ posed.world[:, first], lower
 
 
 def overreach(posed: Posed, *, ankles: Tensor) -> Tensor:
@@ -63,9 +75,11 @@ def _length(posed: Posed, a: int, b: int) -> Tensor:
     return (posed.joints[:, b] - posed.joints[:, a]).norm(dim=-1)
 
 
-def _bend(posed: Posed, leg: tuple[int, int, int, int], target: Tensor) -> tuple[Tensor, Tensor]:
+def _bend(
+    posed: Posed, limb: tuple[int, int, int], target: Tensor, *, front: Tensor
+) -> tuple[Tensor, Tensor]:
     """Thigh and shank vectors `(T, 3)` that lead from the hip to the target, or towards it."""
-    hip, knee, ankle, _ = leg
+    hip, knee, ankle = limb
     upper, lower = _length(posed, hip, knee), _length(posed, knee, ankle)
     line = target - posed.joints[:, hip]
     distance = line.norm(dim=-1).clamp(min=1e-6)
@@ -74,19 +88,18 @@ def _bend(posed: Posed, leg: tuple[int, int, int, int], target: Tensor) -> tuple
     axis = line / distance[:, None]
     along = (upper**2 - lower**2 + reach**2) / (2 * reach)
     out = (upper**2 - along**2).clamp(min=0).sqrt()
-    thigh = along[:, None] * axis + out[:, None] * _knee_side(posed, leg, axis)
+    thigh = along[:, None] * axis + out[:, None] * _knee_side(posed, limb, axis, front=front)
     return thigh, reach[:, None] * axis - thigh
 
 
-def _knee_side(posed: Posed, leg: tuple[int, int, int, int], axis: Tensor) -> Tensor:
+def _knee_side(posed: Posed, limb: tuple[int, int, int], axis: Tensor, *, front: Tensor) -> Tensor:
     """Unit vector `(T, 3)` across the leg towards which the knee bends.
 
     A leg that is straight, or bent backwards by an error of the fit, has no bend worth keeping:
-    there the thigh's own front (its z) takes over.
+    there `front` takes over, as the thigh's own.
     """
-    hip, knee, _, _ = leg
+    hip, knee, _ = limb
     bend = posed.joints[:, knee] - posed.joints[:, hip]
-    front = posed.world[:, hip, :, 2]
     bend, front = (v - (v * axis).sum(-1, keepdim=True) * axis for v in (bend, front))
     front = torch.nn.functional.normalize(front, dim=-1)
     share = ((bend * front).sum(-1, keepdim=True) / STRAIGHT).clamp(0, 1)

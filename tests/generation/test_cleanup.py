@@ -1,0 +1,107 @@
+"""Clean-up: sliding and sinking fall, clean motion stays, what was hit stays hit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from humanmotion.errors import UsageError
+from humanmotion.generation.cleanup import SHORTEST, cleaned, standstill
+from humanmotion.generation.control import Control, frames_at
+from humanmotion.jobs.demo_motion import walking_motion
+from humanmotion.metrics import floor_penetration, foot_contact, foot_sliding, jitter
+from humanmotion.motion import Motion
+from humanmotion.rotations import geodesic_distance
+
+
+@pytest.fixture(scope="module")
+def walk(body) -> Motion:
+    return walking_motion(body, seconds=4)
+
+
+def skated(walk: Motion, speed: float, sunk: float) -> Motion:
+    """The walk on a floor that slides away under it, and lower by `sunk`."""
+    drift = torch.zeros_like(walk.transl)
+    drift[:, 0], drift[:, 2] = speed * walk.times.float(), -sunk
+    return replace(walk, transl=walk.transl + drift)
+
+
+def slides(motion: Motion, body, *, truth: Motion) -> float:
+    """Metres per frame while the truth stands."""
+    sole = body.sole_offset()
+    contact = foot_contact(body.joints_of(truth), sole=sole, fps=30)
+    return float(foot_sliding(body.joints_of(motion), contact))
+
+
+def deepest(motion: Motion, body) -> float:
+    return float(floor_penetration(body.joints_of(motion), sole=body.sole_offset()).max())
+
+
+@pytest.mark.parametrize("speed", [0.05, 0.15, 0.3])
+def test_a_skated_walk_slides_no_more_than_a_clean_one(walk, body, speed) -> None:
+    bad = skated(walk, speed, 0.03)
+    good = cleaned(bad, body)
+    own = slides(walk, body, truth=walk)
+    assert slides(good, body, truth=walk) < 1.1 * own < slides(bad, body, truth=walk)
+    assert deepest(bad, body) > 0.02 > 1e-4 > deepest(good, body)
+    shake = [float(jitter(body.joints_of(m)[:, :22], fps=30).mean()) for m in (good, walk)]
+    assert shake[0] < 1.25 * shake[1]
+    torch.testing.assert_close(good.transl[:, :2], bad.transl[:, :2])
+    assert float(good.contact.mean()) > 0.3
+
+
+def test_a_clean_walk_hardly_moves(walk, body) -> None:
+    away = (body.joints_of(cleaned(walk, body)) - body.joints_of(walk))[:, :22].norm(dim=-1)
+    assert float(away.mean()) < 1e-3
+
+
+def test_recorded_motion_hardly_moves_and_slides_no_more(recorded, body) -> None:
+    for motion in (m.resample(30)[:200] for m in recorded[::3]):
+        done = cleaned(motion, body)
+        away = (body.joints_of(done) - body.joints_of(motion))[:, :22].norm(dim=-1)
+        assert float(away.mean()) < 8e-3
+        assert slides(done, body, truth=motion) <= slides(motion, body, truth=motion) + 1e-4
+
+
+def test_a_body_in_the_air_stays_there(walk, body) -> None:
+    high = skated(walk, 0.3, -0.5)
+    done = cleaned(high, body)
+    assert not done.contact.any()
+    torch.testing.assert_close(body.joints_of(done), body.joints_of(high), atol=6e-3, rtol=0)
+
+
+def test_keyframes_and_waypoints_are_hit_after_clean_up(walk, body) -> None:
+    bad = skated(walk, 0.3, 0.03)
+    frames = torch.tensor([0, 20, 71, 110])
+    x, y, _ = (body.joints_of(bad)[50, 0] + 0.05).tolist()
+    control = Control.of(body, keyframes=bad[frames], path=[(50 / 30, x, y)])
+    done = cleaned(control.hit(bad, body), body, control=control)
+    joints = body.joints_of(done)
+    assert float((joints[frames] - body.joints_of(bad)[frames])[:, :22].norm(dim=-1).max()) < 1e-4
+    turns = geodesic_distance(done.rotations[frames, :22], bad.rotations[frames, :22])
+    assert float(torch.rad2deg(turns).max()) < 0.05
+    assert (joints[50, 0, :2] - torch.tensor((x, y))).norm() < 1e-4
+    assert slides(done, body, truth=walk) < 0.7 * slides(bad, body, truth=walk)
+    assert torch.equal(frames_at(control.times, 30), frames)
+
+
+def test_a_foot_that_only_slides_stands_still_and_one_that_stands_is_left() -> None:
+    time = np.arange(20)[:, None] / 30
+    still = np.zeros((20, 2))
+    np.testing.assert_allclose(standstill(still, fps=30), 0)
+    slid = np.concatenate((0.4 * time, -0.1 * time), 1)
+    np.testing.assert_allclose(np.diff(slid + standstill(slid, fps=30), axis=0), 0, atol=1e-12)
+    # It rolls in at 0.4 m/s for a third of the stand, which is its own.
+    rolled = np.concatenate((np.minimum(0.4 * time, 0.4 * 6 / 30), 0 * time), 1)
+    np.testing.assert_allclose(standstill(rolled, fps=30), 0, atol=1e-12)
+
+
+def test_another_body_and_a_motion_too_short(walk, body) -> None:
+    with pytest.raises(UsageError, match="put it onto that body first"):
+        cleaned(replace(walk, body_id="SMPL-X of somebody"), body)
+    assert cleaned(walk[: SHORTEST - 1], body) is not None
+    for frames in (SHORTEST, SHORTEST + 1):
+        assert len(cleaned(walk[:frames], body)) == frames
