@@ -14,7 +14,7 @@ from humanmotion.generation.control import Control, frames_at
 from humanmotion.jobs.demo_motion import walking_motion
 from humanmotion.metrics import floor_penetration, foot_contact, foot_sliding, jitter
 from humanmotion.motion import Motion
-from humanmotion.rotations import geodesic_distance
+from humanmotion.rotations import geodesic_distance, rotvec_to_matrix
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,14 @@ def test_a_skated_walk_slides_no_more_than_a_clean_one(walk, body, speed) -> Non
     assert shake[0] < 1.25 * shake[1]
     torch.testing.assert_close(good.transl[:, :2], bad.transl[:, :2])
     assert float(good.contact.mean()) > 0.3
+
+
+def test_feet_that_shake_are_calmed(walk, body) -> None:
+    noise = torch.randn(walk.rotvec[:, :22].shape, generator=torch.Generator().manual_seed(0))
+    turns = rotvec_to_matrix(torch.nn.functional.pad(0.02 * noise, (0, 0, 0, 33)))
+    bad = walk.with_rotations(walk.rotations @ turns)
+    good = cleaned(bad, body)
+    assert slides(good, body, truth=walk) < 0.25 * slides(bad, body, truth=walk)
 
 
 def test_a_clean_walk_hardly_moves(walk, body) -> None:
