@@ -29,6 +29,10 @@ HIT_SECONDS = 0.2
 """This near to a keyframe or a target corrections fade; at it the pose is the one that was given."""
 ROLLS = 0.06
 """Metres per second beside its sliding from which a standing foot rolls, and is left to it."""
+SHAKES = 2.0
+"""Or so many times what it shakes with, if that is more: shaking hides whether a foot rolls."""
+CALM_SECONDS = 0.034
+"""What a foot does faster than this, to either side, is shaking and no rolling."""
 LOWEST_SHARE = 0.2
 """How low a stand is taken to be: a sole is lower in this share of it."""
 NEAR_FLOOR = 0.01
@@ -101,16 +105,28 @@ def standstill(path: NDArray[np.float64], *, fps: float) -> NDArray[np.float64]:
     """What takes the sliding out of a standing foot's path over the floor `(n, 2)`.
 
     A foot that rolls over heel and toe moves at both ends of its stand and not in between, so the
-    velocity that its slower half shares is sliding, and so is what little is left beside that.
+    velocity that its slower half shares is sliding, and so is what little is left beside that, and what
+    shakes.
     """
     velocity = np.diff(path, axis=0) * fps
     speed = np.linalg.norm(velocity, axis=-1)
     slide = np.median(velocity[speed <= np.median(speed)], axis=0)
-    rest = velocity - slide
-    x = np.clip(np.linalg.norm(rest, axis=-1) / ROLLS, 0, 1)[:, None]
-    undone = -(slide + (1 - x * x * (3 - 2 * x)) * rest) / fps
+    calm = _calmed(velocity - slide, max(1, round(CALM_SECONDS * fps)))
+    shake = velocity - slide - calm
+    rolls = max(ROLLS, SHAKES * float(np.sqrt((shake**2).sum(-1).mean())))
+    x = np.clip(np.linalg.norm(calm, axis=-1) / rolls, 0, 1)[:, None]
+    undone = (x * x * (3 - 2 * x) * calm - velocity) / fps
     moved = np.concatenate((np.zeros((1, 2)), np.cumsum(undone, axis=0)))
     return np.asarray(moved - np.median(moved, axis=0))
+
+
+def _calmed(values: NDArray[np.float64], half: int) -> NDArray[np.float64]:
+    """Running mean `(n, 2)` over `half` to either side, over less at the ends."""
+    total = np.concatenate((np.zeros((1, 2)), np.cumsum(values, axis=0)))
+    at = np.arange(len(values))
+    reach = np.minimum(half, np.minimum(at, len(values) - 1 - at))
+    low, high = at - reach, at + reach + 1
+    return np.asarray((total[high] - total[low]) / (high - low)[:, None])
 
 
 def _away_from(at: Tensor, frames: int, *, fps: float) -> Tensor:

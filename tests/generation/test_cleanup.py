@@ -14,7 +14,7 @@ from humanmotion.generation.control import Control, frames_at
 from humanmotion.jobs.demo_motion import walking_motion
 from humanmotion.metrics import floor_penetration, foot_contact, foot_sliding, jitter
 from humanmotion.motion import Motion
-from humanmotion.rotations import geodesic_distance
+from humanmotion.rotations import geodesic_distance, rotvec_to_matrix
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,14 @@ def test_a_skated_walk_slides_no_more_than_a_clean_one(walk, body, speed) -> Non
     assert shake[0] < 1.25 * shake[1]
     torch.testing.assert_close(good.transl[:, :2], bad.transl[:, :2])
     assert float(good.contact.mean()) > 0.3
+
+
+def test_feet_that_shake_are_calmed(walk, body) -> None:
+    noise = torch.randn(walk.rotvec[:, :22].shape, generator=torch.Generator().manual_seed(0))
+    turns = rotvec_to_matrix(torch.nn.functional.pad(0.02 * noise, (0, 0, 0, 33)))
+    bad = walk.with_rotations(walk.rotations @ turns)
+    good = cleaned(bad, body)
+    assert slides(good, body, truth=walk) < 0.25 * slides(bad, body, truth=walk)
 
 
 def test_a_clean_walk_hardly_moves(walk, body) -> None:
@@ -94,9 +102,9 @@ def test_a_foot_that_only_slides_stands_still_and_one_that_stands_is_left() -> N
     np.testing.assert_allclose(standstill(still, fps=30), 0)
     slid = np.concatenate((0.4 * time, -0.1 * time), 1)
     np.testing.assert_allclose(np.diff(slid + standstill(slid, fps=30), axis=0), 0, atol=1e-12)
-    # It rolls in at 0.4 m/s for a third of the stand, which is its own.
+    # It rolls in by 8 cm over a third of the stand, which is its own but for where it halts.
     rolled = np.concatenate((np.minimum(0.4 * time, 0.4 * 6 / 30), 0 * time), 1)
-    np.testing.assert_allclose(standstill(rolled, fps=30), 0, atol=1e-12)
+    np.testing.assert_allclose(standstill(rolled, fps=30), 0, atol=0.006)
 
 
 def test_another_body_and_a_motion_too_short(walk, body) -> None:
