@@ -223,7 +223,7 @@ def test_the_shipped_config_is_the_small_preset() -> None:
     settings = read_generator_settings(CONFIG_FILE)
     sizes = replace(PRESETS["small"], dropout=settings["network"]["dropout"])
     assert ViMoGenConfig(**settings["network"]) == sizes
-    assert Branches(**settings["branches"]) == Branches(0.8, 0.5)
+    assert Branches(**settings["branches"]) == Branches(0.8, 0.2)
 
 
 @pytest.mark.parametrize("broken", ["steps = 4", "batch = 4", "width = 16", "text = 0.5", '"last"'])
