@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,9 @@ from humanmotion.generation.features import ORIENT, POSE, SIZE, TURN
 REFERENCE = [*range(POSE.start, POSE.stop), *range(ORIENT.start, TURN.stop)]
 """The 138 numbers of a reference motion."""
 
+EVEN_LEVEL = 0.25
+"""Below it errors of predicted data count alike; ten steps of sampling ask of no lower level."""
+
 
 @dataclass(frozen=True)
 class ViMoGenConfig:
@@ -53,18 +57,33 @@ class ViMoGenConfig:
     dropout: float = 0.0
     shift: float = 5.0
     """Of the noise levels it is trained on, see `Flow`."""
+    predicts: Literal["velocity", "data"] = "velocity"
+    """What the last layer says; "velocity" is published. A velocity holds the noise, of which a stream
+    narrower than the features cannot carry all: what is left would shake. Data are smooth."""
 
     def __post_init__(self) -> None:
         if min(self.blocks, self.text_width, self.null_tokens) < 1 or self.reference_blocks < 0:
             raise ValueError(
                 "blocks, text_width and null_tokens must be 1 or more, reference_blocks 0 or more"
             )
+        if self.predicts not in ("velocity", "data"):
+            raise ValueError(f'predicts is {self.predicts!r}; give "velocity" or "data"')
         _ = self.block
 
     @property
     def flow(self) -> Flow:
         """The noise levels."""
         return Flow(self.shift)
+
+    def counted(self, sigma: Tensor) -> Tensor:
+        """How much errors of velocity count at levels `sigma` beside the weights of the `flow`.
+
+        Of data that are predicted, the velocity's error is theirs over the level: near data it would
+        drown all else.
+        """
+        if self.predicts == "velocity":
+            return torch.ones_like(sigma)
+        return (sigma / EVEN_LEVEL).clamp(max=1) ** 2
 
     @property
     def refers(self) -> bool:
@@ -78,8 +97,8 @@ class ViMoGenConfig:
 
 
 PRESETS = {
-    "tiny": ViMoGenConfig(width=128, hidden=384, blocks=4, heads=4, reference_blocks=2),
-    "small": ViMoGenConfig(),
+    "tiny": ViMoGenConfig(width=128, hidden=384, predicts="data"),
+    "small": ViMoGenConfig(predicts="data"),
     "medium": ViMoGenConfig(width=384, hidden=1536, blocks=8, heads=6, reference_blocks=4),
     "base": ViMoGenConfig(width=768, hidden=3072, blocks=12, heads=12, reference_blocks=6),
     "paper": ViMoGenConfig(
@@ -253,8 +272,11 @@ class ViMoGen(nn.Module):
             x = block.body.attend(x, spread, plan=plan, layer=layer, key_mask=mask)
             x = block.read(x, context, layer=layer, reference=reference)
             x = block.body.feed_forward(x, spread)
-        out: Tensor = self.head(x, said)
-        return out.float()
+        out: Tensor = self.head(x, said).float()
+        if self.config.predicts == "velocity":
+            return out
+        level = time / self.config.flow.points
+        return (state.float() - out) / level[:, None, None]
 
     def _blocks(self) -> list[GatedBlock]:
         return [block for block in self.blocks if isinstance(block, GatedBlock)]

@@ -112,7 +112,7 @@ def _loss(windows: GeneratorWindows, objective: Objective) -> Draws:
 class Objective:
     """The published loss on batches of features."""
 
-    flow: Flow
+    config: ViMoGenConfig
     branches: Branches
     mean: Tensor
     """`(276)`."""
@@ -121,18 +121,23 @@ class Objective:
     channels: Tensor
     """What each number counts `(276)`."""
 
+    @property
+    def flow(self) -> Flow:
+        """The noise levels."""
+        return self.config.flow
+
     @classmethod
     def of(cls, network: ViMoGen, branches: Branches) -> Objective:
-        """Of a network's noise levels and statistics."""
+        """Of a network's noise levels, statistics and kind of prediction."""
         channels = torch.ones(SIZE)
         channels[ROOT] = ROOT_WEIGHT
         mean, spread = network.mean.clone(), network.spread.clone()
-        return cls(network.config.flow, branches, mean, spread, channels)
+        return cls(network.config, branches, mean, spread, channels)
 
     def to(self, device: torch.device | str) -> Objective:
         """The same on `device`."""
         moved = (x.to(device) for x in (self.mean, self.spread, self.channels))
-        return Objective(self.flow, self.branches, *moved)
+        return Objective(self.config, self.branches, *moved)
 
     def __call__(self, network: nn.Module, batch: Batch, *, generator: torch.Generator) -> Tensor:
         """A scalar; what a source did not record is asked for nowhere, and shown as the mean."""
@@ -144,6 +149,7 @@ class Objective:
             clean[..., REFERENCE], batch.mask, generator=generator
         )
         sigma, weight = self.flow.draw(count, generator=generator)
+        weight = weight * self.config.counted(sigma)
         noise = torch.randn(clean.shape, generator=generator, device=at)
         said = network(
             noised(clean, noise, sigma=sigma), self.flow.time(sigma), mask=batch.mask,

@@ -101,7 +101,8 @@ def train_captions(shards: Shards) -> list[str]:
 
 
 def untrained(settings: dict[str, Any], teacher: ViMoGen, *, where: str | Path) -> ViMoGen:
-    """The student of a config, which starts from the teacher's blocks where the two are as wide.
+    """The student of a config, which starts from the teacher's blocks where the two are as wide
+    and predict alike.
 
     Of more blocks than it has it takes some evenly, the first and the last among them (Sanh et al.
     2019). Raises InputError for a teacher of other text.
@@ -115,7 +116,7 @@ def untrained(settings: dict[str, Any], teacher: ViMoGen, *, where: str | Path) 
             f"config's text_width is {own.text_width} and null_tokens {own.null_tokens}; set them alike"
         )
     tensors = {"mean": teacher.mean, "spread": teacher.spread}
-    if (own.width, own.hidden, own.heads) == (full.width, full.hidden, full.heads):
+    if all(getattr(own, n) == getattr(full, n) for n in ("width", "hidden", "heads", "predicts")):
         last = max(own.blocks - 1, 1)
         taken = [round(i * (full.blocks - 1) / last) for i in range(own.blocks)]
         held = teacher.state_dict()
@@ -151,7 +152,7 @@ def _loss(
         sigma = levels_of(own.flow, drawn, count, generator=generator)
         state = noised(batch.clean, batch.noise, sigma=sigma)
         said = network(state, own.flow.time(sigma), **vars(batch.condition))
-        target, even = batch.noise - batch.clean, torch.ones_like(sigma)
+        target, even = batch.noise - batch.clean, own.config.counted(sigma)
         asked = torch.ones_like(target, dtype=torch.bool)
         return flow_loss(said, target, weight=even, mask=asked, channels=own.channels)
 

@@ -245,3 +245,26 @@ class TestTextAlone:
     def test_a_reference_is_told_where_it_belongs(self):
         with pytest.raises(UsageError, match="give it to the full model"):
             self.light().context(self.condition(referring=True))
+
+
+class TestPredictedData:
+    """The same weights, read as data: one step from any level to 0 is what the last layer says."""
+
+    def test_the_velocity_leads_to_the_data(self, network):
+        other = ViMoGen(replace(CONFIG, predicts="data")).eval()
+        other.load_state_dict(network.state_dict())
+        given, state = condition(), example(4, FRAMES, SIZE, seed=5)
+        data, velocity = (run(n, given, state=state) for n in (network, other))
+        torch.testing.assert_close(state - 0.4 * velocity, data, atol=1e-4, rtol=1e-4)
+
+    def test_errors_count_alike_near_data_and_as_published_beyond(self):
+        config = replace(CONFIG, predicts="data")
+        sigma = torch.tensor([0.01, 0.1, 0.25, 0.6, 1.0])
+        of_data = config.counted(sigma) / sigma**2
+        torch.testing.assert_close(of_data[:3], torch.full((3,), 16.0))
+        assert config.counted(sigma)[2:].tolist() == [1.0, 1.0, 1.0]
+        assert CONFIG.counted(sigma).tolist() == [1.0] * 5
+
+    def test_anything_else_is_refused(self):
+        with pytest.raises(ValueError, match="'noise'"):
+            replace(CONFIG, predicts="noise")
