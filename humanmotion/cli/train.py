@@ -1,4 +1,4 @@
-"""`humanmotion train prior|lifter|refiner|generator|baselines|evaluator`."""
+"""`humanmotion train prior|lifter|refiner|generator|hands|baselines|evaluator`."""
 
 from __future__ import annotations
 
@@ -87,6 +87,21 @@ def generator(
                                processes=processes, progress=progress)  # fmt: skip
     if first:
         emit(str(made))
+
+
+@train.command()
+def hands(
+    *,
+    data: Annotated[Path, typer.Option(help="Folder that `data build` wrote.")],
+    output: Output,
+    config: Config = None,
+    device: Device = "cpu",
+    quiet: Quiet = False,
+) -> None:
+    """Train what gives hands and a jaw to generated motion; run again, it goes on where it was."""
+    from humanmotion.jobs.train_hands import CONFIG, train_hands
+
+    _trained(train_hands, data, output, config=config or CONFIG, device=device, quiet=quiet)
 
 
 @train.command()
