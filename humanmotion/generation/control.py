@@ -31,7 +31,6 @@ from humanmotion.generation.features import (
     canonical,
     encode,
     inverse,
-    motion_of,
     rowwise_sixd,
     seen_from,
 )
@@ -302,20 +301,21 @@ def directed(
     frames = round(seconds * FPS) + 1
     kept = control.kept(frames, place, rest=rest)
     values = network.normalised(kept.values.to(device)).expand(num, -1, -1)
-    noise = noise_of([seed * BATCH + k for k in range(num)], [frames] * num).to(device)
-    made = sampled(network, make.condition([text] * num), noise, sampling=sampling,
+    seeds = [seed * BATCH + k for k in range(num)]
+    noise = noise_of(seeds, [frames] * num).to(device)
+    condition = make.condition([text] * num)
+    made = sampled(network, condition, noise, sampling=sampling,
                    kept=Kept(values, kept.mask.to(device).expand(num, -1, -1)))  # fmt: skip
     features = smoothed(network.restored(made)).cpu()
+    world = seen_from(features, inverse(place), rest=rest)
+    told = condition.text[0], condition.text_mask[0]
     meta = {"text": text, "seed": seed, "notes": list(notes)}
-    return [
-        control.hit(replace(_at_file_rate(own, make, place, seconds), meta=meta), make.body)
-        for own in features
-    ]
-
-
-def _at_file_rate(features: Tensor, make: TextToMotion, place: Place, seconds: float) -> Motion:
-    world = seen_from(features, inverse(place), rest=make.body.rest_joints())
-    return motion_of(world, make.body).resample(FILE_FPS)[: round(seconds * FILE_FPS)]
+    found = []
+    for own, seed_of in zip(world, seeds, strict=True):
+        motion = make.with_hands(own, text=told, seed=seed_of).resample(FILE_FPS)
+        motion = replace(motion[: round(seconds * FILE_FPS)], meta=meta)
+        found.append(control.hit(motion, make.body))
+    return found
 
 
 def _check_length(control: Control, seconds: float) -> None:

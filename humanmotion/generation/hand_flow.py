@@ -36,9 +36,14 @@ WINDOW = 120
 """Frames at 20 fps that go through the network at once; it is trained on no more."""
 KEPT = 20
 """Frames that a window shares with the one before."""
+EASED = 10
+"""Frames over which what is left of a step between windows fades."""
 STEPS = 8
 NOISE_FRAMES = 5.0
 """Width of the Gaussian over time that makes noise as smooth as fingers move: a quarter of a second."""
+SLOWER = 8
+"""So much slower than a radian a frame do waves of position run, since fingers would follow them."""
+_BEYOND = round(3 * NOISE_FRAMES)
 FILE = "hands.safetensors"
 
 
@@ -134,7 +139,7 @@ class HandFlow(nn.Module):
         tokens = torch.cat((first, self.enter_text(text)), 1)
         there = torch.cat((text_mask.new_ones(len(text), 1), text_mask), 1)
         x = self.enter(torch.cat((state, body), -1))
-        places = torch.arange(x.shape[1], device=x.device)
+        places = torch.arange(x.shape[1], device=x.device) / SLOWER
         x = x + sinusoids(places, x.shape[2]).to(x.dtype)
         for layer, block in enumerate(self.blocks):
             assert isinstance(block, _Block)
@@ -149,16 +154,37 @@ class HandFlow(nn.Module):
 def hand_noise(count: int, frames: int, *, generator: torch.Generator) -> Tensor:
     """Noise `(count, T, 186)` of variance 1 that is smooth over time.
 
-    Out of white noise every frame keeps some of its own, and fingers tremble twelve times as much as
+    Out of white noise every frame keeps some of its own, and fingers tremble many times as much as
     real ones. Flow matching is free to start from any noise; a network that sees nothing but smooth
     numbers answers smoothly.
     """
-    at, beyond = generator.device, round(3 * NOISE_FRAMES)
-    shape = (count, frames + 2 * beyond, HANDS_SIZE)
-    white = torch.randn(shape, generator=generator, device=at)
-    steps = torch.arange(frames + 2 * beyond, device=at) - beyond
-    weights = torch.exp(-0.5 * ((steps - steps[beyond:-beyond, None]) / NOISE_FRAMES) ** 2)
-    weights = weights * ((steps - steps[beyond:-beyond, None]).abs() <= beyond)
+    shape = (count, frames + 2 * _BEYOND, HANDS_SIZE)
+    return _smooth(torch.randn(shape, generator=generator, device=generator.device))
+
+
+def noise_of_frames(seed: int, *, first: int, frames: int) -> Tensor:
+    """The part `(T, 186)` of a seed's endless noise from frame `first` on.
+
+    Windows that overlap share it, so that they agree where they meet.
+    """
+    low, high = first - _BEYOND, first + frames + _BEYOND
+    blocks = range(low // KEPT, -(-high // KEPT))
+    white = [
+        torch.randn(
+            KEPT, HANDS_SIZE,
+            generator=torch.Generator().manual_seed((seed * 1_000_003 + block + KEPT) % 2**63),
+        )
+        for block in blocks
+    ]  # fmt: skip
+    start = low - KEPT * blocks.start
+    return _smooth(torch.cat(white)[start : start + high - low])
+
+
+def _smooth(white: Tensor) -> Tensor:
+    """`(..., T, n)` of white noise `(..., T + 2 _BEYOND, n)`."""
+    steps = torch.arange(white.shape[-2], device=white.device)
+    away = steps - _BEYOND - steps[: len(steps) - 2 * _BEYOND, None]
+    weights = torch.exp(-0.5 * (away / NOISE_FRAMES) ** 2) * (away.abs() <= _BEYOND)
     return (weights / weights.norm(dim=-1, keepdim=True)) @ white
 
 
@@ -199,13 +225,15 @@ class HandMaker:
         seed: int = 0,
         steps: int = STEPS,
         held: Tensor | None = None,
+        first: int = 0,
     ) -> Tensor:
         """Hands and jaw `(T, 186)` of a body's features `(T, 276)`, true rotations, on the CPU.
 
         `text` are tokens `(L, d)` and their mask `(L)`; those of an encoder that the network was not
         trained with are not read. `held` `(n, 186)` are hands of the first frames, made before: they
-        stay as they are, and the others go on from them. Longer motions are made window by window in
-        that way. The same seed gives the same hands. Raises UsageError for no features.
+        stay as they are, and the others go on from them; `first` is then the number of the first
+        frame in the motion. Longer motions are made window by window in that way. The same seed gives
+        the same hands. Raises UsageError for no features.
         """
         check_features(features)
         found = features.new_zeros(0, HANDS_SIZE) if held is None else held.to(features)
@@ -213,10 +241,9 @@ class HandMaker:
         while len(found) < len(features):
             start = max(len(found) - KEPT, 0)
             window = recanonical(features[start : start + WINDOW], rest=self.rest)
-            own = torch.Generator().manual_seed((seed * 1_000_003 + start + 1) % 2**63)
-            noise = hand_noise(1, len(window), generator=own)[0]
+            noise = noise_of_frames(seed, first=first + start, frames=len(window))
             made = self._made(window, tokens, noise, steps=steps, kept=found[start:])
-            found = torch.cat((found, made[len(found) - start :]))
+            found = torch.cat((found, _joined(found, made[len(found) - start :])))
         return found
 
     def _tokens(self, text: tuple[Tensor, Tensor] | None) -> Tensor:
@@ -247,6 +274,17 @@ class HandMaker:
         state = torch.cat((first, noise[:, shared:]), 1)
         values = euler(velocity, state, levels)[0] * network.spread + network.mean
         return rowwise_sixd(hand_rotations(_smoothed(values).cpu())).flatten(-2)
+
+
+def _joined(before: Tensor, after: Tensor) -> Tensor:
+    """Hands `(n, 186)` that go on where and as fast as those `before` went, which fades (EASED)."""
+    if len(before) < 2 or len(after) < 2:
+        return after
+    speed = before[-1] - before[-2]
+    step, turn = before[-1] + speed - after[0], speed - (after[1] - after[0])
+    along = torch.arange(len(after))[:, None]
+    fade = 0.5 * (1 + torch.cos(torch.pi * (along / EASED).clamp(max=1)))
+    return rowwise_sixd(hand_rotations(after + fade * (step + along * turn))).flatten(-2)
 
 
 def _smoothed(values: Tensor) -> Tensor:

@@ -19,6 +19,8 @@ from humanmotion.body import BodyModel
 from humanmotion.diffusion.weights import load_network
 from humanmotion.errors import UsageError
 from humanmotion.generation.features import FPS, features_of, motion_of
+from humanmotion.generation.hand_flow import HandMaker
+from humanmotion.generation.hands import with_hands
 from humanmotion.generation.minilm import MiniLM
 from humanmotion.generation.sampling import (
     DEFAULT,
@@ -48,6 +50,8 @@ class TextToMotion:
     network: ViMoGen
     encoder: TextEncoder
     body: BodyModel
+    hands: HandMaker | None = None
+    """What gives motions fingers and a jaw that move; without it they are at rest, and absent."""
 
     @classmethod
     def from_pretrained(
@@ -60,8 +64,9 @@ class TextToMotion:
     ) -> TextToMotion:
         """From weights with their `.json` beside them, as `train generator` writes them.
 
-        Without an encoder the embedded one is taken, without a body the default one. Raises
-        FileFormatError for other weights, UsageError for an encoder of other tokens.
+        Without an encoder the embedded one is taken, without a body the default one. Hands are those
+        of `hands.safetensors` beside the weights, else the shipped ones. Raises FileFormatError for
+        other weights, UsageError for an encoder of other tokens.
         """
         network = load_generator(path).to(device)
         encoder = MiniLM.load() if encoder is None else encoder
@@ -70,7 +75,9 @@ class TextToMotion:
                 f"the encoder gives tokens of {encoder.width} numbers, {path} was trained on "
                 f"{network.config.text_width}; give the encoder it was trained with"
             )
-        return cls(network, encoder, BodyModel.load() if body is None else body)
+        body = BodyModel.load() if body is None else body
+        hands = HandMaker.beside(path, body, device=device)
+        return cls(network, encoder, body, hands)
 
     def __call__(
         self,
@@ -137,6 +144,18 @@ class TextToMotion:
         no = torch.zeros(len(texts), dtype=torch.bool, device=device)
         return Condition(said.tokens.to(device), said.mask.to(device), no, no)
 
+    def with_hands(
+        self, features: Tensor, *, text: tuple[Tensor, Tensor] | None = None, seed: int = 0
+    ) -> Motion:
+        """The motion at 20 fps of features `(T, 276)`, with hands where there is a network of them.
+
+        `text` are tokens `(L, d)` and their mask `(L)`. The body is that of `motion_of`.
+        """
+        motion = motion_of(features, self.body)
+        if self.hands is None:
+            return motion
+        return with_hands(motion, self.hands(features, text=text, seed=seed))
+
     def _made(self, wanted: Sequence[_Wanted], sampling: Sampling) -> list[Motion]:
         device = self.network.mean.device
         condition = self.condition([w.text for w in wanted])
@@ -146,12 +165,18 @@ class TextToMotion:
         mask = torch.arange(noise.shape[1], device=device) < ends[:, None]
         made = sampled(self.network, condition, noise, sampling=sampling,
                        mask=None if bool(mask.all()) else mask)  # fmt: skip
-        return [self._motion(values[: w.frames], w) for values, w in zip(made, wanted, strict=True)]
+        told = zip(condition.text, condition.text_mask, strict=True)
+        return [
+            self._motion(values[: w.frames], w, text=text)
+            for values, w, text in zip(made, wanted, told, strict=True)
+        ]
 
-    def _motion(self, values: Tensor, wanted: _Wanted) -> Motion:
+    def _motion(
+        self, values: Tensor, wanted: _Wanted, *, text: tuple[Tensor, Tensor] | None = None
+    ) -> Motion:
         """The motion at 30 fps of normalised features `(T, 276)`."""
         features = smoothed(self.network.restored(values)).cpu()
-        motion = motion_of(features, self.body).resample(FILE_FPS)
+        motion = self.with_hands(features, text=text, seed=wanted.seed).resample(FILE_FPS)
         meta = {"text": wanted.text, "seed": wanted.seed, "notes": list(wanted.notes)}
         return replace(motion[: round(wanted.seconds * FILE_FPS)], meta=meta)
 

@@ -23,6 +23,7 @@ from humanmotion.generation.features import (
     place_of,
     seen_from,
 )
+from humanmotion.generation.hands import with_hands
 from humanmotion.generation.sampler import FILE_FPS, SHORTEST, TextToMotion
 from humanmotion.generation.sampling import (
     DEFAULT,
@@ -91,7 +92,7 @@ def _stream(
     seed: int,
     sampling: Sampling,
 ) -> Iterator[Motion]:
-    held, made, number = None, 0, 0
+    held, fingers, made, number = None, None, 0, 0
     for (text, notes), wanted in zip(checked, frames, strict=True):
         condition = make.condition([text])
         left = wanted
@@ -100,11 +101,19 @@ def _stream(
             chunk = _window(
                 make, condition, held, seed=seed * 1_000_003 + number, sampling=sampling
             )
-            chunk = chunk[: count + 1]
+            whole = chunk if held is None else torch.cat((held[:-1], chunk))
+            end = len(whole) - CHUNK + count
+            if make.hands is not None:
+                told = condition.text[0], condition.text_mask[0]
+                before = made - (len(whole) - len(chunk))
+                fingers = make.hands(whole, text=told, seed=seed, held=fingers, first=before)
+                fingers = fingers[:end]
+            held = whole[:end]
             meta = {"text": text, "seed": seed, "notes": list(notes)}
-            yield _at_file_rate(make, chunk, start=made / FPS, meta=meta)
-            held = chunk if held is None else torch.cat((held[:-1], chunk))
-            held = held[-KEPT:]
+            yield _at_file_rate(
+                make, held[-count - 1 :], fingers=fingers, start=made / FPS, meta=meta
+            )
+            held, fingers = held[-KEPT:], None if fingers is None else fingers[-KEPT:]
             left, made, number = left - count, made + count, number + 1
 
 
@@ -134,9 +143,17 @@ def _window(
 
 
 def _at_file_rate(
-    make: TextToMotion, chunk: Tensor, *, start: float, meta: dict[str, object]
+    make: TextToMotion,
+    chunk: Tensor,
+    *,
+    fingers: Tensor | None,
+    start: float,
+    meta: dict[str, object],
 ) -> Motion:
     """The motion of a chunk `(n + 1, 276)` without its end, which begins the next one."""
-    motion = motion_of(chunk, make.body).resample(FILE_FPS)
+    motion = motion_of(chunk, make.body)
+    if fingers is not None:
+        motion = with_hands(motion, fingers[-len(chunk) :])
+    motion = motion.resample(FILE_FPS)
     motion = motion[: round((len(chunk) - 1) * FILE_FPS / FPS)]
     return replace(motion, times=motion.times + start, meta=meta)
