@@ -29,7 +29,6 @@ from humanmotion.errors import UsageError
 from humanmotion.files import asset
 from humanmotion.generation.features import SIZE, check_features, recanonical, rowwise_sixd
 from humanmotion.generation.hands import HANDS_SIZE, hand_rotations
-from humanmotion.generation.sampling import SMOOTHING, smoothed
 from humanmotion.generation.vimogen import frame_plan
 
 WINDOW = 120
@@ -41,6 +40,8 @@ EASED = 10
 STEPS = 8
 NOISE_FRAMES = 5.0
 """Width of the Gaussian over time that makes noise as smooth as fingers move: a quarter of a second."""
+SMOOTHED = 2.0
+"""Frames of the Gaussian that smooths what comes out: fingers move more smoothly than feet."""
 SLOWER = 8
 """So much slower than a radian a frame do waves of position run, since fingers would follow them."""
 _BEYOND = round(3 * NOISE_FRAMES)
@@ -288,8 +289,10 @@ def _joined(before: Tensor, after: Tensor) -> Tensor:
 
 
 def _smoothed(values: Tensor) -> Tensor:
-    """`smoothed` to the very ends, where the first and the last frame are taken to go on."""
-    side = SMOOTHING // 2
-    return smoothed(torch.cat((values[:1].repeat(side, 1), values, values[-1:].repeat(side, 1))))[
-        side:-side
-    ]
+    """`(T, n)` after a Gaussian over time, SMOOTHED frames wide; the ends are taken to go on."""
+    beyond = round(3 * SMOOTHED)
+    away = torch.arange(-beyond, beyond + 1, device=values.device)
+    weights = torch.exp(-0.5 * (away / SMOOTHED) ** 2)
+    near = away + torch.arange(len(values), device=values.device)[:, None]
+    around = values[near.clamp(0, len(values) - 1)]
+    return torch.einsum("k,tkn->tn", weights / weights.sum(), around)
