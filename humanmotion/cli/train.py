@@ -90,6 +90,21 @@ def generator(
 
 
 @train.command()
+def hands(
+    *,
+    data: Annotated[Path, typer.Option(help="Folder that `data build` wrote.")],
+    output: Output,
+    config: Config = None,
+    device: Device = "cpu",
+    quiet: Quiet = False,
+) -> None:
+    """Train what gives hands and a jaw to generated motion; run again, it goes on where it was."""
+    from humanmotion.jobs.train_hands import CONFIG, train_hands
+
+    _trained(train_hands, data, output, config=config or CONFIG, device=device, quiet=quiet)
+
+
+@train.command()
 def light(
     *,
     data: Annotated[Path, typer.Option(help="Folder that `humanmotion data build` wrote.")],

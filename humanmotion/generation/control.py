@@ -323,17 +323,22 @@ def directed(
     frames = round(seconds * FPS) + 1
     kept = control.kept(frames, place, rest=rest)
     values = network.normalised(kept.values.to(device)).expand(num, -1, -1)
-    noise = noise_of([seed * BATCH + k for k in range(num)], [frames] * num).to(device)
-    made = sampled(network, make.condition([text] * num), noise, sampling=sampling, style=make.style,
+    seeds = [seed * BATCH + k for k in range(num)]
+    noise = noise_of(seeds, [frames] * num).to(device)
+    condition = make.condition([text] * num)
+    made = sampled(network, condition, noise, sampling=sampling, style=make.style,
                    kept=Kept(values, kept.mask.to(device).expand(num, -1, -1)))  # fmt: skip
     features = smoothed(network.restored(made)).cpu()
+    told = condition.text[0], condition.text_mask[0]
     meta = {"text": text, "seed": seed, "notes": list(notes)}
-    return [
-        control.hit(
-            at_file_rate(own, make.body, seconds=seconds, place=place, meta=meta), make.body
+    found = []
+    for own, seed_of in zip(features, seeds, strict=True):
+        fingers = make.fingers(own, text=told, seed=seed_of)
+        motion = at_file_rate(
+            own, make.body, seconds=seconds, hands=fingers, place=place, meta=meta
         )
-        for own in features
-    ]
+        found.append(control.hit(motion, make.body))
+    return found
 
 
 def _check_length(control: Control, seconds: float) -> None:

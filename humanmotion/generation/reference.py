@@ -73,9 +73,9 @@ def followed(
         made = found if made is None else torch.cat((made[:-KEPT], found))
     assert made is not None
     seconds = len(made) / FPS
-    return at_file_rate(
-        made, make.body, seconds=seconds, meta={"text": "", "seed": seed, "notes": []}
-    )
+    meta = {"text": "", "seed": seed, "notes": []}
+    hands = make.fingers(made, seed=seed)
+    return at_file_rate(made, make.body, seconds=seconds, hands=hands, meta=meta)
 
 
 def _referring(make: TextToMotion, features: Tensor) -> Condition:

@@ -28,6 +28,8 @@ from humanmotion.generation.features import (
     motion_of,
     seen_from,
 )
+from humanmotion.generation.hand_flow import HandMaker
+from humanmotion.generation.hands import with_hands
 from humanmotion.generation.known import KnownCaptions, read_known
 from humanmotion.generation.minilm import MiniLM
 from humanmotion.generation.sampling import (
@@ -68,6 +70,8 @@ class TextToMotion:
     """That all it makes is in; see `in_style_of`."""
     sampling: Sampling = DEFAULT
     """How it is drawn from unless something else is asked for."""
+    hands: HandMaker | None = None
+    """What gives motions fingers and a jaw that move; without it they are at rest, and absent."""
 
     @classmethod
     def from_pretrained(
@@ -83,8 +87,9 @@ class TextToMotion:
 
         A `sampling` in that file says how the weights are drawn from. Without an encoder the embedded
         one is taken, without a body the default one. Captions known are read from `known.safetensors`
-        beside the weights, if there is one. Raises InputError where the weights are missing,
-        FileFormatError for other weights, UsageError for an encoder of other tokens.
+        beside the weights, if there is one; hands are those of `hands.safetensors` there, else the
+        shipped ones. Raises InputError where the weights are missing, FileFormatError for other
+        weights, UsageError for an encoder of other tokens.
         """
         path = shipped_weights() if path is None else Path(path)
         network = load_generator(path).to(device)
@@ -97,7 +102,8 @@ class TextToMotion:
         beside = path.with_name(KNOWN)
         known = read_known(beside) if beside.exists() else None
         body = BodyModel.load() if body is None else body
-        return cls(network, encoder, body, known, sampling=load_sampling(path))
+        hands = HandMaker.beside(path, body, device=device)
+        return cls(network, encoder, body, known, sampling=load_sampling(path), hands=hands)
 
     def __call__(
         self,
@@ -181,6 +187,23 @@ class TextToMotion:
         no = torch.zeros(len(texts), dtype=torch.bool, device=device)
         return Condition(said.tokens.to(device), said.mask.to(device), no, no)
 
+    def fingers(
+        self,
+        features: Tensor,
+        *,
+        text: tuple[Tensor, Tensor] | None = None,
+        seed: int = 0,
+        held: Tensor | None = None,
+        first: int = 0,
+    ) -> Tensor | None:
+        """Hands and jaw `(T, 186)` of features `(T, 276)`; None where there is no network of them.
+
+        Arguments are those of `HandMaker`.
+        """
+        if self.hands is None:
+            return None
+        return self.hands(features, text=text, seed=seed, held=held, first=first)
+
     def _made(self, wanted: Sequence[_Wanted], sampling: Sampling) -> list[Motion]:
         device = self.network.mean.device
         condition = self.condition([w.text for w in wanted])
@@ -190,13 +213,20 @@ class TextToMotion:
         mask = torch.arange(noise.shape[1], device=device) < ends[:, None]
         made = sampled(self.network, condition, noise, sampling=sampling, style=self.style,
                        mask=None if bool(mask.all()) else mask)  # fmt: skip
-        return [self._motion(values[: w.frames], w) for values, w in zip(made, wanted, strict=True)]
+        told = zip(condition.text, condition.text_mask, strict=True)
+        return [
+            self._motion(values[: w.frames], w, text=text)
+            for values, w, text in zip(made, wanted, told, strict=True)
+        ]
 
-    def _motion(self, values: Tensor, wanted: _Wanted) -> Motion:
+    def _motion(
+        self, values: Tensor, wanted: _Wanted, *, text: tuple[Tensor, Tensor] | None = None
+    ) -> Motion:
         """The motion at 30 fps of normalised features `(T, 276)`."""
         features = smoothed(self.network.restored(values)).cpu()
         meta = {"text": wanted.text, "seed": wanted.seed, "notes": list(wanted.notes)}
-        return at_file_rate(features, self.body, seconds=wanted.seconds, meta=meta)
+        hands = self.fingers(features, text=text, seed=wanted.seed)
+        return at_file_rate(features, self.body, seconds=wanted.seconds, hands=hands, meta=meta)
 
 
 @dataclass(frozen=True)
@@ -219,18 +249,23 @@ def at_file_rate(
     body: BodyModel,
     *,
     seconds: float,
+    hands: Tensor | None = None,
     place: Place | None = None,
     start: float = 0.0,
     meta: dict[str, Any],
 ) -> Motion:
     """The motion at 30 fps that features `(T, 276)` at 20 fps are, the first `seconds` of it.
 
+    `hands` are the numbers `(T, 186)` of fingers and jaw, at rest and absent where there are none.
     `place` is where they lie in the world, as they are where there is none; `start` the time of the
     first frame.
     """
     if place is not None:
         features = seen_from(features, inverse(place), rest=body.rest_joints())
-    motion = motion_of(features, body).resample(FILE_FPS)[: round(seconds * FILE_FPS)]
+    motion = motion_of(features, body)
+    if hands is not None:
+        motion = with_hands(motion, hands)
+    motion = motion.resample(FILE_FPS)[: round(seconds * FILE_FPS)]
     return replace(motion, times=motion.times + start, meta=meta)
 
 

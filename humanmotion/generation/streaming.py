@@ -90,7 +90,7 @@ def _stream(
     seed: int,
     sampling: Sampling,
 ) -> Iterator[Motion]:
-    held, made, number = None, 0, 0
+    held, fingers, made, number = None, None, 0, 0
     for (text, notes), wanted in zip(checked, frames, strict=True):
         condition = make.condition([text])
         left = wanted
@@ -102,11 +102,18 @@ def _stream(
                 seed=seed * 1_000_003 + number, sampling=sampling,
             )  # fmt: skip
             chunk = made_now[shared - 1 : shared + count]
+            held = chunk if held is None else torch.cat((held[:-1], chunk))
+            fingers = make.fingers(
+                held, text=(condition.text[0], condition.text_mask[0]), seed=seed, held=fingers,
+                first=made - (len(held) - len(chunk)),
+            )  # fmt: skip
             meta = {"text": text, "seed": seed, "notes": list(notes)}
             # The end of a chunk begins the next one.
-            yield at_file_rate(chunk, make.body, seconds=count / FPS, start=made / FPS, meta=meta)
-            held = chunk if held is None else torch.cat((held[:-1], chunk))
-            held = held[-KEPT:]
+            yield at_file_rate(
+                chunk, make.body, seconds=count / FPS, start=made / FPS, meta=meta,
+                hands=None if fingers is None else fingers[-len(chunk) :],
+            )  # fmt: skip
+            held, fingers = held[-KEPT:], None if fingers is None else fingers[-KEPT:]
             left, made, number = left - count, made + count, number + 1
 
 

@@ -39,11 +39,13 @@ from humanmotion.generation.captions import (
     sentences_of,
 )
 from humanmotion.generation.features import FPS, JOINTS, SIZE, features_of
+from humanmotion.generation.hands import HANDS_SIZE, PARTS, hands_of
 from humanmotion.generation.minilm import MiniLM
 from humanmotion.generation.text import TextEncoder
 from humanmotion.jobs.clip_filters import MOCAP, VIDEO, Limits, faults, measured, seen
 from humanmotion.jobs.clip_sources import SourceClip, list_sources
 from humanmotion.jobs.data import runs
+from humanmotion.jobs.hand_shards import recorded_parts, within_reach, write_hands
 from humanmotion.jobs.motion_corpus import recorded_joints
 from humanmotion.jobs.shards import unique_captions, write_shards, write_texts
 from humanmotion.jobs.stages import Progress, silent
@@ -102,6 +104,7 @@ def build_data(
         known=torch.stack([t["known"] for _, t in kept]),
     )  # fmt: skip
     report = report_of(rows, rejects, bounds=bounds, sources=[str(s) for s in sources])
+    write_hands(folder, [t["hands"] for _, t in kept], torch.stack([t["parts"] for _, t in kept]))
     write_json(folder / "report.json", report)
     shutil.rmtree(parts)
     progress("text", 1.0)
@@ -137,13 +140,19 @@ def _keys(
         captions = [(c.text, c.start, str(c.end)) for c in clip.captions]
         told = [
             humanmotion.__version__, body.sha256, bounds[clip.by_video].values(), clip.id, clip.split,
-            clip.action, captions, clip.bad, clip.excluded, hashes[clip.file],
+            clip.action, captions, clip.bad, clip.excluded, hashes[clip.file], HANDS_SIZE,
         ]  # fmt: skip
         yield hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]
 
 
 Window = tuple[dict[str, Any], dict[str, Tensor]]
-"""A row of the index, and the window's features and known joints."""
+"""A row of the index, and the window's features, known joints, hands and known parts of them."""
+NOTHING = {
+    "features": torch.zeros(0, SIZE), "known": torch.zeros(0, JOINTS).bool(),
+    "hands": torch.zeros(0, HANDS_SIZE), "parts": torch.zeros(0, len(PARTS)).bool(),
+}  # fmt: skip
+"""What no window has."""
+BY_FRAME, BY_WINDOW = ("features", "hands"), ("known", "parts")
 
 
 def _part(
@@ -153,15 +162,15 @@ def _part(
     tensors, told = path.with_suffix(".safetensors"), path.with_suffix(".json")
     if not told.exists():
         windows, rejects = _cut(clip, body, limits)
-        features = torch.cat([torch.zeros(0, SIZE), *(t["features"] for _, t in windows)])
-        known = torch.cat([torch.zeros(0, JOINTS).bool(), *(t["known"][None] for _, t in windows)])
-        write_tensors(tensors, {"features": features, "known": known})
+        joined = {k: torch.cat([NOTHING[k], *(t[k] for _, t in windows)]) for k in BY_FRAME}
+        joined |= {k: torch.cat([NOTHING[k], *(t[k][None] for _, t in windows)]) for k in BY_WINDOW}
+        write_tensors(tensors, joined)
         write_json(told, {"rows": [row for row, _ in windows], "rejects": rejects})
     held, said = read_tensors(tensors), read_json(told)
-    pieces = held["features"].split([row["frames"] for row in said["rows"]])
+    frames = [row["frames"] for row in said["rows"]]
+    pieces = {k: held[k].split(frames) for k in BY_FRAME} | {k: held[k] for k in BY_WINDOW}
     return [
-        (row, {"features": piece, "known": known})
-        for row, piece, known in zip(said["rows"], pieces, held["known"], strict=True)
+        (row, {k: own[i] for k, own in pieces.items()}) for i, row in enumerate(said["rows"])
     ], said["rejects"]
 
 
@@ -178,6 +187,9 @@ def _cut(
         return [], [about | {"seconds": 0.0, "reasons": ["unreadable"], "error": str(error)}]
     known = recorded_joints(motion.rotvec, clip.source) & motion.joints_present[:JOINTS]
     known[0] = not clip.by_video
+    # A camera that sees a whole person sees too little of the fingers.
+    parts = recorded_parts(motion) & (not clip.by_video)
+    motion = within_reach(motion)
     windows: list[Window] = []
     rejects: list[dict[str, Any]] = []
     for piece in _pieces(motion, clip, limits):
@@ -193,7 +205,8 @@ def _cut(
         row = about | {"id": name, "take": clip.id, "action": clip.action}
         row |= _captions(clip, piece, body, start=start, whole=seconds > 0.95 * motion.duration)
         row |= {"frames": len(piece) - 1, "seconds_from": round(start, 4)}
-        windows.append((row, {"features": features_of(piece, body), "known": known}))
+        own = {"features": features_of(piece, body), "hands": hands_of(piece[:-1])}
+        windows.append((row, own | {"known": known, "parts": parts}))
     return windows, rejects
 
 

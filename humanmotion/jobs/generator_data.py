@@ -54,6 +54,22 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """Which `B` windows a batch has."""
+
+    clip: Tensor
+    """`(B)`."""
+    mirror: Tensor
+    """Whether it is seen in a mirror `(B)` bool."""
+    places: Tensor
+    """Where in its clip each pose lies `(B, T + 1)`, in frames."""
+    frames: Tensor
+    """How many frames it has `(B)`."""
+    caption: Tensor
+    """Row of its text `(B)`."""
+
+
+@dataclass(frozen=True)
 class GeneratorWindows:
     """All clips of one split, one after the other."""
 
@@ -84,7 +100,7 @@ class GeneratorWindows:
         shards = Shards.read(folder)
         rows = shards.rows
         _check(shards, folder)
-        chosen = [i for i, r in enumerate(rows) if r["split"] == split and r["frames"] >= LEAST]
+        chosen = clips_of(rows, split)
         if not chosen:
             raise InputError(f"{folder} holds no clip of the {split} split of {LEAST} frames")
         own = [rows[i] for i in chosen]
@@ -111,32 +127,48 @@ class GeneratorWindows:
         return self.tokens.shape[-1]
 
     def draw(self, count: int, *, generator: torch.Generator) -> Batch:
+        """`count` windows, all at most as long as one length drawn for the batch."""
+        return self.batch(self.choose(count, generator=generator, lengths=FRAMES))
+
+    def choose(self, count: int, *, generator: torch.Generator, lengths: tuple[int, int]) -> Chosen:
         """`count` windows, all at most as long as one length drawn for the batch.
 
-        Each ten seconds of a clip, or part of them, are as likely. A clip that is no longer than
-        the batch's length is taken whole, so that its caption describes what is seen.
+        `lengths` are the least and the most that may be. Each so many frames of a clip, or part of
+        them, are as likely. A clip that is no longer than the batch's length is taken whole, so that
+        its caption describes what is seen.
         """
         at = generator.device
         u = torch.rand(4, count, generator=generator, device=at)
-        length = torch.randint(FRAMES[0], FRAMES[1] + 1, (), generator=generator, device=at)
-        weights = (self.clips[:, 1] / FRAMES[1]).ceil()
+        length = torch.randint(lengths[0], lengths[1] + 1, (), generator=generator, device=at)
+        weights = (self.clips[:, 1] / lengths[1]).ceil()
         clip = torch.multinomial(weights, count, replacement=True, generator=generator)
         speed, mirror = torch.ones_like(u[0]), torch.zeros_like(u[0], dtype=torch.bool)
         if self.varied:
             speed = SPEED[0] * (SPEED[1] / SPEED[0]) ** u[0]
             mirror = u[1] < 0.5
         places, frames = self._places(clip, speed, u[2], length=int(length))
-        features = self._encoded(places, clip, mirror)
-        mask = torch.arange(features.shape[1], device=at) < frames[:, None]
-        caption = self._caption(clip, mirror, u[3])
-        token_mask = self.token_mask[caption]
+        return Chosen(clip, mirror, places, frames, self._caption(clip, mirror, u[3]))
+
+    def batch(self, chosen: Chosen) -> Batch:
+        """The motion and the text of chosen windows."""
+        clip, mirror = chosen.clip, chosen.mirror
+        features = self._encoded(chosen.places, clip, mirror)
+        steps = torch.arange(features.shape[1], device=clip.device)
+        mask = steps < chosen.frames[:, None]
+        token_mask = self.token_mask[chosen.caption]
         words = slice(int(token_mask.sum(1).max()))
         return Batch(
             features=features * mask[..., None], mask=mask,
             known=known_numbers(self._known(clip, mirror)),
-            text=self.tokens[caption, words].float(), text_mask=token_mask[:, words],
+            text=self.tokens[chosen.caption, words].float(), text_mask=token_mask[:, words],
             captioned=self.counts[clip, mirror.long()] > 0,
         )  # fmt: skip
+
+    def only(self, clips: Sequence[int]) -> GeneratorWindows:
+        """Some of the clips alone, by their numbers here."""
+        at = torch.tensor(clips, dtype=torch.long, device=self.clips.device)
+        return replace(self, clips=self.clips[at], known=self.known[at],
+                       captions=self.captions[at], counts=self.counts[at])  # fmt: skip
 
     def _places(
         self, clip: Tensor, speed: Tensor, u: Tensor, *, length: int
@@ -178,6 +210,11 @@ class GeneratorWindows:
         side = mirror.long()
         which = (u * self.counts[clip, side]).long()
         return self.captions[clip, side, which]
+
+
+def clips_of(rows: Sequence[dict[str, Any]], split: str) -> list[int]:
+    """Numbers of the clips of a split that are used, in the order of `GeneratorWindows`."""
+    return [i for i, r in enumerate(rows) if r["split"] == split and r["frames"] >= LEAST]
 
 
 def known_numbers(known: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ start, ...); `features.safetensors` holds `features` `(sum T, 276)` at 20 fps, n
 `known` `(clips, 22)`, the joints whose rotation is real; `captions.jsonl` holds every caption once, the
 first one empty, and
 `text.safetensors`, in its order, the frozen encoder's `tokens` `(U, L, 384)` float16, `mask` `(U, L)`
-and `sentences` `(U, 384)`.
+and `sentences` `(U, 384)`. Hands lie in a file of their own, see hand_shards.py.
 """
 
 from __future__ import annotations
