@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import pickletools
+import tokenize
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,8 +34,11 @@ _VALUES = frozenset(
     "BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES "
     "SHORT_BINBYTES BINBYTES8".split()
 )
-_DAMAGE = (ValueError, IndexError, TypeError, KeyError, AttributeError, OverflowError)
-"""What a damaged pickle makes of the walk below."""
+_DAMAGE = (
+    *(ValueError, SyntaxError, tokenize.TokenError, EOFError, MemoryError),
+    *(IndexError, TypeError, KeyError, AttributeError, OverflowError, RuntimeError),
+)
+"""What a damaged header makes of numpy's reader, and a damaged pickle of the walk below."""
 
 
 def read_joints_npy(path: str | Path) -> Tensor:

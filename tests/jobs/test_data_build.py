@@ -25,6 +25,7 @@ from humanmotion.jobs.data import list_clips, load_clip
 from humanmotion.jobs.data_build import SEEN, build_data, held_out
 from humanmotion.jobs.demo_motion import walking_motion
 from humanmotion.jobs.shards import Shards
+from humanmotion.metrics.mbench_joints import jitter_degree
 from humanmotion.motion import Motion
 
 FILES = ("index.jsonl", "captions.jsonl", "features.safetensors", "text.safetensors", "report.json")
