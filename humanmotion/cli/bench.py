@@ -12,7 +12,7 @@ from humanmotion.cli.output import emit_rich
 
 def bench(
     name: Annotated[
-        Literal["body", "recovery", "edits", "multishot", "long", "prior", "attention"],
+        Literal["body", "recovery", "edits", "multishot", "long", "prior", "attention", "mbench"],
         typer.Argument(help="What to measure."),
     ],
     *,
@@ -30,7 +30,16 @@ def bench(
     json: Annotated[Path | None, typer.Option(help="Also write the rows to this file.")] = None,
 ) -> None:
     """Measure against the bars; exit code 3 when one is missed."""
-    from humanmotion.bench import attention, body, edits, long_video, multishot, prior, recovery
+    from humanmotion.bench import (
+        attention,
+        body,
+        edits,
+        long_video,
+        mbench,
+        multishot,
+        prior,
+        recovery,
+    )  # fmt: skip
     from humanmotion.bench.report import table
     from humanmotion.errors import UsageError
     from humanmotion.files import write_json
@@ -51,6 +60,7 @@ def bench(
             "edits": edits.run,
             "multishot": multishot.run,
             "long": long_video.run,
+            "mbench": mbench.run,
         }
         report = runs[name](data, quick=quick)
     emit_rich(table(report))

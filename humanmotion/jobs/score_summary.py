@@ -11,11 +11,12 @@ from torch import Tensor
 from humanmotion.jobs.score_systems import SystemScores
 from humanmotion.jobs.score_truth import TRUTH_METRICS
 from humanmotion.metrics.bootstrap import block_bootstrap
-from humanmotion.metrics.mbench_joints import CLEARANCE, JOINT_METRICS
+from humanmotion.metrics.mbench_joints import CLEARANCE, DEPTH, JOINT_METRICS
 
 LOWER_IS_BETTER = (
     *(name for name in JOINT_METRICS if name != "Dynamic_Degree"),
     CLEARANCE,
+    DEPTH,
     *TRUTH_METRICS,
 )
 """Metrics by which systems are ranked. Dynamic_Degree says how much is going on, not how well: a still

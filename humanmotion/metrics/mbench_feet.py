@@ -34,6 +34,14 @@ def ground_penetration(height: Tensor) -> float:
     return float(under.abs().mean()) if len(under) else 0.0
 
 
+def foot_depth(height: Tensor) -> float:
+    """Mean depth under the floor over all frames and both feet, metres; our own.
+
+    The published mean is over the feet that are under it, so that more of them, less deep, lower it.
+    """
+    return float((-height).clamp(min=0).mean())
+
+
 def published_contact(joints: Tensor, height: Tensor) -> Tensor:
     """Which feet touch the floor, `(T, 2)` bool: slower than 1 cm a frame, OR lower than 2 cm."""
     step = _steps(joints[:, FEET, :]).norm(dim=-1)

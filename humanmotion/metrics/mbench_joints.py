@@ -19,6 +19,7 @@ from humanmotion.errors import UsageError
 from humanmotion.metrics.contact import FEET, sole_height, stance_sole_height
 from humanmotion.metrics.mbench_feet import (
     foot_clearance,
+    foot_depth,
     foot_floating,
     foot_sliding,
     ground_penetration,
@@ -38,9 +39,8 @@ JOINT_METRICS = (
     "Dynamic_Degree",
 )
 """Published names, in the order of the published entries."""
-CLEARANCE = "Foot_Clearance"
+CLEARANCE, DEPTH = "Foot_Clearance", "Foot_Depth"
 """Our own, in `corrected` mode only."""
-HIGHER_IS_BETTER = frozenset({"Dynamic_Degree"})
 _EXACT = 1e-6
 """Of a frame: times this close to the grid of 20 fps are on it."""
 
@@ -77,7 +77,7 @@ def dynamic_degree(joints: Tensor) -> float:
 def joint_metrics(
     joints: Tensor, *, mode: Mode = "corrected", scene: Scene | None = None
 ) -> dict[str, MetricValue]:
-    """The five metrics of joints `(T, 22, 3)` in metres by their published names, and our clearance.
+    """The five metrics of joints `(T, 22, 3)` in metres by their published names, and our two.
 
     A metric that the clip is too short for, or that lacks a joint, has no value but a reason. Raises
     UsageError for another shape, no frames, or joints that are present and not finite.
@@ -99,6 +99,7 @@ def joint_metrics(
         "Dynamic_Degree": _value(lambda: dynamic_degree(here), joints, 2, has=root),
     }
     if mode == "corrected":
+        found[DEPTH] = _value(lambda: foot_depth(height), joints, 1, has=feet[1:])
         found[CLEARANCE] = _value(lambda: foot_clearance(joints, height), joints, 2, has=feet[1:])
     return found
 

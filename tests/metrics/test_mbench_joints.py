@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-from pathlib import Path
 
 import pytest
 import torch
 
+from humanmotion.bench import mbench_twin as twin
+from humanmotion.bench.mbench_clips import FAULTS, SIZES, ragged_clip, smooth_figure
 from humanmotion.errors import UsageError
 from humanmotion.metrics import mbench_joints
+from humanmotion.metrics.mbench_feet import foot_depth, ground_penetration
 from humanmotion.metrics.mbench_joints import JOINT_METRICS, Scene, joint_metrics
 from humanmotion.rotations import rotation_about_z
-
-_SPEC = importlib.util.spec_from_file_location(
-    "mbench_twin", Path(__file__).parent / "mbench_twin.py"
-)
-twin = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(twin)
 
 
 def _released(joints):
@@ -95,26 +90,10 @@ class TestByHand:
         assert _corrected(joints)["Foot_Clearance"] == pytest.approx(0.3)
 
 
-def _ragged(number):
-    g = torch.Generator().manual_seed(number)
-    frames = 1 + number % 3 if number < 12 else int(torch.randint(1, 90, (), generator=g))
-    scale = float(10 ** (torch.rand((), generator=g) * 2.5 - 3))
-    joints = (torch.randn(frames, 22, 3, generator=g).double() * scale).cumsum(0)
-    joints[..., 2] += 0.3 * torch.rand(1, 22, generator=g).double()
-    # Some roots stand, some feet go along with the root or stay where they are.
-    if number % 4 == 0:
-        joints[:, 0] = joints[:1, 0]
-    if number % 4 == 1:
-        joints[frames // 3 :, (10, 11)] = joints[frames // 3 :, :1] - 0.3
-    if number % 4 == 2:
-        joints[:, 10] = joints[:1, 10]
-    return joints
-
-
 @pytest.mark.parametrize("first", range(0, 300, 60))
 def test_random_ragged_clips_agree_with_the_twin(first):
     for number in range(first, first + 60):
-        joints = _ragged(number)
+        joints = ragged_clip(number)
         p = joints.tolist()
         expected = twin.metrics(p, joints[:, (10, 11), 2].tolist())
         assert _released(joints) == pytest.approx(expected, abs=1e-6), number
@@ -123,6 +102,7 @@ def test_random_ragged_clips_agree_with_the_twin(first):
         scene = Scene(floor=0.05, sole=(0.02, 0.02))
         found = {k: v.value for k, v in joint_metrics(raised, scene=scene).items()}
         found.pop("Foot_Clearance")
+        found.pop("Foot_Depth")
         assert found == pytest.approx(expected, abs=1e-6), number
 
 
@@ -136,7 +116,7 @@ def test_short_clips_say_why_they_have_no_value():
 
 
 def test_joints_that_are_not_there_are_not_made_up():
-    joints = _ragged(50)
+    joints = ragged_clip(50)
     present = torch.ones(22, dtype=torch.bool)
     present[11] = False
     joints[:, 11] = torch.nan
@@ -158,28 +138,9 @@ def test_nan_names_the_frame():
         joint_metrics(joints)
 
 
-def _smooth(fps, *, seconds=6.0, highest=5.0, seed=0):
-    """A figure on its way (T, 22, 3), every joint a sum of sines below `highest` Hz, feet stepping."""
-    g = torch.Generator().manual_seed(seed)
-    t = torch.arange(int(seconds * fps)).double() / fps
-    joints = torch.zeros(len(t), 22, 3).double()
-    joints[..., 2] = torch.linspace(0.9, 1.5, 22)
-    joints[..., 0] += 0.9 * t[:, None]
-    for _ in range(6):
-        rate = highest * torch.rand(22, 3, generator=g).double()
-        size = 0.05 * torch.rand(22, 3, generator=g).double() / (1 + rate)
-        phase = 6.3 * torch.rand(22, 3, generator=g).double()
-        joints += size * (2 * math.pi * rate * t[:, None, None] + phase).sin()
-    for foot, phase in ((10, 0.0), (11, math.pi)):
-        swing = 2 * math.pi * t + phase
-        joints[:, foot, 0] = 0.9 * t - 0.14 * swing.sin() + 0.01 * (2 * swing).cos()
-        joints[:, foot, 2] = 0.05 - 0.06 * (swing + 0.4).cos()
-    return joints
-
-
 class TestInvariance:
     def test_yaw_and_a_shift_along_the_floor_change_nothing(self):
-        joints = _smooth(20)
+        joints = smooth_figure(20)
         turn = rotation_about_z(joints.new_tensor(0.7))
         moved = joints @ turn.mT + joints.new_tensor((3.0, -8.0, 0.0))
         assert _corrected(moved) == pytest.approx(_corrected(joints), rel=1e-6)
@@ -188,14 +149,14 @@ class TestInvariance:
         )
 
     def test_a_world_with_y_up_and_a_raised_one_with_its_floor_estimated(self):
-        joints = _smooth(20)
+        joints = smooth_figure(20)
         y_up = torch.stack((joints[..., 0], joints[..., 2], -joints[..., 1]), -1)
         assert _corrected(y_up, up="y") == pytest.approx(_corrected(joints), rel=1e-9)
         raised = joints + joints.new_tensor((0, 0, 0.8))
         assert _corrected(raised, floor=None) == pytest.approx(_corrected(joints, floor=None))
 
     def test_tilt_changes_what_the_floor_decides(self):
-        joints = _smooth(20)
+        joints = smooth_figure(20)
         tilt = joints.new_tensor(((1.0, 0, 0), (0, 0.8, -0.6), (0, 0.6, 0.8)))
         there, here = _corrected(joints @ tilt.mT), _corrected(joints)
         for name in ("Foot_Sliding", "Ground_Penetration"):
@@ -205,14 +166,14 @@ class TestInvariance:
 
     @pytest.mark.parametrize("seed", range(4))
     def test_frame_rate(self, seed):
-        at = {fps: _corrected(_smooth(fps, seed=seed), fps=fps) for fps in (30, 60, 120)}
+        at = {fps: _corrected(smooth_figure(fps, seed=seed), fps=fps) for fps in (30, 60, 120)}
         for a, b in ((30, 60), (30, 120), (60, 120)):
             for name, value in at[a].items():
                 share = 0.05 if name == "Jitter_Degree" else 0.02
                 assert at[b][name] == pytest.approx(value, rel=share), (a, b, name)
 
     def test_whole_multiples_of_the_rate_are_every_nth_frame(self):
-        fine = _smooth(60)
+        fine = smooth_figure(60)
         kept = mbench_joints.resampled(fine, Scene(fps=60.0))
         assert torch.allclose(kept, fine[::3], atol=1e-12)
 
@@ -223,3 +184,26 @@ class TestInvariance:
         new = mbench_joints.resampled(wave, Scene(times=times))
         grid = torch.arange(len(new)).double() / 20 + times[0]
         assert float((new[:, 0, 0] - (2 * math.pi * grid).sin()).abs().max()) < 1e-3
+
+
+class TestSensitivity:
+    @pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f"{f.name}-{f.metric}")
+    def test_the_metric_of_each_fault_moves_the_right_way(self, fault):
+        joints = smooth_figure(20, seed=3)
+        clean = _corrected(joints)[fault.metric]
+        found = _corrected(fault.put(joints, SIZES[-1]))[fault.metric]
+        assert fault.sign * (found - clean) > 0
+
+    @pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f"{f.name}-{f.metric}")
+    @pytest.mark.parametrize("size", SIZES)
+    def test_every_fault_displaces_as_much(self, fault, size):
+        joints = smooth_figure(20, seed=3)
+        away = (fault.put(joints, size) - joints).norm(dim=-1).mean()
+        # Legs cannot be dragged any farther than to where they stand still about the root.
+        least = 0.0 if fault.name == "floating" else 0.99 * size
+        assert least < float(away) <= 1.01 * size
+
+    def test_the_published_penetration_need_not_rise_with_sinking(self):
+        height = torch.tensor(((-0.05, 0.0), (0.0, 0.0)))
+        assert ground_penetration(height - 0.006) < ground_penetration(height)
+        assert foot_depth(height - 0.006) > foot_depth(height)

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 FEET = (10, 11)
+Vector = Sequence[float]
+Frames = Sequence[Sequence[Vector]]
+"""Joints by frame and joint."""
+Heights = Sequence[Vector]
+"""Of both feet by frame."""
 
 
-def _norm(v):
+def _norm(v: Vector) -> float:
     return math.sqrt(sum(float(x) ** 2 for x in v))
 
 
-def _minus(a, b):
+def _minus(a: Vector, b: Vector) -> list[float]:
     return [float(x) - float(y) for x, y in zip(a, b, strict=True)]
 
 
-def _about_root(p):
+def _about_root(p: Frames) -> Frames:
     return [[_minus(joint, frame[0]) for joint in frame] for frame in p]
 
 
-def jitter(p):
+def jitter(p: Frames) -> float:
+    """Jitter_Degree."""
     total = 0.0
     for track in (p, _about_root(p)):
         sizes = []
@@ -31,7 +38,8 @@ def jitter(p):
     return total
 
 
-def dynamic(p):
+def dynamic(p: Frames) -> float:
+    """Dynamic_Degree."""
     total = 0.0
     for track in (p, _about_root(p)):
         sizes = [
@@ -43,17 +51,19 @@ def dynamic(p):
     return total
 
 
-def penetration(p, height):
+def penetration(height: Heights) -> float:
+    """Ground_Penetration."""
     deep = [-h for pair in height for h in pair if h < -0.005]
     return sum(deep) / len(deep) if deep else 0.0
 
 
-def _velocity(track):
+def _velocity(track: Sequence[Vector]) -> list[list[float]]:
     steps = [_minus(track[t + 1], track[t]) for t in range(len(track) - 1)]
     return [*steps, steps[-1]]
 
 
-def contact(p, height):
+def contact(p: Frames, height: Heights) -> list[list[bool]]:
+    """Frames in which each foot touches the floor, by foot."""
     out = []
     for side, foot in enumerate(FEET):
         v = _velocity([frame[foot] for frame in p])
@@ -61,7 +71,8 @@ def contact(p, height):
     return out
 
 
-def sliding(p, height):
+def sliding(p: Frames, height: Heights) -> float:
+    """Foot_Sliding."""
     total, touch = 0.0, contact(p, height)
     for side, foot in enumerate(FEET):
         v = _velocity([frame[foot] for frame in p])
@@ -70,9 +81,10 @@ def sliding(p, height):
     return total / 2
 
 
-def _runs(flags):
+def _runs(flags: Sequence[bool]) -> list[tuple[int, int]]:
     """First and last frame of every maximal run of true flags."""
-    runs, start = [], None
+    runs: list[tuple[int, int]] = []
+    start: int | None = None
     for t, flag in enumerate([*flags, False]):
         if flag and start is None:
             start = t
@@ -82,7 +94,8 @@ def _runs(flags):
     return runs
 
 
-def floating(p, height):
+def floating(p: Frames, height: Heights) -> float:
+    """Foot_Floating."""
     frames = len(p)
     touch = contact(p, height)
     d = [_norm(v) for v in _velocity([frame[0] for frame in p])]
@@ -94,7 +107,9 @@ def floating(p, height):
     ) / frames
 
 
-def _part_a(touch, d, *, m, rho):
+def _part_a(
+    touch: list[list[bool]], d: list[float], *, m: list[list[float]], rho: list[list[float]]
+) -> int:
     count = 0
     for t in range(len(d)):
         if d[t] < 0.001:
@@ -110,7 +125,7 @@ def _part_a(touch, d, *, m, rho):
     return count
 
 
-def _part_b(touch, d, rho):
+def _part_b(touch: list[list[bool]], d: list[float], rho: list[list[float]]) -> int:
     total = 0
     for s in (0, 1):
         for first, last in _runs([not on for on in touch[s]]):
@@ -123,7 +138,7 @@ def _part_b(touch, d, rho):
     return total
 
 
-def _part_c(p, touch):
+def _part_c(p: Frames, touch: list[list[bool]]) -> int:
     flights = [[r for r in _runs([not on for on in t]) if r[1] - r[0] + 1 >= 4] for t in touch]
     total = 0
     for a in flights[0]:
@@ -134,7 +149,7 @@ def _part_c(p, touch):
     return total
 
 
-def _angles(p, first, last):
+def _angles(p: Frames, first: int, last: int) -> list[float]:
     end = _minus(p[last][FEET[0]], p[first][FEET[0]])
     out = []
     for f in range(first + 1, last + 1):
@@ -147,7 +162,7 @@ def _angles(p, first, last):
     return out
 
 
-def _peaks(curve):
+def _peaks(curve: Sequence[float]) -> int:
     return sum(
         curve[i - 1] < curve[i] > curve[i + 1] and curve[i] - min(curve) > 1e-3
         for i in range(1, len(curve) - 1)
@@ -163,11 +178,11 @@ SHORTEST = {
 }
 
 
-def metrics(p, height):
+def metrics(p: Frames, height: Heights) -> dict[str, float | None]:
     """All five of a clip as nested lists; None where it is too short."""
-    found = {
+    found: dict[str, Callable[[], float]] = {
         "Jitter_Degree": lambda: jitter(p),
-        "Ground_Penetration": lambda: penetration(p, height),
+        "Ground_Penetration": lambda: penetration(height),
         "Foot_Floating": lambda: floating(p, height),
         "Foot_Sliding": lambda: sliding(p, height),
         "Dynamic_Degree": lambda: dynamic(p),
