@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -132,6 +133,9 @@ def _tell(scores: Scores, *, quiet: bool) -> None:
             warn(f"{system.name}: {note} ({count} clips)")
         if system.extra and not quiet:
             warn(f"{system.name}: {len(system.extra)} files not asked for: {id_list(system.extra)}")
+        for metric in system.metrics if not quiet else ():
+            for reason, count in Counter(system.without(metric).values()).items():
+                warn(f"{system.name}: {metric} has no value in {count} clips: {reason}")
         for clip in system.failed:
             warn(f"{system.name}: not scored: {clip.error}")
     failed = sum(len(system.failed) for system in scores.systems)

@@ -105,7 +105,7 @@ class _Run:
     def _clip(self, path: Path, *, up: str | None, alone: bool) -> ClipScore:
         try:
             truth = self.truths.get(path.stem)
-            key = self.cache.key(path, self.options, up=up, truth=truth)
+            key = self.cache.key(path, self.options, up=up, truth=truth, judged=bool(self.truths))
             found = self.cache.get(key, path=path)
             if found is None:
                 found = self._measured(path, up=up, truth=truth)

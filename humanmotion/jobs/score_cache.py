@@ -44,11 +44,13 @@ class ScoreCache:
     def __len__(self) -> int:
         return len(self._known)
 
-    def key(self, path: Path, options: ReadOptions, *, up: str | None, truth: Path | None) -> str:
-        """What a clip's score depends on; empty when nothing is kept."""
+    def key(
+        self, path: Path, options: ReadOptions, *, up: str | None, truth: Path | None, judged: bool
+    ) -> str:
+        """What a clip's score depends on; `judged`: whether there is a folder of truth at all."""
         if self.path is None:
             return ""
-        parts = [sha256(path), up, None if truth is None else sha256(truth), VERSION]
+        parts = [sha256(path), up, judged, None if truth is None else sha256(truth), VERSION]
         return json.dumps([*parts, humanmotion.__version__, asdict(options)])
 
     def get(self, key: str, *, path: Path) -> ClipScore | None:

@@ -36,10 +36,7 @@ GAP_SECONDS = 0.2
 _STANDS_IN = {
     "big_toe": "foot", "toe": "foot", "toebase": "foot", "mtp": "foot", "toes": "foot",
 }  # fmt: skip
-_ORDERS = {
-    17: "17 joints, as H36M and COCO have", 21: "21 joints, as KIT has",
-    24: "24 joints, as SMPL has", 25: "25 joints, as OpenPose and NTU have",
-}  # fmt: skip
+_ORDERS = {17: "H36M and COCO", 21: "KIT", 25: "OpenPose and NTU"}
 _LONGER = (24, 52, 55)
 """Joints of SMPL, SMPL-H and SMPL-X, whose first 22 are ours."""
 
@@ -128,7 +125,7 @@ def _first_22(joints: Tensor, path: Path) -> Tensor:
     count = joints.shape[1]
     if count == JOINTS or count in _LONGER:
         return joints[:, :JOINTS]
-    known = f" ({_ORDERS[count]})" if count in _ORDERS else ""
+    known = f", as {_ORDERS[count]} have" if count in _ORDERS else ""
     raise FileFormatError(
         f"{path} has {count} joints{known}; expected the 22 of SMPL in its order, or 24, 52 or 55 that "
         "begin with them"

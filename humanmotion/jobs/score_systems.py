@@ -65,6 +65,11 @@ class SystemScores:
         found = {clip.stem: clip.values.get(metric) for clip in self.clips}
         return {s: v.value for s, v in found.items() if v is not None and v.value is not None}
 
+    def without(self, metric: str) -> dict[str, str]:
+        """Why a metric has no value, by stem, of the scored clips that have none."""
+        found = {clip.stem: clip.values.get(metric) for clip in self.clips}
+        return {s: v.reason for s, v in found.items() if v is not None and v.reason is not None}
+
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of all metrics that any clip was asked for, in their order."""

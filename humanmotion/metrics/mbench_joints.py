@@ -145,7 +145,8 @@ def _value(
     if not bool(has.all()):
         return MetricValue(None, "a joint that it needs (pelvis or foot) is not in the clip")
     if len(joints) < least:
-        return MetricValue(None, f"{len(joints)} frames at 20 fps; it needs at least {least}")
+        frames = "1 frame" if len(joints) == 1 else f"{len(joints)} frames"
+        return MetricValue(None, f"{frames} at 20 fps; it needs at least {least}")
     value = measure()
     return MetricValue(value, None if value is not None else "the lower foot never stands still")
 

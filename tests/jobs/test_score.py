@@ -199,6 +199,13 @@ class TestResume:
         score([folder], options=ReadOptions(floor=0.0), cache=ScoreCache.beside(output))
         assert len(read) == 10
 
+    def test_scores_without_truth_do_not_stand_for_those_with_it(self, tmp_path, joints):
+        folder, output = _folder(tmp_path / "a", joints), tmp_path / "out.json"
+        real = _folder(tmp_path / "real", joints, ids=range(2))
+        score([folder], cache=ScoreCache.beside(output))
+        (system,) = score([folder], truth=real, cache=ScoreCache.beside(output)).systems
+        assert all("MPJPE" in clip.values for clip in system.clips)
+
     def test_a_clip_that_changed_is_scored_anew(self, tmp_path, joints):
         folder = _folder(tmp_path / "a", joints)
         output = tmp_path / "out.json"
@@ -247,6 +254,11 @@ class TestCommand:
         monkeypatch.chdir(tmp_path)
         folder = _folder(tmp_path / "a", joints, ids=range(1))
         assert main(["score", str(folder), *options]) == 2
+
+    def test_one_frame_says_why_it_has_no_values(self, tmp_path, joints, capsys):
+        np.save(tmp_path / "one.npy", joints[:1])
+        assert main(["score", str(tmp_path / "one.npy")]) == 0
+        assert "Jitter_Degree has no value in 1 clips: 1 frame" in capsys.readouterr().err
 
     def test_a_hostile_name_is_text_everywhere(self, tmp_path, joints):
         folder = _folder(tmp_path / "=cmd()<img src=x>", joints, ids=range(1))

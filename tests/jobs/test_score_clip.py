@@ -92,7 +92,7 @@ def test_other_joint_orders_are_refused(tmp_path, joints):
     ) for name in SMPLX_JOINTS[:22]]  # fmt: skip
     mirrored = joints * np.array((-1.0, 1, 1))
     for array, words in (
-        (joints[:, :17], "17 joints, as H36M"),
+        (joints[:, :17], "17 joints, as H36M and COCO have"),
         (joints[:, :19], "19 joints"),
         (joints[:, g.permutation(22)], "order"),
         (joints[:, ::-1], "order"),

@@ -97,6 +97,8 @@ def test_random_ragged_clips_agree_with_the_twin(first):
         p = joints.tolist()
         expected = twin.metrics(p, joints[:, (10, 11), 2].tolist())
         assert _released(joints) == pytest.approx(expected, abs=1e-6), number
+        if number % 3:
+            continue
         raised = joints + joints.new_tensor((0, 0, 0.1))
         expected = twin.metrics(raised.tolist(), (joints[:, (10, 11), 2] + 0.03).tolist())
         scene = Scene(floor=0.05, sole=(0.02, 0.02))
@@ -109,7 +111,7 @@ def test_random_ragged_clips_agree_with_the_twin(first):
 def test_short_clips_say_why_they_have_no_value():
     found = joint_metrics(_still(1), mode="released")
     assert found["Ground_Penetration"].value == 0.0
-    assert "1 frames" in found["Jitter_Degree"].reason
+    assert "1 frame at" in found["Jitter_Degree"].reason
     # Three frames at 60 fps are one at 20.
     found = joint_metrics(_still(3), scene=Scene(fps=60.0, floor=0.0))
     assert found["Dynamic_Degree"].value is None
