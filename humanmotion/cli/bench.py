@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from humanmotion.cli.output import emit_rich
 
+if TYPE_CHECKING:
+    from humanmotion.bench.report import BenchReport
+
 
 def bench(
     name: Annotated[
         Literal[
-            "body", "recovery", "edits", "multishot", "long", "prior", "attention", "generation"
+            "body",
+            "recovery",
+            "edits",
+            "multishot",
+            "long",
+            "prior",
+            "attention",
+            "generation",
+            "mbench",
         ],
         typer.Argument(help="What to measure."),
     ],
@@ -37,19 +48,29 @@ def bench(
     json: Annotated[Path | None, typer.Option(help="Also write the rows to this file.")] = None,
 ) -> None:
     """Measure against the bars; exit code 3 when one is missed."""
+    from humanmotion.bench.report import table
+    from humanmotion.files import write_json
+
+    report = _report(name, data, quick=quick, weights=weights)
+    emit_rich(table(report))
+    if json is not None:
+        write_json(json, report.to_dict())
+    raise typer.Exit(report.exit_code)
+
+
+def _report(name: str, data: Path | None, *, quick: bool, weights: Path | None) -> BenchReport:
     from humanmotion.bench import (
         attention,
         body,
         edits,
         generation,
         long_video,
+        mbench,
         multishot,
         prior,
         recovery,
     )
-    from humanmotion.bench.report import table
     from humanmotion.errors import UsageError
-    from humanmotion.files import write_json
 
     compared = {"prior": prior.run, "multishot": multishot.run, "generation": generation.run}
     if weights is not None and name not in compared:
@@ -57,19 +78,11 @@ def bench(
             f"bench {name} compares with no weights; --weights is for {', '.join(compared)}"
         )
     if name in compared:
-        report = compared[name](data, quick=quick, weights=weights)
-    elif name == "attention":
-        report = attention.run(quick=quick)
-    else:
-        runs = {
-            "body": body.run,
-            "recovery": recovery.run,
-            "edits": edits.run,
-            "multishot": multishot.run,
-            "long": long_video.run,
-        }
-        report = runs[name](data, quick=quick)
-    emit_rich(table(report))
-    if json is not None:
-        write_json(json, report.to_dict())
-    raise typer.Exit(report.exit_code)
+        return compared[name](data, quick=quick, weights=weights)
+    if name == "attention":
+        return attention.run(quick=quick)
+    runs = {
+        "body": body.run, "recovery": recovery.run, "edits": edits.run,
+        "long": long_video.run, "mbench": mbench.run,
+    }  # fmt: skip
+    return runs[name](data, quick=quick)

@@ -28,12 +28,13 @@ from humanmotion.cli.generate import generate
 from humanmotion.cli.info import info
 from humanmotion.cli.output import emit
 from humanmotion.cli.reconstruct import reconstruct
+from humanmotion.cli.score import score
 from humanmotion.cli.train import train
 from humanmotion.cli.view import view
 from humanmotion.errors import HumanMotionError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-for command in (reconstruct, generate, view, convert, info, demo, bench):
+for command in (reconstruct, generate, view, convert, score, info, demo, bench):
     app.command()(command)
 app.command("convert-body")(convert_body)
 app.add_typer(fit, name="fit")

@@ -14,6 +14,7 @@ from humanmotion.io.axes import turn_up
 from humanmotion.io.bvh_names import NEEDED, match_joints
 from humanmotion.io.bvh_text import BvhFile, parse_bvh
 from humanmotion.io.fields import naming
+from humanmotion.io.joint_track import JointTrack
 from humanmotion.io.onto_body import stand_on_floor
 from humanmotion.io.retarget import leg_length, local_rotations, rest_turns
 from humanmotion.joint_sets import SMPLX_JOINTS, SMPLX_PARENTS
@@ -68,6 +69,27 @@ def read_bvh(path: str | Path, *, body: BodyModel) -> Motion:
             meta={"source_format": "bvh", "notes": notes},
         )
     return motion if own else stand_on_floor(motion, body)
+
+
+def read_bvh_joints(path: str | Path) -> JointTrack:
+    """The joint centres of a BVH file itself, of no body: those of the 22 body joints that it has.
+
+    In metres (the unit is taken from the length of the legs) and our z-up world. Raises as `read_bvh`.
+    """
+    file = parse_bvh(path)
+    where = match_joints(file.skeleton)
+    _check(path, file, where)
+    if not len(file.values):
+        raise FileFormatError(f"{path} has no frames")
+    rest, (positions, _) = file.rest(), file.posed()
+    if not _is_z_up(rest, positions, where):
+        positions = turn_up(positions, "z")
+    names = tuple(name for name in SMPLX_JOINTS[:22] if name in where)
+    chosen = positions[:, [where[name] for name in names]] * _UNITS[_unit(leg_length(rest, where))]
+    times = torch.arange(len(chosen), dtype=torch.float64) / file.fps
+    seen = torch.ones(chosen.shape[:2], dtype=torch.bool)
+    with naming(path):
+        return JointTrack(names, times, chosen, seen)
 
 
 def _own_shape(rest: Tensor, where: dict[str, int], body: BodyModel) -> Tensor | None:

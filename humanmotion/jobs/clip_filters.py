@@ -15,6 +15,7 @@ from torch import Tensor
 
 from humanmotion.generation.features import FPS, JOINTS
 from humanmotion.metrics.contact import FEET, sole_height
+from humanmotion.metrics.mbench_joints import jitter_degree
 from humanmotion.motion import Motion
 
 NEAR_FLOOR = 0.02
@@ -83,13 +84,6 @@ def measured(joints: Tensor, confidence: Tensor, *, sole: Tensor) -> dict[str, f
         "displacement": float(joints[:, 0].diff(dim=0).norm(dim=-1).max()),
         "static": float((speed < STILL).float().mean()),
     }
-
-
-def jitter_degree(joints: Tensor) -> float:
-    """MBench's Jitter_Degree of joints `(T, J, 3)`: mean second difference, in the world and about the
-    pelvis added up, metres per frame squared."""
-    about = joints - joints[:, :1]
-    return sum(float(p.diff(n=2, dim=0).norm(dim=-1).mean()) for p in (joints, about))
 
 
 def faults(values: dict[str, float], limits: Limits) -> tuple[str, ...]:

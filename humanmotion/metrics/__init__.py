@@ -16,6 +16,9 @@ from humanmotion.metrics.distributions import moment_distance as moment_distance
 from humanmotion.metrics.distributions import nearest_distances as nearest_distances
 from humanmotion.metrics.distributions import overlap as overlap
 from humanmotion.metrics.distributions import pose_distances as pose_distances
+from humanmotion.metrics.mbench_joints import Scene as Scene
+from humanmotion.metrics.mbench_joints import joint_metrics as joint_metrics
+from humanmotion.metrics.mbench_value import MetricValue as MetricValue
 from humanmotion.metrics.pose import Similarity as Similarity
 from humanmotion.metrics.pose import mpjpe as mpjpe
 from humanmotion.metrics.pose import pa_mpjpe as pa_mpjpe

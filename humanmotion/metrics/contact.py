@@ -89,5 +89,7 @@ def stance_sole_height(joints: Tensor, *, sole: Tensor, fps: float) -> Tensor:
         return height[height <= height.quantile(0.1)].median()
     level = slow.quantile(0.1)
     for _ in range(3):
-        level = slow[(slow - level).abs() <= CONTACT_HEIGHT].median()
+        near = slow[(slow - level).abs() <= CONTACT_HEIGHT]
+        # A level between a few low feet and many high ones may have none near it.
+        level = (near if len(near) else slow[slow <= level]).median()
     return level

@@ -73,6 +73,15 @@ class CutMark:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A part of the page under the plots."""
+
+    title: str
+    markup: str
+    """HTML of our own making: tables and SVG, in which every text from outside is escaped already."""
+
+
+@dataclass(frozen=True)
 class PageReport:
     """What a page shows beside the 3D view; checks itself when built (raises MotionError)."""
 
@@ -84,6 +93,7 @@ class PageReport:
     facts: Sequence[tuple[str, str]] = ()
     """Rows of the table of facts."""
     warnings: Sequence[str] = ()
+    sections: Sequence[Section] = ()
     seen: Mapping[str, Sequence[bool]] = field(default_factory=dict)
     """Name of a person in the GLB to the frames they are in, `(T)`; not shown in the others. Who is
     not named is there all the time."""
@@ -125,12 +135,17 @@ def page_text(*, title: str, glb: bytes, report: PageReport, side_by_side: bool 
     parts = {key: (static / name).read_text(encoding="utf-8") for key, name in _PARTS.items()}
     parts |= {
         "title": html.escape(title),
+        "sections": "".join(map(_section, report.sections)),
         "report": _script_json(_report_data(report) | {"side_by_side": side_by_side}),
         "glb": base64.b64encode(glb).decode("ascii"),
     }
     template = (static / "page.html").read_text(encoding="utf-8")
     # One pass, so that a placeholder inside what is filled in stays text.
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
+
+
+def _section(section: Section) -> str:
+    return f'<section class="more"><h2>{html.escape(section.title)}</h2>{section.markup}</section>'
 
 
 def _report_data(report: PageReport) -> dict[str, Any]:

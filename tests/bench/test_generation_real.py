@@ -10,10 +10,10 @@ from humanmotion.body import BodyModel
 from humanmotion.generation.features import FPS, features_of
 from humanmotion.generation.minilm import MiniLM
 from humanmotion.generation.retrieval import Evaluator, EvaluatorConfig
-from humanmotion.jobs.clip_filters import jitter_degree
 from humanmotion.jobs.demo_motion import walking_motion
 from humanmotion.jobs.evaluator_data import EvaluatorPairs
 from humanmotion.jobs.shards import Shards
+from humanmotion.metrics.mbench_joints import jitter_degree
 
 
 @pytest.fixture(scope="module")

@@ -19,12 +19,13 @@ from humanmotion.io.amass import write_amass
 from humanmotion.io.bvh import write_bvh
 from humanmotion.io.npz import read_motion
 from humanmotion.jobs import data_build
-from humanmotion.jobs.clip_filters import MOCAP, VIDEO, Limits, faults, jitter_degree, measured
+from humanmotion.jobs.clip_filters import MOCAP, VIDEO, Limits, faults, measured
 from humanmotion.jobs.clip_sources import SourceClip, list_sources
 from humanmotion.jobs.data import list_clips, load_clip
 from humanmotion.jobs.data_build import SEEN, build_data, held_out
 from humanmotion.jobs.demo_motion import walking_motion
 from humanmotion.jobs.shards import Shards
+from humanmotion.metrics.mbench_joints import jitter_degree
 from humanmotion.motion import Motion
 
 FILES = ("index.jsonl", "captions.jsonl", "features.safetensors", "text.safetensors", "report.json")

@@ -118,3 +118,14 @@ def test_contact_scores() -> None:
     assert (float(precision), float(recall)) == (0.75, 0.75)
     nothing = torch.zeros_like(truth)
     assert [float(x) for x in contact_scores(nothing, nothing)] == [1.0, 1.0]
+
+
+def test_the_floor_is_found_where_few_slow_feet_are_low_and_the_rest_high() -> None:
+    joints = torch.zeros(10, 22, 3).double()
+    joints[..., 2] = 1.0
+    joints[:, 10, 2] = 0.55
+    joints[:2, 10, 2] = 0.05
+    joints[2:, 10, 0] = 1.0
+    joints[:, 11, 0] = torch.arange(10).double()
+    level = stance_sole_height(joints, sole=SOLE, fps=FPS)
+    assert bool(level.isfinite()) and float(level) == pytest.approx(0.0, abs=1e-6)

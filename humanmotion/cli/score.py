@@ -1,0 +1,143 @@
+"""`humanmotion score PATH...`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from humanmotion.cli.options import Overwrite, Quiet
+from humanmotion.cli.output import emit_rich, warn
+from humanmotion.cli.progress import StageProgress
+from humanmotion.errors import BatchError, UsageError
+
+if TYPE_CHECKING:
+    from humanmotion.jobs.score import Scores
+    from humanmotion.jobs.score_systems import SystemScores
+
+
+def score(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Motion files, or a folder a system.")
+    ],
+    *,
+    json: Annotated[Path | None, typer.Option(help="Write the scores as JSON.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write a row a clip.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write one self-contained report.")] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="MBench's prompt file; clips are named by its ids.")
+    ] = None,
+    reference: Annotated[Path | None, typer.Option(help="Folder of real motion.")] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="Folder of ground truth with the clips' names.")
+    ] = None,
+    mode: Annotated[
+        Literal["corrected", "released"],
+        typer.Option(help="Released: as the published code reads its files, depth as height."),
+    ] = "corrected",
+    fps: Annotated[float | None, typer.Option(help="Rate of .npy files (20 otherwise).")] = None,
+    up: Annotated[
+        Literal["auto", "y", "z"], typer.Option(help="Axis that points up in .npy files.")
+    ] = "auto",
+    floor: Annotated[
+        float | None, typer.Option(help="Height of the floor in metres (estimated otherwise).")
+    ] = None,
+    quiet: Quiet = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Score motions: MBench's joint metrics, and errors against ground truth; 3 if some failed."""
+    from humanmotion.io.targets import check_file
+    from humanmotion.jobs.score import score as run
+    from humanmotion.jobs.score_cache import ScoreCache
+    from humanmotion.jobs.score_clip import ReadOptions
+    from humanmotion.jobs.score_output import write_scores_csv, write_scores_json
+    from humanmotion.jobs.score_page import write_score_page
+
+    if fps is not None and not 0 < fps < 1e6:
+        raise UsageError(f"fps {fps} given; it must be above 0 and below 1e6")
+    given = ((json, write_scores_json), (csv, write_scores_csv), (html, write_score_page))
+    writers = [(path, write) for path, write in given if path is not None]
+    outputs = [path for path, _ in writers]
+    if len(set(outputs)) < len(outputs):
+        raise UsageError("two outputs have one name; give each a file of its own")
+    for path in outputs:
+        check_file(path, overwrite=overwrite)
+    cache = ScoreCache.beside(outputs[0] if outputs else None)
+    with StageProgress(quiet=quiet) as progress:
+        scores = run(
+            paths,
+            options=ReadOptions(mode=mode, fps=fps, up=up, floor=floor),
+            prompts=prompts,
+            reference=reference,
+            truth=truth,
+            cache=cache,
+            progress=progress,
+        )
+    for path, write in writers:
+        write(path, scores, overwrite=overwrite)
+    cache.clear()
+    emit_rich(_table(scores))
+    _tell(scores, quiet=quiet)
+
+
+def _table(scores: Scores) -> Table:
+    """A row a metric, a column a system, best system first."""
+    from humanmotion.jobs.score_summary import aggregate, ranking, ranks
+
+    order = {name: i for i, (name, _) in enumerate(ranking(scores.ranked, scores.metrics))}
+    systems = sorted(scores.systems, key=lambda s: (s.reference, order.get(s.name, 0)))
+    out = Table(title=f"score, {scores.options.mode}", title_justify="left")
+    out.add_column("metric")
+    for system in systems:
+        out.add_column(escape(system.name), justify="right")
+    for metric in scores.metrics:
+        places = ranks(scores.ranked, metric)
+        cells = []
+        for system in systems:
+            found, rank = aggregate(system, metric), places.get(system.name)
+            if found.mean is None:
+                cells.append("none")
+                continue
+            span = "" if found.low is None else f" ({found.low:.4g} to {found.high:.4g})"
+            place = "" if rank is None else f" #{rank.place}"
+            cells.append(f"{found.mean:.4g}{span}{place}")
+        out.add_row(metric, *cells)
+    out.add_section()
+    out.add_row("clips", *(_count(system) for system in systems))
+    return out
+
+
+def _count(system: SystemScores) -> str:
+    parts = [f"{len(system.clips) - len(system.failed)} scored"]
+    parts += [f"{len(system.missing)} missing"] if system.missing else []
+    parts += [f"{len(system.failed)} failed"] if system.failed else []
+    return ", ".join(parts)
+
+
+def _tell(scores: Scores, *, quiet: bool) -> None:
+    """What was missing, failed or assumed, a line each; BatchError where a file failed."""
+    from humanmotion.jobs.score_prompts import id_list
+
+    if not quiet and scores.resumed:
+        warn(f"{scores.resumed} clips were scored by an earlier run")
+    if not quiet and scores.prompts is not None and scores.prompts.others:
+        warn(f"{scores.prompts.others} prompts are of metrics that need more than joints")
+    for system in scores.systems:
+        if system.missing:
+            warn(f"{system.name}: {len(system.missing)} clips missing: {id_list(system.missing)}")
+        for note, count in system.notes.items() if not quiet else ():
+            warn(f"{system.name}: {note} ({count} clips)")
+        if system.extra and not quiet:
+            warn(f"{system.name}: {len(system.extra)} files not asked for: {id_list(system.extra)}")
+        for metric in system.metrics if not quiet else ():
+            for reason, count in Counter(system.without(metric).values()).items():
+                warn(f"{system.name}: {metric} has no value in {count} clips: {reason}")
+        for clip in system.failed:
+            warn(f"{system.name}: not scored: {clip.error}")
+    failed = sum(len(system.failed) for system in scores.systems)
+    if failed:
+        raise BatchError(f"{failed} files could not be scored; the others are")

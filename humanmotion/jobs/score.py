@@ -1,0 +1,150 @@
+"""`humanmotion score`: numbers for every clip of one system or several, never skipping one silently."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from humanmotion.errors import HumanMotionError, UsageError
+from humanmotion.jobs.score_cache import ScoreCache
+from humanmotion.jobs.score_clip import ReadOptions, read_clip
+from humanmotion.jobs.score_prompts import Prompts, asked_for, read_prompts
+from humanmotion.jobs.score_systems import (
+    ClipScore,
+    System,
+    SystemScores,
+    find_systems,
+    vote_up,
+)
+from humanmotion.jobs.score_truth import truth_metrics
+from humanmotion.metrics.mbench_joints import joint_metrics
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All that was scored in one run."""
+
+    systems: tuple[SystemScores, ...]
+    options: ReadOptions
+    prompts: Prompts | None = None
+    resumed: int = 0
+    """Clips whose scores an earlier run had left."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """All metrics, in their order."""
+        return tuple(dict.fromkeys(name for system in self.systems for name in system.metrics))
+
+    @property
+    def ranked(self) -> tuple[SystemScores, ...]:
+        """The systems that are compared: not real motion."""
+        return tuple(system for system in self.systems if not system.reference)
+
+
+def score(
+    paths: Sequence[str | Path],
+    *,
+    options: ReadOptions | None = None,
+    prompts: str | Path | None = None,
+    reference: str | Path | None = None,
+    truth: str | Path | None = None,
+    cache: ScoreCache | None = None,
+    progress: Progress | None = None,
+) -> Scores:
+    """Score every clip in `paths`: each folder is a system, loose files are one together.
+
+    `prompts` is the benchmark's file, which says what clips there must be; `reference` a folder of real
+    motion; `truth` one of ground truth with the clips' names, for errors against it. A single file that
+    cannot be scored raises its error; among several it is listed with its reason. Raises UsageError
+    and InputError as `find_systems`, and FileFormatError for a prompt file that is none.
+    """
+    options = ReadOptions() if options is None else options
+    _check(options, truth)
+    asked = None if prompts is None else read_prompts(Path(prompts))
+    kept = ScoreCache(None) if cache is None else cache
+    truths = {} if truth is None else _by_stem(Path(truth))
+    found = [(system, False) for system in find_systems([Path(path) for path in paths])]
+    if reference is not None:
+        (real,) = find_systems([Path(reference)])
+        found.append((System(f"{real.name} (real)", real.files), True))
+    run = _Run(options, truths, kept, progress or _quiet)
+    run.total = sum(len(system.files) for system, _ in found)
+    scored = [run.system(system, None if real else asked, reference=real) for system, real in found]
+    return Scores(tuple(scored), options, asked, run.resumed)
+
+
+@dataclass
+class _Run:
+    options: ReadOptions
+    truths: dict[str, Path]
+    cache: ScoreCache
+    progress: Progress
+    total: int = 0
+    done: int = 0
+    resumed: int = 0
+
+    def system(self, system: System, prompts: Prompts | None, *, reference: bool) -> SystemScores:
+        missing: tuple[str, ...] = ()
+        extra: tuple[str, ...] = ()
+        if prompts is not None:
+            whole = len(system.files)
+            system, missing, extra = asked_for(system, prompts)
+            self.total -= whole - len(system.files)
+        up = None
+        if self.options.up == "auto" and self.options.mode == "corrected":
+            up = vote_up(system)
+        alone = self.total == 1
+        clips = tuple(self._clip(path, up=up, alone=alone) for path in system.files)
+        notes = Counter(note for clip in clips for note in clip.notes)
+        return SystemScores(system.name, clips, missing, extra, reference, dict(notes))
+
+    def _clip(self, path: Path, *, up: str | None, alone: bool) -> ClipScore:
+        try:
+            truth = self.truths.get(path.stem)
+            key = self.cache.key(path, self.options, up=up, truth=truth, judged=bool(self.truths))
+            found = self.cache.get(key, path=path)
+            if found is None:
+                found = self._measured(path, up=up, truth=truth)
+                self.cache.put(key, found)
+            else:
+                self.resumed += 1
+        except HumanMotionError as error:
+            if alone:
+                raise
+            found = ClipScore(path.stem, path, 0.0, {}, error=str(error))
+        self.done += 1
+        self.progress("score", self.done / max(self.total, 1))
+        return found
+
+    def _measured(self, path: Path, *, up: str | None, truth: Path | None) -> ClipScore:
+        clip = read_clip(path, self.options, up=up)
+        values = joint_metrics(clip.joints, mode=self.options.mode, scene=clip.scene)
+        if self.truths:
+            real = None if truth is None else read_clip(truth, self.options)
+            values |= truth_metrics(clip, real)
+        return ClipScore(path.stem, path, clip.seconds, values, clip.notes)
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder; --truth takes one with clips of the same names")
+    (system,) = find_systems([folder])
+    return {path.stem: path for path in system.files}
+
+
+def _check(options: ReadOptions, truth: str | Path | None) -> None:
+    if options.mode == "corrected":
+        return
+    for name, given in (("floor", options.floor), ("truth", truth)):
+        if given is not None:
+            raise UsageError(f"--{name} has no meaning in released mode; leave it out")
+    if options.up != "auto" or options.fps is not None:
+        raise UsageError("released mode takes files as they are; leave --up and --fps out")
+
+
+def _quiet(_stage: str, _share: float) -> None:
+    """No progress is shown."""

@@ -1,0 +1,89 @@
+"""The benchmark's own prompt files, and which clips of a system they ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from humanmotion.errors import FileFormatError
+from humanmotion.files import read_json
+from humanmotion.jobs.score_systems import System
+from humanmotion.metrics.mbench_joints import JOINT_METRICS
+
+QUALITY = "Motion_Quality"
+"""The group whose clips the joint metrics are of."""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What a prompt file asks for."""
+
+    path: Path
+    texts: dict[int, str]
+    """Short prompt of each clip that the joint metrics are of, by its id."""
+    others: int
+    """How many prompts belong to metrics that joints alone do not give."""
+
+
+def read_prompts(path: Path) -> Prompts:
+    """The prompts of `mbench_prompts.json` or of the evaluation's own list of entries.
+
+    Raises FileFormatError for another JSON, an id that is none, or no prompt of motion quality.
+    """
+    rows = read_json(path)
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise FileFormatError(f"{path} is no list of prompts; give the benchmark's own prompt file")
+    texts: dict[int, str] = {}
+    others: set[int] = set()
+    for number, row in enumerate(rows):
+        place, group = _read(row, where=f"{path} entry {number}")
+        if group == QUALITY or group in JOINT_METRICS:
+            texts.setdefault(place, str(row.get("prompt", "")))
+        else:
+            others.add(place)
+    if not texts:
+        raise FileFormatError(f"{path} has no prompt of {QUALITY}, which joint metrics are of")
+    return Prompts(Path(path), dict(sorted(texts.items())), len(others - texts.keys()))
+
+
+def asked_for(system: System, prompts: Prompts) -> tuple[System, tuple[str, ...], tuple[str, ...]]:
+    """The system's clips that are asked for, the ids it lacks, and the stems that nobody asks for."""
+    found: dict[int, Path] = {}
+    extra: list[str] = []
+    for path in system.files:
+        place = _id_of(path.stem)
+        if place in prompts.texts:
+            found.setdefault(place, path)
+        else:
+            extra.append(path.stem)
+    missing = tuple(str(place) for place in prompts.texts if place not in found)
+    return System(system.name, tuple(found[i] for i in sorted(found))), missing, tuple(extra)
+
+
+def id_list(ids: Sequence[str]) -> str:
+    """Ids as a short list, runs of numbers drawn together: `3, 7-12, 40`."""
+    numbers = sorted(int(i) for i in ids if i.isdigit())
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    words = [str(a) if a == b else f"{a}-{b}" for a, b in runs]
+    return ", ".join((*words, *(i for i in ids if not i.isdigit())))
+
+
+def _read(row: dict[str, Any], *, where: str) -> tuple[int, str]:
+    place = row.get("global_id", row.get("id"))
+    if not isinstance(place, int) or isinstance(place, bool) or place < 0:
+        raise FileFormatError(f"{where}: id {str(place)[:20]!r} is no whole number of 0 or more")
+    group = row.get("dimension")
+    if not isinstance(group, str):
+        raise FileFormatError(f"{where} names no dimension")
+    return place, group
+
+
+def _id_of(stem: str) -> int | None:
+    return int(stem) if stem.isascii() and stem.isdigit() and len(stem) < 10 else None
