@@ -23,9 +23,9 @@ from humanmotion.generation.text import TextEncoder
 from humanmotion.io.convert import read_any
 from humanmotion.io.npz import read_motion
 from humanmotion.io.sniff import VIDEO_ENDINGS
-from humanmotion.jobs.clip_filters import jitter_degree
 from humanmotion.jobs.evaluator_scores import WEIGHTS, load_evaluator
 from humanmotion.jobs.stages import Progress, silent
+from humanmotion.metrics.mbench_joints import jitter_degree
 from humanmotion.motion import Motion
 
 JITTER = 0.04
