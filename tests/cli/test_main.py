@@ -29,6 +29,7 @@ COMMANDS = [
     "view",
     "convert",
     "convert-body",
+    "score",
     "info",
     "data",
     "demo",
