@@ -88,9 +88,13 @@ def test_executors_agree_on_random_problems(seed, normal, random_mask, generator
     key_mask, scale, tail = choose([None, forbidden]), choose([None, 0.1]), choose([True, False])
     given = {"mask": mask, "key_mask": key_mask, "scale": scale, "tail": tail}
     want = attend_reference(q.double(), k.double(), v.double(), **given).float()
+    # What float32 leaves of sums over 256 numbers is the processor's: the definition has it too.
+    own = float((attend_reference(q, k, v, **given) - want).abs().max())
+    assert own < 4e-6
     # Flex runs uncompiled here, which is slow.
-    for attend in EXECUTORS if seed < 10 else EXECUTORS[:2]:
-        torch.testing.assert_close(attend(q, k, v, **given), want, atol=2e-6, rtol=0)
+    for attend in EXECUTORS[1:] if seed < 10 else EXECUTORS[1:2]:
+        atol = max(2e-6, 1.5 * own)
+        torch.testing.assert_close(attend(q, k, v, **given), want, atol=atol, rtol=0)
 
 
 @pytest.mark.parametrize(
