@@ -15,7 +15,7 @@ from humanmotion.files import read_json, read_tensors, write_json, write_tensors
 from humanmotion.generation.sampler import TextToMotion, load_generator, load_sampling
 from humanmotion.generation.sampling import Sampling, noise_of, sampled
 from humanmotion.generation.text import TextTokens
-from humanmotion.generation.vimogen import Condition, ViMoGen, ViMoGenConfig
+from humanmotion.generation.vimogen import PRESETS, Condition, ViMoGen, ViMoGenConfig
 from humanmotion.jobs import train_light as job
 from humanmotion.jobs.light_pairs import LightPairs, PairSettings, make_pairs, split_pairs
 from humanmotion.jobs.train_light import (
@@ -303,7 +303,7 @@ def test_the_shipped_config_is_small_enough() -> None:
     sizes = ViMoGenConfig(**settings["network"])
     count = sum(p.numel() for p in ViMoGen(sizes).parameters())
     assert 2 * count < 6 * 2**20
-    small = ViMoGenConfig()
+    small = PRESETS["small"]
     assert replace(sizes, blocks=small.blocks, reference_blocks=small.reference_blocks,
                    shift=small.shift) == small  # fmt: skip
 
