@@ -101,17 +101,20 @@ def _stream(
                 make, condition, held, frames=shared + CHUNK + AHEAD,
                 seed=seed * 1_000_003 + number, sampling=sampling,
             )  # fmt: skip
-            chunk = made_now[shared - 1 : shared + count]
-            held = chunk if held is None else torch.cat((held[:-1], chunk))
+            fresh = made_now[shared - 1 : shared + CHUNK]
+            held = fresh if held is None else torch.cat((held[:-1], fresh))
+            # Before the cut: what is handed out does not hang on how much is asked for.
             fingers = make.fingers(
                 held, text=(condition.text[0], condition.text_mask[0]), seed=seed, held=fingers,
-                first=made - (len(held) - len(chunk)),
+                first=made - (len(held) - len(fresh)),
             )  # fmt: skip
+            end = len(held) - CHUNK + count
+            held, fingers = held[:end], None if fingers is None else fingers[:end]
             meta = {"text": text, "seed": seed, "notes": list(notes)}
             # The end of a chunk begins the next one.
             yield at_file_rate(
-                chunk, make.body, seconds=count / FPS, start=made / FPS, meta=meta,
-                hands=None if fingers is None else fingers[-len(chunk) :],
+                held[-count - 1 :], make.body, seconds=count / FPS, start=made / FPS, meta=meta,
+                hands=None if fingers is None else fingers[-count - 1 :],
             )  # fmt: skip
             held, fingers = held[-KEPT:], None if fingers is None else fingers[-KEPT:]
             left, made, number = left - count, made + count, number + 1
