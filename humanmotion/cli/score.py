@@ -49,7 +49,10 @@ def score(
     quiet: Quiet = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Score motions: MBench's joint metrics, and errors against ground truth; 3 if some failed."""
+    """Score motions by MBench's joint metrics and by ground truth.
+
+    Exit code 3 when some files could not be scored.
+    """
     from humanmotion.io.targets import check_file
     from humanmotion.jobs.score import score as run
     from humanmotion.jobs.score_cache import ScoreCache

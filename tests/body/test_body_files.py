@@ -38,7 +38,8 @@ def test_kinds_are_recognised(tmp_path, synthetic_body, save_body, kind: str) ->
     assert torch.allclose(body.weights.sum(1), torch.ones(len(body.weights)), atol=1e-5)
     joints = body.rest_joints(torch.ones(10))
     for joint in ABSENT[kind]:
-        assert torch.equal(joints[joint], joints[SMPLX_PARENTS[joint]])
+        # One product for all joints: rows of the same numbers may be rounded otherwise.
+        assert torch.allclose(joints[joint], joints[SMPLX_PARENTS[joint]], atol=1e-6, rtol=0)
     turned = torch.eye(3).repeat(55, 1, 1)
     turned[absent] = torch.tensor(((0.0, -1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)))
     assert torch.equal(body.vertices(turned), body.vertices(torch.eye(3).repeat(55, 1, 1)))
