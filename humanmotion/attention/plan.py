@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -141,7 +142,11 @@ class AttentionPlan:
             expected = self.method.expected_density(problem.layout, problem.key_layout)
             if dense or self._is_slower(q, k, expected):
                 out = self._dense(q, k, v, problem)
+                # One tensor to look through instead of three, which short sequences would feel.
+                if not math.isfinite(out.detach().sum()):
+                    check_finite(q, k, v)
             else:
+                check_finite(q, k, v)
                 out = self._sparse(q, k, v, problem, step=step, layer=layer)
         self._tally.calls += 1
         return out
@@ -171,7 +176,6 @@ class AttentionPlan:
         key_layout = layout if self.key_layout is None else self.key_layout.to(q.device)
         check_layout(q, k, layout=layout, key_layout=key_layout)
         check_key_mask(k, key_mask)
-        check_finite(q, k, v)
         check_scale(scale)
         factor = q.shape[-1] ** -0.5 if scale is None else scale
         executor = self._executor(q, gradients=any(x.requires_grad for x in (q, k, v)))
