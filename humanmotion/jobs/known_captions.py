@@ -7,8 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from humanmotion.errors import UsageError
 from humanmotion.files import write_json, write_tensors
 from humanmotion.generation.known import KnownCaptions, best_threshold
+from humanmotion.generation.sampler import KNOWN
 from humanmotion.jobs.shards import Shards
 
 
@@ -36,6 +38,15 @@ def known_captions(shards: Shards) -> KnownCaptions:
 def _sentences(shards: Shards, captions: list[str]) -> Tensor:
     number = {caption: i for i, caption in enumerate(shards.captions)}
     return shards.sentences[[number[c] for c in captions]]
+
+
+def write_known_beside(weights: Path, shards: Shards) -> None:
+    """Write what was learnt beside new weights, unless the val split cannot say what is unknown."""
+    try:
+        known = known_captions(shards)
+    except UsageError:
+        return
+    write_known(weights.with_name(KNOWN), known)
 
 
 def write_known(path: str | Path, known: KnownCaptions) -> None:

@@ -18,7 +18,9 @@ from humanmotion.generation.features import ROOT, SIZE
 from humanmotion.generation.vimogen import REFERENCE, ViMoGen, ViMoGenConfig
 from humanmotion.jobs.early_stopping import fabric_on
 from humanmotion.jobs.generator_data import Batch, GeneratorWindows, statistics
+from humanmotion.jobs.known_captions import write_known_beside
 from humanmotion.jobs.network_run import Draws, check_same_run, read_settings, train_in
+from humanmotion.jobs.shards import Shards
 from humanmotion.jobs.stages import Progress, silent
 
 CONFIG = Path(__file__).with_name("generator.toml")
@@ -53,9 +55,10 @@ def train_generator(
 ) -> Path:
     """Train ViMoGen on the train split of the shards in `data`; returns the weights' path.
 
-    Raises InputError for data or a config that cannot be used, MissingExtraError without the `train`
-    extra. Run again after an interruption, it goes on where it was. Each of several processes draws
-    batches of its own.
+    Beside them lie the captions that were learnt, where val has known and unknown actions to tell what
+    is unlike them. Raises InputError for data or a config that cannot be used, MissingExtraError
+    without the `train` extra. Run again after an interruption, it goes on where it was. Each of several
+    processes draws batches of its own.
     """
     settings = read_generator_settings(config)
     fabric = fabric_on(device, settings["precision"], processes=processes)
@@ -65,10 +68,13 @@ def train_generator(
     train, val = (GeneratorWindows.read(data, split=s, body=body) for s in ("train", "val"))
     network = untrained(settings, train, where=data)
     objective = Objective.of(network, Branches(**settings["branches"])).to(fabric.device)
-    return train_in(
+    path = train_in(
         folder, "generator", network, settings=settings, fabric=fabric, progress=progress,
         losses=(_loss(train.to(fabric.device), objective), _loss(val.to(fabric.device), objective)),
     )  # fmt: skip
+    if fabric.is_global_zero:
+        write_known_beside(path, Shards.read(data))
+    return path
 
 
 def untrained(settings: dict[str, Any], train: GeneratorWindows, *, where: str | Path) -> ViMoGen:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from humanmotion.errors import FileFormatError, UsageError
 from humanmotion.generation.known import KnownCaptions, best_threshold, read_known
 from humanmotion.generation.minilm import MiniLM
-from humanmotion.jobs.known_captions import known_captions, write_known
+from humanmotion.jobs.known_captions import known_captions, write_known, write_known_beside
 from humanmotion.jobs.shards import Shards
 
 CAPTIONS = ("a person walks forward", "a man sits down on a chair", "a woman waves her hand")
@@ -83,6 +85,12 @@ def test_tuned_on_val_and_kept_in_a_file(encoder, tmp_path):
     again = read_known(tmp_path / "known")
     assert again.captions == known.captions and again.threshold == known.threshold
     assert torch.equal(again.sentences, known.sentences)
+    write_known_beside(tmp_path / "beside" / "generator.safetensors", shards)
+    beside = read_known(tmp_path / "beside" / "known.safetensors")
+    assert beside.captions == known.captions and beside.threshold == known.threshold
+    # Without a prompt of an action that train lacks nothing says what is unknown.
+    write_known_beside(tmp_path / "sure" / "g.safetensors", replace(shards, rows=rows[:3]))
+    assert not (tmp_path / "sure").exists()
     (tmp_path / "known.json").write_text('{"captions": []}')
     with pytest.raises(FileFormatError, match="holds no known captions"):
         read_known(tmp_path / "known")

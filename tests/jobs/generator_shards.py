@@ -42,7 +42,7 @@ def write_shards(folder: Path) -> Path:
         rows.append({
             "id": f"clip_{i}", "source": "made_up", "split": split, "action": "sway",
             "captions": own, "mirrored_captions": [SIDES[c] for c in own],
-            "frames": len(values), "start": start,
+            "given": len(own), "frames": len(values), "start": start,
         })  # fmt: skip
         start += len(values)
     captions = ["", *sorted({*SIDES, *SIDES.values()})]
