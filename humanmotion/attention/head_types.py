@@ -35,8 +35,9 @@ def head_types(
     """
     start, (frames, *place) = main_grid(segments)
     size = math.prod(place)
-    frame = torch.arange(size, device=q.device) + start + min(1, frames - 1) * size
-    spread = torch.arange(start + size, start + frames * size, max(frames - 1, 1), device=q.device)
+    first = start + min(1, frames - 1) * size
+    frame = slice(first, first + size)
+    spread = slice(start + size, start + frames * size, max(frames - 1, 1))
     shares = [
         _share_in_band(q, k, tokens, half_width=half_width, key_mask=key_mask, scale=scale)
         for tokens in (frame, spread if frames > 1 else frame)
@@ -59,22 +60,27 @@ def main_grid(segments: Sequence[Segment]) -> tuple[int, tuple[int, ...]]:
 def _share_in_band(
     q: Tensor,
     k: Tensor,
-    tokens: Tensor,
+    tokens: slice,
     *,
     half_width: float,
     key_mask: Tensor | None,
     scale: float | None,
 ) -> Tensor:
     """Share of the sampled attention with `|i - j| <= half_width * n`, `(B, H_q)`."""
-    count = len(tokens)
+    keys, groups = k[:, :, tokens].float(), q.shape[1] // k.shape[1]
+    count = keys.shape[-2]
     some = min(count, SAMPLE_ROWS)
     rows = torch.arange(some, device=q.device) * count // some
-    keys = k[:, :, tokens].float().repeat_interleave(q.shape[1] // k.shape[1], 1)
     factor = q.shape[-1] ** -0.5 if scale is None else scale
-    logits = factor * q[:, :, tokens[rows]].float() @ keys.transpose(-1, -2)
+    asked = factor * q[:, :, tokens][:, :, rows].float()
+    keys = keys if groups == 1 else keys.repeat_interleave(groups, 1)
+    weights = asked @ keys.transpose(-1, -2)
     if key_mask is not None:
-        logits = logits.masked_fill(~key_mask[:, None, None, tokens], -math.inf)
-    # A sample without any allowed key says nothing: no band.
-    weights = logits.softmax(-1).nan_to_num(0)
+        weights.masked_fill_(~key_mask[:, None, None, tokens], -math.inf)
+    # In place: on a CPU fresh memory of this size costs more than the softmax.
+    torch.softmax(weights, -1, out=weights)
+    if key_mask is not None:
+        # A sample without any allowed key says nothing: no band.
+        weights = weights.nan_to_num(0)
     near = (rows[:, None] - torch.arange(count, device=q.device)).abs() <= int(half_width * count)
-    return (weights * near).sum((-1, -2)) / some
+    return weights.flatten(-2) @ near.to(weights.dtype).flatten() / some

@@ -98,6 +98,6 @@ def top_blocks(
         scores = scores.masked_fill(~exists[:, None, None], -math.inf)
     # A share like 1 - 0.8 is a little more than 0.2: without the slack 10 blocks would keep 3.
     count = max(1, math.ceil(keep * scores.shape[-1] - 1e-9))
-    worst = scores.topk(count, dim=-1).values[..., -1:]
+    worst = scores.topk(count, dim=-1, sorted=False).values.amin(-1, keepdim=True)
     kept = scores >= worst
     return kept if exists is None else kept & exists[:, None, None]
