@@ -16,6 +16,7 @@ from humanmotion.bench.generation_ablations import ablation_rows
 from humanmotion.bench.generation_attention import FRAMES, sparse_rows
 from humanmotion.bench.generation_choice import choice_rows
 from humanmotion.bench.generation_control import clips, control_rows
+from humanmotion.bench.generation_hands import rows as hand_rows
 from humanmotion.bench.generation_material import SPLITS, Held, Made, Material, made_by, maker
 from humanmotion.bench.generation_physics import physics_rows
 from humanmotion.bench.generation_real import real_rows
@@ -36,6 +37,7 @@ from humanmotion.errors import InputError
 from humanmotion.files import sha256
 from humanmotion.jobs.data_build import build_data
 from humanmotion.jobs.evaluator_data import EvaluatorPairs
+from humanmotion.jobs.hand_shards import FILE, HandTracks
 from humanmotion.jobs.shards import Shards
 from humanmotion.metrics.text import BATCH
 
@@ -74,12 +76,15 @@ def run(data: Path | None, *, quick: bool, weights: Path | None = None) -> Bench
             "bench generation is measured on motion; give --data DIR or HUMANMOTION_DATA"
         )
     with tempfile.TemporaryDirectory() as work:
-        shards = Shards.read(_shards(data, Path(work)))
+        folder = _shards(data, Path(work))
+        shards = Shards.read(folder)
+        tracks = HandTracks.read(folder, shards) if (folder / FILE).exists() else None
     material = Material.read(shards, weights=weights)
-    rows, listed = generation_rows(material, QUICK if quick else WHOLE, quick=quick)
-    seeds = (QUICK if quick else WHOLE).seeds
+    size = QUICK if quick else WHOLE
+    rows, listed = generation_rows(material, size, quick=quick)
+    rows += _hands(material, tracks, size)
     return BenchReport.create(
-        "generation", rows, seeds=seeds, data=data, quick=quick, listed=listed
+        "generation", rows, seeds=size.seeds, data=data, quick=quick, listed=listed
     )
 
 
@@ -137,6 +142,17 @@ def _real(material: Material, size: Size) -> list[Row]:
     pairs = [EvaluatorPairs.of(material.shards, split=name) for name in names]
     return real_rows(material.evaluator, pairs, names=names, body=material.body,
                      repetitions=size.repetitions)  # fmt: skip
+
+
+def _hands(material: Material, tracks: HandTracks | None, size: Size) -> list[Row]:
+    if tracks is None or material.make.hands is None:
+        return []
+    return [
+        row
+        for split in SPLITS
+        for row in hand_rows(material.make.hands, (material.shards, tracks), split=split,
+                             body=material.body, seeds=size.ablation_seeds, most=size.controlled)
+    ]  # fmt: skip
 
 
 def _mades(
