@@ -58,7 +58,8 @@ def speed_rows(
 
 def _calls(make: TextToMotion, light: TextToMotion | None) -> dict[str, Callable[[], object]]:
     frames = round(SECONDS * FPS)
-    noise, said = noise_of([0], [frames]), make.condition([PROMPT])
+    noise = noise_of(make.network.config.noise, [0], [frames])
+    said = make.condition([PROMPT])
     torch.manual_seed(0)
     peer = MDM(PUBLISHED).eval()
     sentence = torch.randn(1, PUBLISHED.text_width, generator=torch.Generator().manual_seed(0))

@@ -24,6 +24,7 @@ from humanmotion.diffusion.dit import (
     sinusoids,
 )
 from humanmotion.diffusion.flow import Flow, euler, noised
+from humanmotion.diffusion.noise import Noise
 from humanmotion.diffusion.weights import load_network
 from humanmotion.errors import UsageError
 from humanmotion.files import asset
@@ -38,14 +39,13 @@ KEPT = 20
 EASED = 10
 """Frames over which what is left of a step between windows fades."""
 STEPS = 8
-NOISE_FRAMES = 5.0
-"""Width of the Gaussian over time that makes noise as smooth as fingers move: a quarter of a second."""
+NOISE = Noise(width=5.0)
+"""As smooth as fingers move, a quarter of a second: out of white noise they tremble."""
 SMOOTHED = 3.5
-"""Frames of the Gaussian that smooths what comes out: fingers move more smoothly than feet. At 2 the tips
-trembled 1.6 times as much as real ones (val), at 3.5 1.1 times, and still moved as far."""
+"""Frames of the Gaussian that smooths what comes out: fingers move more smoothly than feet. At 2 the
+tips trembled 1.6 times as much as real ones (val), at 3.5 1.1 times, and still moved as far."""
 SLOWER = 8
 """So much slower than a radian a frame do waves of position run, since fingers would follow them."""
-_BEYOND = round(3 * NOISE_FRAMES)
 FILE = "hands.safetensors"
 
 
@@ -154,14 +154,8 @@ class HandFlow(nn.Module):
 
 
 def hand_noise(count: int, frames: int, *, generator: torch.Generator) -> Tensor:
-    """Noise `(count, T, 186)` of variance 1 that is smooth over time.
-
-    Out of white noise every frame keeps some of its own, and fingers tremble many times as much as
-    real ones. Flow matching is free to start from any noise; a network that sees nothing but smooth
-    numbers answers smoothly.
-    """
-    shape = (count, frames + 2 * _BEYOND, HANDS_SIZE)
-    return _smooth(torch.randn(shape, generator=generator, device=generator.device))
+    """`NOISE` of so many windows, `(count, T, 186)`."""
+    return NOISE.drawn((count, frames, HANDS_SIZE), generator=generator)
 
 
 def noise_of_frames(seed: int, *, first: int, frames: int) -> Tensor:
@@ -169,7 +163,7 @@ def noise_of_frames(seed: int, *, first: int, frames: int) -> Tensor:
 
     Windows that overlap share it, so that they agree where they meet.
     """
-    low, high = first - _BEYOND, first + frames + _BEYOND
+    low, high = first - NOISE.beyond, first + frames + NOISE.beyond
     blocks = range(low // KEPT, -(-high // KEPT))
     white = [
         torch.randn(
@@ -179,15 +173,7 @@ def noise_of_frames(seed: int, *, first: int, frames: int) -> Tensor:
         for block in blocks
     ]  # fmt: skip
     start = low - KEPT * blocks.start
-    return _smooth(torch.cat(white)[start : start + high - low])
-
-
-def _smooth(white: Tensor) -> Tensor:
-    """`(..., T, n)` of white noise `(..., T + 2 _BEYOND, n)`."""
-    steps = torch.arange(white.shape[-2], device=white.device)
-    away = steps - _BEYOND - steps[: len(steps) - 2 * _BEYOND, None]
-    weights = torch.exp(-0.5 * (away / NOISE_FRAMES) ** 2) * (away.abs() <= _BEYOND)
-    return (weights / weights.norm(dim=-1, keepdim=True)) @ white
+    return NOISE.of(torch.cat(white)[start : start + high - low])
 
 
 def load_hands(path: str | Path) -> HandFlow:

@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from humanmotion.attention import AttentionPlan
 from humanmotion.diffusion.flow import euler, guided, heun, noised
+from humanmotion.diffusion.noise import Noise
 from humanmotion.errors import UsageError
 from humanmotion.generation.features import SIZE
 from humanmotion.generation.style import Style
@@ -161,13 +162,14 @@ def check_seed(seed: int) -> None:
         raise UsageError(f"seed {seed} given; give a whole number from 0 to {2**32 - 1}")
 
 
-def noise_of(seeds: Sequence[int], frames: Sequence[int]) -> Tensor:
+def noise_of(kind: Noise, seeds: Sequence[int], frames: Sequence[int]) -> Tensor:
     """Noise `(B, T, 276)` of motions of so many frames, 0 behind their ends.
 
-    Each sample's comes from a seed of its own, whatever batch it is in.
+    `kind` is that of the network which starts from it. Each sample's comes from a seed of its own,
+    whatever batch it is in.
     """
     drawn = [
-        torch.randn(length, SIZE, generator=torch.Generator().manual_seed(seed))
+        kind.drawn((1, length, SIZE), generator=torch.Generator().manual_seed(seed))[0]
         for seed, length in zip(seeds, frames, strict=True)
     ]
     return pad_sequence(drawn, batch_first=True)

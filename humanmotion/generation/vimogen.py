@@ -27,12 +27,15 @@ from humanmotion.diffusion.dit import (
     sinusoids,
 )
 from humanmotion.diffusion.flow import Flow
+from humanmotion.diffusion.noise import Noise
 from humanmotion.errors import UsageError
 from humanmotion.generation.features import ORIENT, POSE, SIZE, TURN
 
 REFERENCE = [*range(POSE.start, POSE.stop), *range(ORIENT.start, TURN.stop)]
 """The 138 numbers of a reference motion."""
 
+WHITE = 0.1
+"""Amplitude of what is white in smooth noise: motion above 5 Hz is about as strong."""
 EVEN_LEVEL = 0.25
 """Below it errors of predicted data count alike; ten steps of sampling ask of no lower level."""
 
@@ -61,6 +64,9 @@ class ViMoGenConfig:
     """What the last layer says; "velocity" is published. A velocity holds the noise, of which a stream
     narrower than the features cannot carry all: what is left would shake. Data are smooth."""
 
+    noise_frames: float = 0.0
+    """Frames over which its noise is smooth; 0 is white, as published."""
+
     def __post_init__(self) -> None:
         if min(self.blocks, self.text_width, self.null_tokens) < 1 or self.reference_blocks < 0:
             raise ValueError(
@@ -68,12 +74,17 @@ class ViMoGenConfig:
             )
         if self.predicts not in ("velocity", "data"):
             raise ValueError(f'predicts is {self.predicts!r}; give "velocity" or "data"')
-        _ = self.block
+        _ = self.block, self.noise
 
     @property
     def flow(self) -> Flow:
         """The noise levels."""
         return Flow(self.shift)
+
+    @property
+    def noise(self) -> Noise:
+        """What level 1 is."""
+        return Noise(self.noise_frames, WHITE)
 
     def counted(self, sigma: Tensor) -> Tensor:
         """How much errors of velocity count at levels `sigma` beside the weights of the `flow`.
@@ -97,10 +108,14 @@ class ViMoGenConfig:
 
 
 PRESETS = {
-    "tiny": ViMoGenConfig(width=128, hidden=384, predicts="data"),
-    "small": ViMoGenConfig(predicts="data"),
-    "medium": ViMoGenConfig(width=384, hidden=1536, blocks=8, heads=6, reference_blocks=4),
-    "base": ViMoGenConfig(width=768, hidden=3072, blocks=12, heads=12, reference_blocks=6),
+    "tiny": ViMoGenConfig(width=128, hidden=384, predicts="data", noise_frames=2),
+    "small": ViMoGenConfig(predicts="data", noise_frames=2),
+    "medium": ViMoGenConfig(
+        width=384, hidden=1536, blocks=8, heads=6, reference_blocks=4, noise_frames=2,
+    ),
+    "base": ViMoGenConfig(
+        width=768, hidden=3072, blocks=12, heads=12, reference_blocks=6, noise_frames=2,
+    ),
     "paper": ViMoGenConfig(
         width=1536, hidden=8960, blocks=30, heads=12, reference_blocks=15, text_width=4096,
         null_tokens=226, text_mask=False,

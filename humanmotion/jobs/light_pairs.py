@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from humanmotion.diffusion.noise import Noise
 from humanmotion.errors import FileFormatError
 from humanmotion.files import read_tensors, writable_folder, write_tensors
 from humanmotion.generation.features import FPS
@@ -101,7 +102,7 @@ def _pairs(
     device, said = teacher.mean.device, encoder.encode(texts)
     no = torch.zeros(len(texts), dtype=torch.bool, device=device)
     condition = Condition(said.tokens.to(device), said.mask.to(device), no, no)
-    noise = noise_of(seeds, [settings.frames(number)] * len(texts)).to(device)
+    noise = noise_of(teacher.config.noise, seeds, [settings.frames(number)] * len(texts)).to(device)
     made = sampled(teacher, condition, noise, sampling=settings.sampling)
     return {
         "clean": made.half().cpu(), "seeds": torch.tensor(seeds),
@@ -140,8 +141,10 @@ class LightPairs:
     """`(N, L)` bool."""
 
     @classmethod
-    def read(cls, paths: Sequence[Path], *, device: torch.device | str = "cpu") -> LightPairs:
-        """Raises FileFormatError for files that hold no pairs."""
+    def read(
+        cls, paths: Sequence[Path], *, noise: Noise, device: torch.device | str = "cpu"
+    ) -> LightPairs:
+        """Pairs of a teacher that starts from `noise`; FileFormatError for files that hold none."""
         held = [read_tensors(path) for path in paths]
         by_length: dict[int, list[_OneLength]] = {}
         tokens, masks, row = [], [], 0
@@ -149,9 +152,9 @@ class LightPairs:
             if part.keys() != {"clean", "seeds", "tokens", "mask"}:
                 raise FileFormatError(f"{path} holds no pairs; remove it to have it made anew")
             count, frames = part["clean"].shape[:2]
-            noise = noise_of(part["seeds"].tolist(), [frames] * count).half()
+            own = noise_of(noise, part["seeds"].tolist(), [frames] * count).half()
             text = torch.arange(row, row + count)
-            by_length.setdefault(frames, []).append(_OneLength(part["clean"], noise, text))
+            by_length.setdefault(frames, []).append(_OneLength(part["clean"], own, text))
             tokens.append(part["tokens"])
             masks.append(part["mask"])
             row += count
@@ -181,12 +184,12 @@ def _joined(parts: Sequence[_OneLength], device: torch.device | str) -> _OneLeng
 
 
 def split_pairs(
-    paths: Sequence[Path], *, device: torch.device | str
+    paths: Sequence[Path], *, noise: Noise, device: torch.device | str
 ) -> tuple[LightPairs, LightPairs]:
     """Those that are learnt from, and one file in HELD_OUT, at least one, that is not."""
     held = [i for i in range(len(paths)) if i % HELD_OUT == HELD_OUT - 1] or [len(paths) - 1]
     train = [path for i, path in enumerate(paths) if i not in held]
     return (
-        LightPairs.read(train, device=device),
-        LightPairs.read([paths[i] for i in held], device=device),
+        LightPairs.read(train, noise=noise, device=device),
+        LightPairs.read([paths[i] for i in held], noise=noise, device=device),
     )

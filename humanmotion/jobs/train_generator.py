@@ -156,7 +156,7 @@ class Objective:
         )
         sigma, weight = self.flow.draw(count, generator=generator)
         weight = weight * self.config.counted(sigma)
-        noise = torch.randn(clean.shape, generator=generator, device=at)
+        noise = self.config.noise.drawn((count, *clean.shape[1:]), generator=generator)
         said = network(
             noised(clean, noise, sigma=sigma), self.flow.time(sigma), mask=batch.mask,
             text=batch.text, text_mask=batch.text_mask,

@@ -64,7 +64,7 @@ def train_light(
     prompts = expanded(train_captions(Shards.read(data)), count=wanted.count, seed=settings["seed"])
     paths = make_pairs(folder / "pairs", known, prompts, settings=wanted, seed=settings["seed"],
                        encoder=encoder or MiniLM.load(), progress=progress)  # fmt: skip
-    train, val = split_pairs(paths, device=fabric.device)
+    train, val = split_pairs(paths, noise=student.config.noise, device=fabric.device)
     windows = None
     if wanted.real:
         windows = GeneratorWindows.read(data, split="train", body=BodyModel.load())
@@ -105,7 +105,7 @@ def untrained(settings: dict[str, Any], teacher: ViMoGen, *, where: str | Path) 
     and predict alike.
 
     Of more blocks than it has it takes some evenly, the first and the last among them (Sanh et al.
-    2019). Raises InputError for a teacher of other text.
+    2019). Raises InputError for a teacher of other text or noise.
     """
     torch.manual_seed(settings["seed"])
     student = ViMoGen(ViMoGenConfig(**settings["network"]))
@@ -114,6 +114,11 @@ def untrained(settings: dict[str, Any], teacher: ViMoGen, *, where: str | Path) 
         raise InputError(
             f"{where} reads tokens of {full.text_width} numbers, {full.null_tokens} for no text; the "
             f"config's text_width is {own.text_width} and null_tokens {own.null_tokens}; set them alike"
+        )
+    if own.noise != full.noise:
+        raise InputError(
+            f"{where} starts from noise of {full.noise_frames:g} frames, the config's noise_frames is "
+            f"{own.noise_frames:g}; set it to that"
         )
     tensors = {"mean": teacher.mean, "spread": teacher.spread}
     if all(getattr(own, n) == getattr(full, n) for n in ("width", "hidden", "heads", "predicts")):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from humanmotion.attention import AttentionPlan, MotionGrid, RainFusion2, Schedule, TokenLayout
+from humanmotion.diffusion.noise import Noise
 from humanmotion.errors import UsageError
 from humanmotion.generation.features import SIZE
 from humanmotion.generation.sampling import Kept, Sampling, noise_of, sampled, smoothed
@@ -39,7 +40,7 @@ def condition() -> Condition:
     )
 
 
-NOISE = noise_of([4, 5, 6], [FRAMES] * 3)
+NOISE = noise_of(Noise(), [4, 5, 6], [FRAMES] * 3)
 
 
 def slow_sampled(network, given, noise, *, steps, guidance, heun=False):
@@ -80,19 +81,21 @@ def test_agrees_with_the_formulas(network, guidance, solver) -> None:
 
 
 def test_a_shorter_motion_in_a_batch_is_as_if_alone(network) -> None:
-    noise = noise_of([4, 5], [FRAMES, 15])
+    noise = noise_of(Noise(), [4, 5], [FRAMES, 15])
     given = condition()
     texts = {k: getattr(given, k)[:2] for k in ("text", "text_mask", "dropped", "referring")}
     mask = torch.arange(FRAMES) < torch.tensor([[FRAMES], [15]])
     both = sampled(network, Condition(**texts), noise, mask=mask)
-    alone = sampled(network, Condition(**{k: v[1:] for k, v in texts.items()}), noise_of([5], [15]))
+    alone = sampled(
+        network, Condition(**{k: v[1:] for k, v in texts.items()}), noise_of(Noise(), [5], [15])
+    )
     torch.testing.assert_close(both[1, :15], alone[0], atol=1e-4, rtol=1e-4)
 
 
 def test_noise_depends_on_nothing_but_its_seed() -> None:
-    a, b = noise_of([7], [31]), noise_of([1, 7], [90, 31])
+    a, b = noise_of(Noise(), [7], [31]), noise_of(Noise(), [1, 7], [90, 31])
     assert torch.equal(a[0], b[1, :31]) and not b[1, 31:].any()
-    assert not torch.equal(a[0], noise_of([8], [31])[0])
+    assert not torch.equal(a[0], noise_of(Noise(), [8], [31])[0])
 
 
 class TestKept:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from humanmotion.diffusion.noise import Noise
 from humanmotion.errors import UsageError
 from humanmotion.generation.control import Control, directed
 from humanmotion.generation.features import POSE, SIZE, features_of
@@ -22,7 +23,7 @@ def style(make, wandering, body) -> Style:
 
 
 def drawn(make, style, *, seed=0, frames=40, **options):
-    noise = noise_of([seed], [frames])
+    noise = noise_of(Noise(), [seed], [frames])
     condition = make.condition([WALK])
     return sampled(
         make.network, condition, noise, sampling=Sampling(steps=3, **options), style=style

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from humanmotion.body import BodyModel
+from humanmotion.diffusion.noise import Noise
 from humanmotion.diffusion.training import Schedule, Trainer
 from humanmotion.generation.features import body_joints, decode
 from humanmotion.generation.sampling import Sampling, noise_of, sampled
@@ -80,7 +81,7 @@ def test_the_loss_falls(learnt) -> None:
 def test_makes_what_is_asked_for(learnt, windows, guidance) -> None:
     network, no = learnt[0], torch.zeros(2, dtype=torch.bool)
     asked = Condition(windows.tokens[:2].float(), windows.token_mask[:2], no, no)
-    made = sampled(network, asked, noise_of([1, 2], [FRAMES] * 2),
+    made = sampled(network, asked, noise_of(Noise(), [1, 2], [FRAMES] * 2),
                    sampling=Sampling(steps=20, guidance=guidance))  # fmt: skip
     found = errors(network, windows, made)
     assert float(found.diagonal().max()) < 0.6 * float((found + torch.eye(2)).min())
@@ -90,6 +91,6 @@ def test_makes_what_is_referred_to(learnt, windows) -> None:
     network, yes = learnt[0], torch.ones(2, dtype=torch.bool)
     reference = network.normalised(clips(windows))[..., REFERENCE]
     asked = Condition(windows.tokens[:2].float(), windows.token_mask[:2], yes, yes, reference)
-    made = sampled(network, asked, noise_of([3, 4], [FRAMES] * 2))
+    made = sampled(network, asked, noise_of(Noise(), [3, 4], [FRAMES] * 2))
     found = errors(network, windows, made)
     assert float(found.diagonal().max()) < 0.6 * float((found + torch.eye(2)).min())

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from humanmotion.diffusion.flow import Flow
+from humanmotion.diffusion.noise import Noise
 from humanmotion.errors import InputError
 from humanmotion.files import read_json, read_tensors, write_json, write_tensors
 from humanmotion.generation.sampler import TextToMotion, load_generator, load_sampling
@@ -125,13 +126,13 @@ class TestPairs:
             assert held["clean"].shape == (4, frames, 276) and held["clean"].dtype == torch.float16
             no = torch.zeros(4, dtype=torch.bool)
             condition = Condition(held["tokens"].float(), held["mask"], no, no)
-            noise = noise_of(held["seeds"].tolist(), [frames] * 4)
+            noise = noise_of(Noise(), held["seeds"].tolist(), [frames] * 4)
             made = sampled(network, condition, noise, sampling=Sampling(steps=3, guidance=2.0))
             assert torch.allclose(made, held["clean"].float(), atol=5e-3)
         assert words.width == WIDTH
 
     def test_are_drawn_with_that_noise_and_their_text(self, pairs):
-        read = LightPairs.read(pairs)
+        read = LightPairs.read(pairs, noise=Noise())
         drawn = read.draw(40, generator=torch.Generator().manual_seed(0))
         files = [read_tensors(path) for path in pairs]
         for clean, noise, text in zip(drawn.clean, drawn.noise, drawn.condition.text, strict=True):
@@ -140,13 +141,13 @@ class TestPairs:
                 if f["clean"].shape[1] == len(clean) and torch.equal(f["clean"][i].float(), clean)
             ]  # fmt: skip
             ((held, i),) = place
-            own = noise_of(held["seeds"][i : i + 1].tolist(), [len(clean)])[0]
+            own = noise_of(Noise(), held["seeds"][i : i + 1].tolist(), [len(clean)])[0]
             assert torch.allclose(noise, own, atol=2e-3)
             words = int(held["mask"][i].sum())
             assert torch.equal(text[:words], held["tokens"][i, :words].float())
 
     def test_some_are_held_out(self, pairs):
-        train, val = split_pairs(pairs, device="cpu")
+        train, val = split_pairs(pairs, noise=Noise(), device="cpu")
         counts = [sum(len(x.clean) for x in part.lengths) for part in (train, val)]
         assert counts == [8, 4]
 
@@ -312,7 +313,7 @@ def test_real_clips_are_looked_at_at_their_rate(trained, shards, config, monkeyp
     from humanmotion.body import BodyModel
     from humanmotion.jobs.generator_data import GeneratorWindows
 
-    pairs = LightPairs.read(sorted((trained.parent / "pairs").glob("*.safetensors")))
+    pairs = LightPairs.read(sorted((trained.parent / "pairs").glob("*.safetensors")), noise=Noise())
     student = load_generator(trained)
     windows = GeneratorWindows.read(shards, split="train", body=BodyModel.load())
     seen = []
