@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from humanmotion.body import BodyModel
 from humanmotion.diffusion.flow import Flow, flow_loss, noised
-from humanmotion.errors import InputError
+from humanmotion.errors import InputError, UsageError
 from humanmotion.files import sha256, writable_folder
 from humanmotion.generation.corruption import corrupted
 from humanmotion.generation.features import ROOT, SIZE
+from humanmotion.generation.sampling import Sampling
 from humanmotion.generation.vimogen import REFERENCE, ViMoGen, ViMoGenConfig
 from humanmotion.jobs.early_stopping import fabric_on
 from humanmotion.jobs.generator_data import Batch, GeneratorWindows, statistics
@@ -71,6 +72,7 @@ def train_generator(
     path = train_in(
         folder, "generator", network, settings=settings, fabric=fabric, progress=progress,
         losses=(_loss(train.to(fabric.device), objective), _loss(val.to(fabric.device), objective)),
+        told={"sampling": settings["sampling"]},
     )  # fmt: skip
     if fabric.is_global_zero:
         write_known_beside(path, Shards.read(data))
@@ -101,7 +103,8 @@ def read_generator_settings(path: str | Path) -> dict[str, Any]:
     settings = read_settings(path, ViMoGenConfig, what="generator")
     try:
         Branches(**settings["branches"])
-    except (KeyError, TypeError, ValueError) as error:
+        settings["sampling"] = asdict(Sampling(**settings.get("sampling", {})))
+    except (KeyError, TypeError, ValueError, UsageError) as error:
         raise InputError(f"{path} is no config of a generator: {error}") from error
     return settings
 

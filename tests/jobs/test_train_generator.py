@@ -15,6 +15,8 @@ from humanmotion.diffusion.flow import Flow
 from humanmotion.diffusion.training import Schedule, Trainer
 from humanmotion.errors import InputError
 from humanmotion.files import read_json, read_tensors
+from humanmotion.generation.sampler import load_generator, load_sampling
+from humanmotion.generation.sampling import Sampling
 from humanmotion.generation.vimogen import PRESETS, ViMoGen, ViMoGenConfig
 from humanmotion.jobs.early_stopping import fabric_on
 from humanmotion.jobs.generator_data import Batch, GeneratorWindows
@@ -47,6 +49,8 @@ text_width = {WIDTH}
 [branches]
 text = 0.5
 dropped = 0.5
+[sampling]
+guidance = 3.5
 [training]
 steps = 4
 batch = 4
@@ -167,6 +171,8 @@ def test_a_killed_run_ends_with_the_same_bytes(shards, config, tmp_path) -> None
     assert tensors["mean"].dtype == torch.float32 and tensors["spread"].min() >= 1e-4
     assert tensors["enter.weight"].dtype == torch.bfloat16
     assert read_json(whole.with_suffix(".json"))["text_width"] == WIDTH
+    assert load_sampling(whole) == Sampling(guidance=3.5)
+    assert load_generator(whole).config.text_width == WIDTH
 
 
 def test_two_processes_are_one_with_both_batches(shards, config, tmp_path) -> None:
@@ -226,7 +232,9 @@ def test_the_shipped_config_is_the_small_preset() -> None:
     assert Branches(**settings["branches"]) == Branches(0.8, 0.2)
 
 
-@pytest.mark.parametrize("broken", ["steps = 4", "batch = 4", "width = 16", "text = 0.5", '"last"'])
+@pytest.mark.parametrize(
+    "broken", ["steps = 4", "batch = 4", "width = 16", "text = 0.5", "guidance", '"last"']
+)
 def test_a_config_without_what_it_needs_is_refused(tmp_path, broken: str) -> None:
     path = tmp_path / "bad.toml"
     path.write_text(CONFIG.replace(broken, '"first"' if broken == '"last"' else "nonsense = 1"))
