@@ -28,7 +28,7 @@ def sparse_rows(make: TextToMotion, *, frames: Sequence[int], turns: int) -> lis
     sampling = make.sampling.given(steps=STEPS)
     condition = make.condition([PROMPT])
     for count in frames:
-        noise = noise_of(network.config.noise, [0], [count])
+        noise = noise_of(network.noise, [0], [count])
         layout = TokenLayout.of(MotionGrid(count, 1))
         plans = {
             "dense": AttentionPlan(layout, RainFusion2(), backend="dense"),

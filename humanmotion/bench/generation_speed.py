@@ -58,7 +58,7 @@ def speed_rows(
 
 def _calls(make: TextToMotion, light: TextToMotion | None) -> dict[str, Callable[[], object]]:
     frames = round(SECONDS * FPS)
-    noise = noise_of(make.network.config.noise, [0], [frames])
+    noise = noise_of(make.network.noise, [0], [frames])
     said = make.condition([PROMPT])
     torch.manual_seed(0)
     peer = MDM(PUBLISHED).eval()

@@ -1,9 +1,9 @@
-"""The noise that a flow starts from: white, or smooth over time as motion is.
+"""The noise that a flow starts from: white, smooth, or with the spectra of what is to be made.
 
-Motion has a hundredth of white noise's power at 4 Hz and less above. Out of white noise every frame
-keeps some of its own, and what is made trembles; a network would have to learn to average over time
-first. Flow matching may start from any noise (Lipman et al. 2023), so it starts from one whose
-spectrum is near that of motion.
+Motion has a hundredth of white noise's power at 4 Hz and less above. Of white noise every frame keeps
+some of its own in what is made: it trembles until a network has learnt to average. Flow matching may
+start from any noise (Lipman et al. 2023); one that is shaped as the data are is learnt faster
+(PriorGrad, Lee et al. 2022), and what is left of it moves as motion moves.
 """
 
 from __future__ import annotations
@@ -12,41 +12,95 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+from humanmotion.errors import UsageError
+
+SEGMENT = 64
+"""Frames of the pieces whose spectra are averaged; noise farther apart is independent."""
+
+
+def smooth_noise(white: Tensor, width: float) -> Tensor:
+    """A Gaussian of `width` frames over white noise `(..., T + 2 beyond(width), n)`: `(..., T, n)`.
+
+    Its variance stays 1.
+    """
+    frames = white.shape[-2] - 2 * beyond(width)
+    away = torch.arange(-beyond(width), beyond(width) + 1)
+    taps = torch.exp(-0.5 * (away / width) ** 2)
+    out = torch.zeros_like(white[..., :frames, :])
+    for start, tap in enumerate((taps / taps.norm()).tolist()):
+        out += tap * white[..., start : start + frames, :]
+    return out
+
+
+def beyond(width: float) -> int:
+    """Frames of white noise that `smooth_noise` needs at either end."""
+    return round(3 * width)
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Stationary noise of variance 1; raises ValueError for a width or a share that cannot be."""
+    """Gaussian noise of variance 1, its `n` numbers independent: white, or each of a spectrum."""
 
-    width: float = 0.0
-    """Frames of the Gaussian over time; 0 is white noise, as published."""
-    white: float = 0.0
-    """Amplitude of the white noise left in it, which covers what is faster than the Gaussian."""
+    spectra: Tensor | None = None
+    """`(SEGMENT / 2 + 1, n)`: the share of the variance that is constant, then the power of the rest
+    at each frequency up to the highest, of any scale; None is white noise."""
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.width < 100 or not 0 <= self.white <= 1:
-            raise ValueError(f"{self}: width must lie in [0, 100), white in [0, 1]")
+    @classmethod
+    def like(cls, values: Tensor, mask: Tensor) -> Noise:
+        """Of the spectra of values `(B, T, n)`, `mask` `(B, T)` False behind their ends.
 
-    @property
-    def beyond(self) -> int:
-        """Frames of white noise that are needed at either end."""
-        return round(3 * self.width)
+        Amplitudes are averaged, not powers, which a few lively clips would decide. Raises UsageError
+        where all samples are shorter than a piece.
+        """
+        window = torch.hann_window(SEGMENT, device=values.device, dtype=torch.float64)[:, None]
+        total = values.new_zeros(SEGMENT // 2, values.shape[-1], dtype=torch.float64)
+        means, spreads = [], []
+        for value, length in zip(values, mask.sum(-1).tolist(), strict=True):
+            for start in range(0, length - SEGMENT + 1, SEGMENT // 2):
+                piece = value[start : start + SEGMENT].double()
+                means.append(piece.mean(0))
+                spreads.append(piece.var(0))
+                total += torch.fft.rfft(window * (piece - means[-1]), dim=0)[1:].abs()
+        if not means:
+            raise UsageError(
+                f"no sample of {SEGMENT} frames or more, of which spectra could be taken"
+            )
+        # A number that never moves is noise of no kind: white is as good as any.
+        power = torch.where(total.amax(0) == 0, 1.0, total).square()
+        still, moving = torch.stack(means).square().mean(0), torch.stack(spreads).mean(0)
+        share = still / (still + moving).clamp(min=1e-12)
+        return cls(torch.cat((share[None], power / power.mean(0))).float())
 
-    def of(self, white: Tensor) -> Tensor:
-        """`(..., T, n)` of white noise `(..., T + 2 beyond, n)`."""
-        if self.width == 0:
-            return white
-        frames = white.shape[-2] - 2 * self.beyond
-        away = torch.arange(-self.beyond, self.beyond + 1)
-        taps = torch.exp(-0.5 * (away / self.width) ** 2)
-        taps = (1 - self.white**2) ** 0.5 * taps / taps.norm() + self.white * (away == 0)
-        out = torch.zeros_like(white[..., :frames, :])
-        for start, tap in enumerate((taps / taps.norm()).tolist()):
-            out += tap * white[..., start : start + frames, :]
-        return out
+    def to(self, device: torch.device | str) -> Noise:
+        """The same on `device`."""
+        return self if self.spectra is None else Noise(self.spectra.to(device))
 
     def drawn(self, shape: tuple[int, int, int], *, generator: torch.Generator) -> Tensor:
         """`(B, T, n)` on the generator's device."""
-        count, frames, size = shape
-        white = (count, frames + 2 * self.beyond, size)
-        return self.of(torch.randn(white, generator=generator, device=generator.device))
+        at = generator.device
+        if self.spectra is None:
+            return torch.randn(shape, generator=generator, device=at)
+        count, frames, _ = shape
+        # A circle, of which the noise is a part whose ends lie as far apart as a piece is long.
+        circle = 32 * -(-(frames + SEGMENT) // 32)
+        constant, spectra = self.spectra[0].to(at), self.spectra.to(at).clone()
+        spectra[0] = 0
+        amplitude = _at_frequencies(spectra, circle // 2 + 1).sqrt()
+        half = torch.randn(2, count, *amplitude.shape, generator=generator, device=at) * amplitude
+        waves = torch.fft.irfft(torch.complex(half[0], half[1]), n=circle, dim=1)[:, :frames]
+        # On the way back the first and the last frequency count once and without a phase.
+        power = 4 * amplitude[1:-1].square().sum(0) + amplitude[[0, -1]].square().sum(0)
+        moving = waves * circle * ((1 - constant) / power).sqrt()
+        return moving + constant.sqrt() * torch.randn(
+            count, 1, len(constant), generator=generator, device=at
+        )
+
+
+def _at_frequencies(spectra: Tensor, count: int) -> Tensor:
+    """Spectra `(bins, n)` at `count` frequencies."""
+    found: Tensor = functional.interpolate(
+        spectra.mT[None], size=count, mode="linear", align_corners=True
+    )
+    return found[0].mT

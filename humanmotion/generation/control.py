@@ -324,7 +324,7 @@ def directed(
     kept = control.kept(frames, place, rest=rest)
     values = network.normalised(kept.values.to(device)).expand(num, -1, -1)
     seeds = [seed * BATCH + k for k in range(num)]
-    noise = noise_of(network.config.noise, seeds, [frames] * num).to(device)
+    noise = noise_of(network.noise, seeds, [frames] * num).to(device)
     condition = make.condition([text] * num)
     made = sampled(network, condition, noise, sampling=sampling, style=make.style,
                    kept=Kept(values, kept.mask.to(device).expand(num, -1, -1)))  # fmt: skip

@@ -24,7 +24,7 @@ from humanmotion.diffusion.dit import (
     sinusoids,
 )
 from humanmotion.diffusion.flow import Flow, euler, noised
-from humanmotion.diffusion.noise import Noise
+from humanmotion.diffusion.noise import beyond, smooth_noise
 from humanmotion.diffusion.weights import load_network
 from humanmotion.errors import UsageError
 from humanmotion.files import asset
@@ -39,8 +39,8 @@ KEPT = 20
 EASED = 10
 """Frames over which what is left of a step between windows fades."""
 STEPS = 8
-NOISE = Noise(width=5.0)
-"""As smooth as fingers move, a quarter of a second: out of white noise they tremble."""
+NOISE_FRAMES = 5.0
+"""Width of the Gaussian that makes noise as smooth as fingers move: out of white noise they tremble."""
 SMOOTHED = 3.5
 """Frames of the Gaussian that smooths what comes out: fingers move more smoothly than feet. At 2 the
 tips trembled 1.6 times as much as real ones (val), at 3.5 1.1 times, and still moved as far."""
@@ -154,8 +154,10 @@ class HandFlow(nn.Module):
 
 
 def hand_noise(count: int, frames: int, *, generator: torch.Generator) -> Tensor:
-    """`NOISE` of so many windows, `(count, T, 186)`."""
-    return NOISE.drawn((count, frames, HANDS_SIZE), generator=generator)
+    """Noise `(count, T, 186)` of variance 1 that is smooth over time."""
+    shape = (count, frames + 2 * beyond(NOISE_FRAMES), HANDS_SIZE)
+    white = torch.randn(shape, generator=generator, device=generator.device)
+    return smooth_noise(white, NOISE_FRAMES)
 
 
 def noise_of_frames(seed: int, *, first: int, frames: int) -> Tensor:
@@ -163,7 +165,7 @@ def noise_of_frames(seed: int, *, first: int, frames: int) -> Tensor:
 
     Windows that overlap share it, so that they agree where they meet.
     """
-    low, high = first - NOISE.beyond, first + frames + NOISE.beyond
+    low, high = first - beyond(NOISE_FRAMES), first + frames + beyond(NOISE_FRAMES)
     blocks = range(low // KEPT, -(-high // KEPT))
     white = [
         torch.randn(
@@ -173,7 +175,7 @@ def noise_of_frames(seed: int, *, first: int, frames: int) -> Tensor:
         for block in blocks
     ]  # fmt: skip
     start = low - KEPT * blocks.start
-    return NOISE.of(torch.cat(white)[start : start + high - low])
+    return smooth_noise(torch.cat(white)[start : start + high - low], NOISE_FRAMES)
 
 
 def load_hands(path: str | Path) -> HandFlow:

@@ -163,7 +163,7 @@ class TextToMotion:
         yes = torch.ones(1, dtype=torch.bool, device=device)
         text = reference.new_zeros(1, 1, network.config.text_width)
         condition = Condition(text, yes[:, None], yes, yes, reference=reference)
-        noise = noise_of(network.config.noise, [seed], [len(features)]).to(device)
+        noise = noise_of(network.noise, [seed], [len(features)]).to(device)
         sampling = self.sampling.given(steps=steps)
         made = sampled(network, condition, noise, sampling=sampling, style=self.style)[0]
         return self._motion(made, _Wanted("", (), seconds, seed))
@@ -211,7 +211,7 @@ class TextToMotion:
         device = self.network.mean.device
         condition = self.condition([w.text for w in wanted])
         frames = [w.frames for w in wanted]
-        noise = noise_of(self.network.config.noise, [w.seed for w in wanted], frames).to(device)
+        noise = noise_of(self.network.noise, [w.seed for w in wanted], frames).to(device)
         ends = torch.tensor(frames, device=device)
         mask = torch.arange(noise.shape[1], device=device) < ends[:, None]
         made = sampled(self.network, condition, noise, sampling=sampling, style=self.style,

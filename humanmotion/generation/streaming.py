@@ -143,7 +143,7 @@ def window(
         mask = torch.zeros_like(values, dtype=torch.bool)
         mask[:, : len(held)] = True
         kept = Kept(values, mask)
-    noise = noise_of(network.config.noise, [seed], [frames]).to(device)
+    noise = noise_of(network.noise, [seed], [frames]).to(device)
     values = sampled(network, condition, noise, sampling=sampling, kept=kept, style=make.style)[0]
     features = smoothed(network.restored(values)).cpu()
     if held is None or place is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,15 +27,14 @@ from humanmotion.diffusion.dit import (
     sinusoids,
 )
 from humanmotion.diffusion.flow import Flow
-from humanmotion.diffusion.noise import Noise
+from humanmotion.diffusion.noise import SEGMENT, Noise
 from humanmotion.errors import UsageError
 from humanmotion.generation.features import ORIENT, POSE, SIZE, TURN
 
 REFERENCE = [*range(POSE.start, POSE.stop), *range(ORIENT.start, TURN.stop)]
 """The 138 numbers of a reference motion."""
 
-WHITE = 0.1
-"""Amplitude of what is white in smooth noise: motion above 5 Hz is about as strong."""
+PREDICTS, NOISES = ("velocity", "data", "residual"), ("white", "motion")
 EVEN_LEVEL = 0.25
 """Below it errors of predicted data count alike; ten steps of sampling ask of no lower level."""
 
@@ -60,31 +59,30 @@ class ViMoGenConfig:
     dropout: float = 0.0
     shift: float = 5.0
     """Of the noise levels it is trained on, see `Flow`."""
-    predicts: Literal["velocity", "data"] = "velocity"
+    predicts: Literal["velocity", "data", "residual"] = "velocity"
     """What the last layer says; "velocity" is published. A velocity holds the noise, of which a stream
-    narrower than the features cannot carry all: what is left would shake. Data are smooth."""
-
-    noise_frames: float = 0.0
-    """Frames over which its noise is smooth; 0 is white, as published."""
+    narrower than the features cannot carry all: what is left would shake. Data are smooth. A residual
+    is what a linear guess at data lacks, in units of its spread (Karras et al. 2022, eq. 7), right
+    where noise is as strong as data at every frequency."""
+    noise: Literal["white", "motion"] = "white"
+    """What level 1 is: "white" is published, "motion" has the spectra of the training motion."""
 
     def __post_init__(self) -> None:
         if min(self.blocks, self.text_width, self.null_tokens) < 1 or self.reference_blocks < 0:
             raise ValueError(
                 "blocks, text_width and null_tokens must be 1 or more, reference_blocks 0 or more"
             )
-        if self.predicts not in ("velocity", "data"):
-            raise ValueError(f'predicts is {self.predicts!r}; give "velocity" or "data"')
-        _ = self.block, self.noise
+        for name, known in (("predicts", PREDICTS), ("noise", NOISES)):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}; give one of {', '.join(known)}"
+                )
+        _ = self.block
 
     @property
     def flow(self) -> Flow:
         """The noise levels."""
         return Flow(self.shift)
-
-    @property
-    def noise(self) -> Noise:
-        """What level 1 is."""
-        return Noise(self.noise_frames, WHITE)
 
     def counted(self, sigma: Tensor) -> Tensor:
         """How much errors of velocity count at levels `sigma` beside the weights of the `flow`.
@@ -92,7 +90,7 @@ class ViMoGenConfig:
         Of data that are predicted, the velocity's error is theirs over the level: near data it would
         drown all else.
         """
-        if self.predicts == "velocity":
+        if self.predicts != "data":
             return torch.ones_like(sigma)
         return (sigma / EVEN_LEVEL).clamp(max=1) ** 2
 
@@ -107,14 +105,14 @@ class ViMoGenConfig:
         return BlockSizes(self.width, self.hidden, self.heads, self.dropout)
 
 
+SMALL: dict[str, Any] = {"predicts": "residual", "noise": "motion", "shift": 1.0}
+"""What networks of less data than the published ones do otherwise."""
 PRESETS = {
-    "tiny": ViMoGenConfig(width=128, hidden=384, predicts="data", noise_frames=2),
-    "small": ViMoGenConfig(predicts="data", noise_frames=2),
-    "medium": ViMoGenConfig(
-        width=384, hidden=1536, blocks=8, heads=6, reference_blocks=4, noise_frames=2,
-    ),
+    "tiny": ViMoGenConfig(width=128, hidden=384, **SMALL),
+    "small": ViMoGenConfig(**SMALL),
+    "medium": ViMoGenConfig(width=384, hidden=1536, blocks=8, heads=6, reference_blocks=4, **SMALL),
     "base": ViMoGenConfig(
-        width=768, hidden=3072, blocks=12, heads=12, reference_blocks=6, noise_frames=2,
+        width=768, hidden=3072, blocks=12, heads=12, reference_blocks=6, **SMALL
     ),
     "paper": ViMoGenConfig(
         width=1536, hidden=8960, blocks=30, heads=12, reference_blocks=15, text_width=4096,
@@ -205,6 +203,10 @@ class ViMoGen(nn.Module):
         # Statistics of the training motion; kept in full precision with the weights.
         self.register_buffer("mean", torch.zeros(SIZE))
         self.register_buffer("spread", torch.ones(SIZE))
+        if config.noise == "motion":
+            self.register_buffer(
+                "spectra", (torch.arange(SEGMENT // 2 + 1) > 0).float()[:, None].repeat(1, SIZE)
+            )
         self.enter = nn.Linear(SIZE, width)
         self.enter_reference = nn.Linear(len(REFERENCE), width) if config.refers else None
         self.enter_text = nn.Sequential(
@@ -219,6 +221,13 @@ class ViMoGen(nn.Module):
             DiTBlock(sizes) for _ in range(config.reference_blocks)
         )
         self.head = Head(width, SIZE)
+
+    @property
+    def noise(self) -> Noise:
+        """What level 1 is, in normalised features."""
+        if self.config.noise == "white":
+            return Noise()
+        return Noise(self.get_buffer("spectra"))
 
     def normalised(self, features: Tensor) -> Tensor:
         """Features `(..., 276)` in units of their spread."""
@@ -290,8 +299,12 @@ class ViMoGen(nn.Module):
         out: Tensor = self.head(x, said).float()
         if self.config.predicts == "velocity":
             return out
-        level = time / self.config.flow.points
-        return (state.float() - out) / level[:, None, None]
+        level, state = (time / self.config.flow.points)[:, None, None], state.float()
+        if self.config.predicts == "data":
+            return (state - out) / level
+        # The variance of a state whose noise and data are alike and of variance 1.
+        variance = (1 - level) ** 2 + level**2
+        return ((2 * level - 1) * state - variance.sqrt() * out) / variance
 
     def _blocks(self) -> list[GatedBlock]:
         return [block for block in self.blocks if isinstance(block, GatedBlock)]

@@ -102,7 +102,7 @@ def _pairs(
     device, said = teacher.mean.device, encoder.encode(texts)
     no = torch.zeros(len(texts), dtype=torch.bool, device=device)
     condition = Condition(said.tokens.to(device), said.mask.to(device), no, no)
-    noise = noise_of(teacher.config.noise, seeds, [settings.frames(number)] * len(texts)).to(device)
+    noise = noise_of(teacher.noise, seeds, [settings.frames(number)] * len(texts)).to(device)
     made = sampled(teacher, condition, noise, sampling=settings.sampling)
     return {
         "clean": made.half().cpu(), "seeds": torch.tensor(seeds),

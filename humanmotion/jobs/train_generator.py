@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from humanmotion.body import BodyModel
 from humanmotion.diffusion.flow import Flow, flow_loss, noised
+from humanmotion.diffusion.noise import Noise
 from humanmotion.errors import InputError, UsageError
 from humanmotion.files import sha256, writable_folder
 from humanmotion.generation.corruption import corrupted
@@ -91,11 +93,27 @@ def untrained(settings: dict[str, Any], train: GeneratorWindows, *, where: str |
     mean, spread = statistics(train)
     network.mean.copy_(mean)
     network.spread.copy_(spread.clamp(min=LEAST_SPREAD))
+    if network.config.noise == "motion":
+        network.get_buffer("spectra").copy_(spectra_of(train, network))
     with torch.no_grad():
         # The first caption is empty: the null text starts as what the encoder makes of that.
         first = train.tokens[0, : network.config.null_tokens]
         network.null_text[: len(first)].copy_(first)
     return network
+
+
+def spectra_of(windows: GeneratorWindows, network: ViMoGen, *, draws: int = 48) -> Tensor:
+    """Of what is drawn, normalised as the network has it: the `spectra` of `Noise`."""
+    generator = torch.Generator(windows.turns.device).manual_seed(0)
+    values, masks = [], []
+    for _ in range(draws):
+        batch = windows.draw(32, generator=generator)
+        there = batch.mask[..., None] & batch.known[:, None]
+        values += [*(network.normalised(batch.features) * there)]
+        masks += [*batch.mask]
+    said = Noise.like(*(pad_sequence(x, batch_first=True) for x in (values, masks)))
+    assert said.spectra is not None
+    return said.spectra
 
 
 def read_generator_settings(path: str | Path) -> dict[str, Any]:
@@ -129,6 +147,8 @@ class Objective:
     """`(276)`."""
     channels: Tensor
     """What each number counts `(276)`."""
+    noise: Noise
+    """What it starts from."""
 
     @property
     def flow(self) -> Flow:
@@ -141,12 +161,13 @@ class Objective:
         channels = torch.ones(SIZE)
         channels[ROOT] = ROOT_WEIGHT
         mean, spread = network.mean.clone(), network.spread.clone()
-        return cls(network.config, branches, mean, spread, channels)
+        return cls(network.config, branches, mean, spread, channels, network.noise)
 
     def to(self, device: torch.device | str) -> Objective:
         """The same on `device`."""
-        moved = (x.to(device) for x in (self.mean, self.spread, self.channels))
-        return Objective(self.config, self.branches, *moved)
+        mean, spread, channels = (x.to(device) for x in (self.mean, self.spread, self.channels))
+        noise = self.noise.to(device)
+        return Objective(self.config, self.branches, mean, spread, channels, noise)
 
     def __call__(self, network: nn.Module, batch: Batch, *, generator: torch.Generator) -> Tensor:
         """A scalar; what a source did not record is asked for nowhere, and shown as the mean."""
@@ -159,7 +180,7 @@ class Objective:
         )
         sigma, weight = self.flow.draw(count, generator=generator)
         weight = weight * self.config.counted(sigma)
-        noise = self.config.noise.drawn((count, *clean.shape[1:]), generator=generator)
+        noise = self.noise.drawn((count, *clean.shape[1:]), generator=generator)
         said = network(
             noised(clean, noise, sigma=sigma), self.flow.time(sigma), mask=batch.mask,
             text=batch.text, text_mask=batch.text_mask,

@@ -64,7 +64,7 @@ def train_light(
     prompts = expanded(train_captions(Shards.read(data)), count=wanted.count, seed=settings["seed"])
     paths = make_pairs(folder / "pairs", known, prompts, settings=wanted, seed=settings["seed"],
                        encoder=encoder or MiniLM.load(), progress=progress)  # fmt: skip
-    train, val = split_pairs(paths, noise=student.config.noise, device=fabric.device)
+    train, val = split_pairs(paths, noise=student.noise, device=fabric.device)
     windows = None
     if wanted.real:
         windows = GeneratorWindows.read(data, split="train", body=BodyModel.load())
@@ -117,10 +117,9 @@ def untrained(settings: dict[str, Any], teacher: ViMoGen, *, where: str | Path) 
         )
     if own.noise != full.noise:
         raise InputError(
-            f"{where} starts from noise of {full.noise_frames:g} frames, the config's noise_frames is "
-            f"{own.noise_frames:g}; set it to that"
+            f'{where} starts from noise "{full.noise}", the config\'s is "{own.noise}"; set it to that'
         )
-    tensors = {"mean": teacher.mean, "spread": teacher.spread}
+    tensors = dict(teacher.named_buffers())
     if all(getattr(own, n) == getattr(full, n) for n in ("width", "hidden", "heads", "predicts")):
         last = max(own.blocks - 1, 1)
         taken = [round(i * (full.blocks - 1) / last) for i in range(own.blocks)]

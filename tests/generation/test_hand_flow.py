@@ -14,7 +14,7 @@ from humanmotion.generation.control import Control, directed
 from humanmotion.generation.features import features_of, motion_of, place_of, seen_from
 from humanmotion.generation.hand_flow import (
     KEPT,
-    NOISE,
+    NOISE_FRAMES,
     WINDOW,
     HandFlow,
     HandMaker,
@@ -137,7 +137,7 @@ class TestNoise:
         noise = hand_noise(1, 8, generator=torch.Generator().manual_seed(1))[0]
         side = 15
         white = torch.randn(1, 8 + 2 * side, HANDS_SIZE, generator=torch.Generator().manual_seed(1))
-        kernel = [math.exp(-0.5 * (k / NOISE.width) ** 2) for k in range(-side, side + 1)]
+        kernel = [math.exp(-0.5 * (k / NOISE_FRAMES) ** 2) for k in range(-side, side + 1)]
         length = math.sqrt(sum(w * w for w in kernel))
         for t in range(8):
             own = sum(w / length * white[0, t + k] for k, w in enumerate(kernel))
@@ -145,7 +145,7 @@ class TestNoise:
         many = hand_noise(400, 30, generator=torch.Generator().manual_seed(2))
         for apart in (1, 5, 10):
             said = float((many[:, 0] * many[:, apart]).mean())
-            assert said == pytest.approx(math.exp(-((apart / NOISE.width) ** 2) / 4), abs=0.02)
+            assert said == pytest.approx(math.exp(-((apart / NOISE_FRAMES) ** 2) / 4), abs=0.02)
 
     def test_frames_of_a_seed_are_parts_of_one_endless_noise(self):
         whole = noise_of_frames(3, first=0, frames=120)

@@ -268,3 +268,41 @@ class TestPredictedData:
     def test_anything_else_is_refused(self):
         with pytest.raises(ValueError, match="'noise'"):
             replace(CONFIG, predicts="noise")
+
+
+class TestPredictedResidual:
+    def test_the_velocity_leads_to_the_linear_guess_and_what_it_lacks(self, network):
+        """Karras et al. 2022, eq. 7, in levels: data are c_skip x + c_out F."""
+        other = ViMoGen(replace(CONFIG, predicts="residual")).eval()
+        other.load_state_dict(network.state_dict())
+        given, state = condition(), example(4, FRAMES, SIZE, seed=5)
+        said, velocity = (run(n, given, state=state) for n in (network, other))
+        level = 0.4
+        variance = (1 - level) ** 2 + level**2
+        data = (1 - level) / variance * state + level / variance**0.5 * said
+        torch.testing.assert_close(state - level * velocity, data, atol=1e-4, rtol=1e-4)
+
+    def test_the_linear_guess_is_the_best_where_noise_and_data_are_alike(self):
+        """Of Gaussian data of variance 1 nothing is left that a network could know."""
+        generator = torch.Generator().manual_seed(0)
+        data, noise = torch.randn(2, 200_000, generator=generator)
+        state = 0.7 * data + 0.3 * noise
+        left = (data - 0.7 / 0.58 * state) / (0.3 / 0.58**0.5)
+        assert abs(float((left * state).mean())) < 0.01
+        assert float(left.var()) == pytest.approx(1, abs=0.01)
+
+
+class TestNoise:
+    def test_white_weights_hold_no_spectra(self, network):
+        assert "spectra" not in network.state_dict() and network.noise.spectra is None
+
+    def test_spectra_go_with_the_weights(self):
+        config = replace(CONFIG, noise="motion")
+        one, two = ViMoGen(config), ViMoGen(config)
+        one.spectra.copy_(example(*one.spectra.shape, seed=3).abs())
+        two.load_state_dict(one.state_dict())
+        assert torch.equal(two.noise.spectra, one.spectra)
+
+    def test_anything_else_is_refused(self):
+        with pytest.raises(ValueError, match="noise is 'pink'"):
+            replace(CONFIG, noise="pink")
