@@ -32,6 +32,7 @@ from humanmotion.generation.hand_flow import HandMaker
 from humanmotion.generation.hands import with_hands
 from humanmotion.generation.known import KnownCaptions, read_known
 from humanmotion.generation.minilm import MiniLM
+from humanmotion.generation.reconcile import reconciled
 from humanmotion.generation.sampling import (
     DEFAULT,
     Sampling,
@@ -227,6 +228,7 @@ class TextToMotion:
     ) -> Motion:
         """The motion at 30 fps of normalised features `(T, 276)`."""
         features = smoothed(self.network.restored(values)).cpu()
+        features = reconciled(features, rest=self.body.rest_joints())
         meta = {"text": wanted.text, "seed": wanted.seed, "notes": list(wanted.notes)}
         hands = self.fingers(features, text=text, seed=wanted.seed)
         return at_file_rate(features, self.body, seconds=wanted.seconds, hands=hands, meta=meta)

@@ -22,6 +22,7 @@ from humanmotion.generation.features import (
     place_of,
     seen_from,
 )
+from humanmotion.generation.reconcile import reconciled
 from humanmotion.generation.sampler import SHORTEST, TextToMotion, at_file_rate
 from humanmotion.generation.sampling import (
     SMOOTHING,
@@ -145,7 +146,11 @@ def window(
         kept = Kept(values, mask)
     noise = noise_of(network.noise, [seed], [frames]).to(device)
     values = sampled(network, condition, noise, sampling=sampling, kept=kept, style=make.style)[0]
-    features = smoothed(network.restored(values)).cpu()
+    features = reconciled(
+        smoothed(network.restored(values)).cpu(),
+        rest=rest,
+        first=0 if held is None else len(held) - 1,
+    )
     if held is None or place is None:
         return features
     features = seen_from(features, inverse(place), rest=rest)
