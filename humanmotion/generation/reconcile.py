@@ -8,54 +8,60 @@ movement that of the places.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
-from humanmotion.generation.features import STEP, TURN, decode, encode, rowwise_matrix
+from humanmotion.generation.features import STEP, TURN, VELOCITIES, decode, encode, rowwise_matrix
 from humanmotion.rotations import matrix_to_rotvec, rotvec_to_matrix
 
 WIDTH = 10.0
 """Frames at 20 fps of the Gaussian that parts slow movement from fast: half a second."""
+_BEFORE = round(3 * WIDTH)
 
 
-def reconciled(features: Tensor, *, rest: Tensor, first: int = 0) -> Tensor:
-    """Features `(..., T, 276)` whose root's places and changes say the same, from frame `first` on.
+def reconciled(features: Tensor, *, rest: Tensor, held: int = 0) -> Tensor:
+    """Features `(..., T, 276)` whose root's places and changes say the same.
 
-    That frame and those before it stay as they are; local poses do everywhere. `rest` `(55, 3)` are
-    the body's joints at rest. Raises UsageError for what `decode` refuses.
+    The first `held` frames stay as they are, the others go on from the last of them; without any the
+    root is where the first frame says. Local poses stay. `rest` `(55, 3)` are the body's joints at
+    rest. Raises UsageError for what `decode` refuses.
     """
-    own = features[..., first:, :]
+    own = features[..., max(held - 1, 0) :, :]
     rotations, placed = decode(own)
     turned, walked = decode(own, decoding="integrated")
-    lean = matrix_to_rotvec(rotations[..., 0, :, :] @ turned[..., 0, :, :].mT)
-    root = rotvec_to_matrix(_slow(lean)) @ turned[..., 0, :, :]
+    root, added = rotations[..., 0, :, :], turned[..., 0, :, :]
+    root = rotvec_to_matrix(_slow(matrix_to_rotvec(root @ added.mT))) @ added
     way = walked + _slow(placed - walked)
     poses = torch.cat((root[..., None, :, :], rotations[..., 1:, :, :]), -3)
-    # One frame more, by the last changes, for the changes of the last frame.
+    # One pose more, by the last changes, of which encoding takes those of the root.
     last = rowwise_matrix(own[..., -1:, TURN]) @ root[..., -1:, :, :]
     after = torch.cat((last[..., None, :, :], rotations[..., -1:, 1:, :, :]), -3)
     way = torch.cat((way, way[..., -1:, :] + own[..., -1:, STEP]), -2)
     made = encode(torch.cat((poses, after), -4), way, rest=rest)
-    return torch.cat((features[..., : first + 1, :], made[..., 1:, :]), -2)
+    made[..., -1, VELOCITIES] = own[..., -1, VELOCITIES]
+    return torch.cat((features[..., :held, :], made[..., min(held, 1) :, :]), -2)
 
 
 def _slow(gap: Tensor) -> Tensor:
-    """Gaps `(..., T, n)` after a Gaussian over time; the first one, 0, stays so.
+    """Gaps `(..., T, n)` of which the first is 0, smoothed over time; that one stays 0.
 
-    Beyond its ends a gap goes on as in a mirror at a point, so that what drifts evenly stays as it is.
+    Before it a gap goes on as in a mirror at a point. Each frame gets the line that fits best around
+    it (Cleveland 1979), so that an even drift stays as it is at the end too.
     """
     frames = gap.shape[-2]
-    beyond = round(3 * WIDTH)
-    away = torch.arange(-beyond, beyond + 1, device=gap.device)
-    weights = torch.exp(-0.5 * (away / WIDTH) ** 2)
-    at = torch.arange(frames, device=gap.device)[:, None] + away
-    before, behind = (
-        (-at).clamp(min=0, max=frames - 1),
-        (at - frames + 1).clamp(min=0, max=frames - 1),
-    )
-    inside = gap[..., at.clamp(0, frames - 1), :]
-    start, end = gap[..., :1, None, :], gap[..., -1:, None, :]
-    mirrored = torch.where((at < 0)[..., None], 2 * start - gap[..., before, :], inside)
-    back = gap[..., frames - 1 - behind, :]
-    mirrored = torch.where((at >= frames)[..., None], 2 * end - back, mirrored)
-    return torch.einsum("k,...tkn->...tn", weights / weights.sum(), mirrored)
+    number = torch.arange(1, _BEFORE + 1, device=gap.device).clamp(max=frames - 1)
+    before = -gap[..., number.flip(0), :]
+    return _lines(frames, gap.device).to(gap) @ torch.cat((before, gap), -2)
+
+
+@lru_cache(maxsize=16)
+def _lines(frames: int, device: torch.device) -> Tensor:
+    """`(T, _BEFORE + T)`: what the line around each frame takes of the frames from before the first."""
+    at = torch.arange(-_BEFORE, frames, device=device, dtype=torch.float64)
+    away = at - torch.arange(frames, device=device, dtype=torch.float64)[:, None]
+    weight = torch.exp(-0.5 * (away / WIDTH) ** 2)
+    sums = [(weight * away**k).sum(-1, keepdim=True) for k in range(3)]
+    over = (sums[0] * sums[2] - sums[1] ** 2).clamp(min=1e-9)
+    return weight * (sums[2] - sums[1] * away) / over

@@ -146,11 +146,8 @@ def window(
         kept = Kept(values, mask)
     noise = noise_of(network.noise, [seed], [frames]).to(device)
     values = sampled(network, condition, noise, sampling=sampling, kept=kept, style=make.style)[0]
-    features = reconciled(
-        smoothed(network.restored(values)).cpu(),
-        rest=rest,
-        first=0 if held is None else len(held) - 1,
-    )
+    features = smoothed(network.restored(values)).cpu()
+    features = reconciled(features, rest=rest, held=0 if held is None else len(held))
     if held is None or place is None:
         return features
     features = seen_from(features, inverse(place), rest=rest)
