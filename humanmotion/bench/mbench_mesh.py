@@ -19,7 +19,7 @@ from torch import Tensor
 
 from humanmotion.bench.report import Direction, Row
 from humanmotion.body import BodyModel
-from humanmotion.generation.retrieval_tasks import CHOICE, MATCH, choice_hits, match_threshold
+from humanmotion.generation.retrieval_tasks import choice_hits, match_threshold
 from humanmotion.jobs.data import list_clips, load_clip
 from humanmotion.jobs.evaluator_scores import Embedded
 from humanmotion.jobs.fit import load_prior
@@ -29,15 +29,11 @@ from humanmotion.jobs.prior_data import SETS
 from humanmotion.joint_sets import SMPLX_JOINTS
 from humanmotion.metrics.body_penetration import STRIDE, BodyPenetration
 from humanmotion.metrics.joint_limits import joint_limit_rate
+from humanmotion.metrics.mbench_names import CHOICE, DPOSERX, MATCH, POSE_FIELD
 from humanmotion.metrics.text import repeated
 from humanmotion.motion import Motion
 from humanmotion.prior.pose_field import JOINTS, body_rotvec
-from humanmotion.prior.pose_quality import (
-    DPOSERX,
-    POSE_FIELD,
-    dposerx_distance_of,
-    pose_field_distance_of,
-)
+from humanmotion.prior.pose_quality import dposerx_distance_of, pose_field_distance_of
 from humanmotion.recovery.pose_statistics import PoseStatistics
 
 FPS = 20.0

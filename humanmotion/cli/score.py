@@ -10,13 +10,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from humanmotion.cli.options import Overwrite, Quiet
+from humanmotion.cli.options import Body, Overwrite, Quiet
 from humanmotion.cli.output import emit_rich, warn
 from humanmotion.cli.progress import StageProgress
 from humanmotion.errors import BatchError, UsageError
 
 if TYPE_CHECKING:
-    from humanmotion.jobs.score import Scores
+    from humanmotion.jobs.score import MoreMetrics, Scores
     from humanmotion.jobs.score_systems import SystemScores
 
 
@@ -46,10 +46,18 @@ def score(
     floor: Annotated[
         float | None, typer.Option(help="Height of the floor in metres (estimated otherwise).")
     ] = None,
+    mesh: Annotated[
+        bool,
+        typer.Option(
+            "--mesh",
+            help="Also body penetration on the mesh and distances of poses, seconds a clip.",
+        ),
+    ] = False,
+    body: Body = None,
     quiet: Quiet = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Score motions by MBench's joint metrics and by ground truth.
+    """Score motions by MBench's joint metrics, on a mesh, and by ground truth.
 
     Exit code 3 when some files could not be scored.
     """
@@ -77,6 +85,7 @@ def score(
             prompts=prompts,
             reference=reference,
             truth=truth,
+            more=_more(mesh=mesh, body=body),
             cache=cache,
             progress=progress,
         )
@@ -85,6 +94,17 @@ def score(
     cache.clear()
     emit_rich(_table(scores))
     _tell(scores, quiet=quiet)
+
+
+def _more(*, mesh: bool, body: Path | None) -> list[MoreMetrics]:
+    """What is asked for besides the joints; nothing of it is imported unless it is."""
+    if not mesh:
+        if body is not None:
+            raise UsageError("--body is the mesh that --mesh measures on; give both or none")
+        return []
+    from humanmotion.jobs.score_mesh import MeshMetrics
+
+    return [MeshMetrics(body)]
 
 
 def _table(scores: Scores) -> Table:
@@ -127,8 +147,10 @@ def _tell(scores: Scores, *, quiet: bool) -> None:
 
     if not quiet and scores.resumed:
         warn(f"{scores.resumed} clips were scored by an earlier run")
-    if not quiet and scores.prompts is not None and scores.prompts.others:
-        warn(f"{scores.prompts.others} prompts are of metrics that need more than joints")
+    if not quiet and scores.prompts is not None:
+        others = len(scores.prompts.by_id) - len(scores.prompts.ids(scores.groups))
+        if others:
+            warn(f"{others} prompts are of metrics that were not asked for")
     for system in scores.systems:
         if system.missing:
             warn(f"{system.name}: {len(system.missing)} clips missing: {id_list(system.missing)}")
