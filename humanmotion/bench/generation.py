@@ -74,7 +74,7 @@ def run(data: Path | None, *, quick: bool, weights: Path | None = None) -> Bench
             "bench generation is measured on motion; give --data DIR or HUMANMOTION_DATA"
         )
     with tempfile.TemporaryDirectory() as work:
-        shards = Shards.read(_shards(data, Path(work)))
+        shards = Shards.read(shards_in(data, Path(work)))
     material = Material.read(shards, weights=weights)
     rows, listed = generation_rows(material, QUICK if quick else WHOLE, quick=quick)
     seeds = (QUICK if quick else WHOLE).seeds
@@ -83,7 +83,7 @@ def run(data: Path | None, *, quick: bool, weights: Path | None = None) -> Bench
     )
 
 
-def _shards(data: Path, work: Path) -> Path:
+def shards_in(data: Path, work: Path) -> Path:
     """The folder itself where it holds shards, else what is built of its sets."""
     if (data / "features.safetensors").exists():
         return data

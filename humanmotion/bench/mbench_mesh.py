@@ -19,6 +19,7 @@ from torch import Tensor
 
 from humanmotion.bench.report import Direction, Row
 from humanmotion.body import BodyModel
+from humanmotion.errors import InputError
 from humanmotion.generation.retrieval_tasks import choice_hits, match_threshold
 from humanmotion.jobs.data import list_clips, load_clip
 from humanmotion.jobs.evaluator_scores import Embedded
@@ -29,7 +30,7 @@ from humanmotion.jobs.prior_data import SETS
 from humanmotion.joint_sets import SMPLX_JOINTS
 from humanmotion.metrics.body_penetration import STRIDE, BodyPenetration
 from humanmotion.metrics.joint_limits import joint_limit_rate
-from humanmotion.metrics.mbench_names import CHOICE, DPOSERX, MATCH, POSE_FIELD
+from humanmotion.metrics.mbench_names import CHOICE, DPOSERX, MATCH, MESH_PENETRATION, POSE_FIELD
 from humanmotion.metrics.text import repeated
 from humanmotion.motion import Motion
 from humanmotion.prior.pose_field import JOINTS, body_rotvec
@@ -59,7 +60,7 @@ def rows(
 
     Without `real` the rows of the evaluator read `not run`. Raises InputError without a val split.
     """
-    clips = _clips(data, 3 if quick else 24)
+    clips = val_clips(data, 2 if quick else 24)
     return [
         *penetration_rows(clips),
         *pose_rows(data, count=300 if quick else 3000, seed=seed),
@@ -78,7 +79,7 @@ def penetration_rows(clips: Sequence[Motion], body: BodyModel | None = None) -> 
     rise = min(b - a for a, b in pairwise(deeper))
     mesh = f"{len(body.faces)} faces"
     return [
-        _row("penetration/frame", f"Body_Penetration of one frame, {mesh}, slowest of {len(clips)}",
+        _row("penetration/frame", f"{MESH_PENETRATION} of one frame, {mesh}, slowest of {len(clips)}",
              max(frames), "s", bar=(SECONDS_A_FRAME, "<=")),
         _row("penetration/clip", f"of {CLIP_SECONDS:g} s at {FPS:g} fps, stride {STRIDE}, slowest",
              max(seconds for seconds, _ in timed), "s", bar=(SECONDS_A_CLIP, "<=")),
@@ -185,8 +186,8 @@ def _timed(metric: BodyPenetration, body: BodyModel, clip: Motion) -> tuple[floa
     return time.process_time() - start, math.nan if value is None else value
 
 
-def _clips(data: Path, count: int) -> list[Motion]:
-    """The first 5 s of val clips of all sets that lie in `data`."""
+def val_clips(data: Path, count: int) -> list[Motion]:
+    """The first 5 s of val clips of all sets that lie in `data`; raises InputError without any."""
     body, found = BodyModel.load(), []
     folders = [data / name for name in SETS if (data / name / "index.jsonl").exists()]
     for folder in folders:
@@ -194,6 +195,8 @@ def _clips(data: Path, count: int) -> list[Motion]:
         for clip in clips[:: max(len(clips) * len(folders) // count, 1)]:
             motion = load_clip(clip, body).resample(FPS)
             found.append(motion[: int(CLIP_SECONDS * FPS)])
+    if not found:
+        raise InputError(f"{data} holds no val clip of {', '.join(SETS)}")
     return found[:count]
 
 

@@ -42,7 +42,8 @@ def bench(
     weights: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of `train baselines`, for prior and multishot; of any training for generation."
+            help="Folder of `train baselines`, for prior and multishot; of any training for generation "
+            "and mbench."
         ),
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Also write the rows to this file.")] = None,
@@ -72,7 +73,10 @@ def _report(name: str, data: Path | None, *, quick: bool, weights: Path | None) 
     )
     from humanmotion.errors import UsageError
 
-    compared = {"prior": prior.run, "multishot": multishot.run, "generation": generation.run}
+    compared = {
+        "prior": prior.run, "multishot": multishot.run, "generation": generation.run,
+        "mbench": mbench.run,
+    }  # fmt: skip
     if weights is not None and name not in compared:
         raise UsageError(
             f"bench {name} compares with no weights; --weights is for {', '.join(compared)}"
@@ -83,6 +87,6 @@ def _report(name: str, data: Path | None, *, quick: bool, weights: Path | None) 
         return attention.run(quick=quick)
     runs = {
         "body": body.run, "recovery": recovery.run, "edits": edits.run,
-        "long": long_video.run, "mbench": mbench.run,
+        "long": long_video.run,
     }  # fmt: skip
     return runs[name](data, quick=quick)

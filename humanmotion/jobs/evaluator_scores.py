@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from humanmotion.diffusion.weights import load_network
+from humanmotion.errors import InputError
 from humanmotion.files import asset
 from humanmotion.generation.retrieval import Evaluator, EvaluatorConfig
 from humanmotion.jobs.evaluator_data import EvaluatorPairs
@@ -35,6 +36,23 @@ def load_evaluator(weights: str | Path | None = None) -> Evaluator:
         path, lambda **x: Evaluator(EvaluatorConfig(**x)), what="evaluator"
     )
     return network
+
+
+def find_evaluator(weights: str | Path | None = None) -> Path | None:
+    """The weights' file: in a folder of `train evaluator`, given itself, or shipped; None: not shipped.
+
+    Raises InputError where what is given holds none.
+    """
+    if weights is None:
+        try:
+            return asset(WEIGHTS)
+        except InputError:
+            return None
+    path = Path(weights)
+    path = path / Path(WEIGHTS).name if path.is_dir() else path
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; give the folder that train evaluator wrote")
+    return path
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,9 @@ class _Run:
         if self.options.up == "auto" and self.options.mode == "corrected":
             up = vote_up(system)
         alone = self.total == 1
-        found = [(path, None if prompts is None else prompts.of(path.stem)) for path in system.files]
+        found = [
+            (path, None if prompts is None else prompts.of(path.stem)) for path in system.files
+        ]
         clips = tuple(self._clip(p, prompt, up=up, alone=alone) for p, prompt in found)
         notes = Counter(note for clip in clips for note in clip.notes)
         return SystemScores(system.name, clips, missing, extra, reference, dict(notes))
