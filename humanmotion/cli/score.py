@@ -28,6 +28,10 @@ def score(
     json: Annotated[Path | None, typer.Option(help="Write the scores as JSON.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write a row a clip.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write one self-contained report.")] = None,
+    leaderboard: Annotated[
+        Path | None,
+        typer.Option(help="Write a leaderboard page; PATH... then hold a sub-folder a system."),
+    ] = None,
     prompts: Annotated[
         Path | None, typer.Option(help="MBench's prompt file; clips are named by its ids.")
     ] = None,
@@ -63,6 +67,7 @@ def score(
     """
     from humanmotion.io.targets import check_file
     from humanmotion.jobs.score import score as run
+    from humanmotion.jobs.score_board import submissions, write_board
     from humanmotion.jobs.score_cache import ScoreCache
     from humanmotion.jobs.score_clip import ReadOptions
     from humanmotion.jobs.score_output import write_scores_csv, write_scores_json
@@ -70,7 +75,10 @@ def score(
 
     if fps is not None and not 0 < fps < 1e6:
         raise UsageError(f"fps {fps} given; it must be above 0 and below 1e6")
-    given = ((json, write_scores_json), (csv, write_scores_csv), (html, write_score_page))
+    given = (
+        (json, write_scores_json), (csv, write_scores_csv), (html, write_score_page),
+        (leaderboard, write_board),
+    )  # fmt: skip
     writers = [(path, write) for path, write in given if path is not None]
     outputs = [path for path, _ in writers]
     if len(set(outputs)) < len(outputs):
@@ -80,7 +88,7 @@ def score(
     cache = ScoreCache.beside(outputs[0] if outputs else None)
     with StageProgress(quiet=quiet) as progress:
         scores = run(
-            paths,
+            paths if leaderboard is None else submissions(paths, reference=reference),
             options=ReadOptions(mode=mode, fps=fps, up=up, floor=floor),
             prompts=prompts,
             reference=reference,

@@ -53,6 +53,11 @@ class Rank:
     high: int
 
 
+def label(metric: str) -> str:
+    """A metric's name with the side that is better."""
+    return f"{metric} ↓" if metric in LOWER_IS_BETTER else f"{metric} (not ranked)"
+
+
 def aggregate(system: SystemScores, metric: str) -> Aggregate:
     """Mean, population deviation and interval of a metric over a system's clips."""
     values = torch.tensor(list(system.numbers(metric).values()), dtype=torch.float64)
