@@ -22,7 +22,7 @@ from humanmotion.body import BodyModel
 from humanmotion.errors import InputError
 from humanmotion.generation.retrieval_tasks import choice_hits, match_threshold
 from humanmotion.jobs.data import list_clips, load_clip
-from humanmotion.jobs.evaluator_scores import Embedded
+from humanmotion.jobs.evaluator_scores import Embedded, own_and_others
 from humanmotion.jobs.fit import load_prior
 from humanmotion.jobs.pose_field_data import real_poses, turned
 from humanmotion.jobs.pose_field_weights import load_pose_field
@@ -128,12 +128,12 @@ def retrieval_rows(real: Sequence[tuple[str, Embedded]], *, seed: int = 0) -> li
     if not real:
         return [Row(f"real/{task}/{n}", f"{task}, real {n} clips", None, "")
                 for n in names for task in (CHOICE, MATCH)]  # fmt: skip
-    threshold = match_threshold(*_own_and_others(real[0][1]))
+    threshold = match_threshold(*own_and_others(real[0][1]))
     out = []
     for name, own in real:
         found = repeated(partial(_accuracy, own), seed=seed)
         bar = SEEN_BAR if name == "seen" else UNSEEN_BAR
-        said, other = (x > threshold for x in _own_and_others(own))
+        said, other = (x > threshold for x in own_and_others(own))
         out += [
             _row(f"real/{CHOICE}/{name}", f"{CHOICE}, {len(own.text)} real {name} clips, chance 0.1, "
                  f"+-{found.half_width:.3f} over {found.repetitions} draws of labels",
@@ -157,11 +157,6 @@ def auc(real: Tensor, spoilt: Tensor) -> float:
 def _accuracy(own: Embedded, generator: torch.Generator) -> float:
     hits = choice_hits(own.text, own.motion, same=own.same, generator=generator)
     return float(hits.double().mean())
-
-
-def _own_and_others(embedded: Embedded) -> tuple[Tensor, Tensor]:
-    cosines = embedded.motion @ embedded.text.mT
-    return cosines.diagonal(), cosines[~embedded.same]
 
 
 def _turns(count: int, degrees: float, joints: int, generator: torch.Generator) -> Tensor:

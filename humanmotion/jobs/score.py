@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from humanmotion.errors import HumanMotionError, UsageError
 from humanmotion.jobs.score_cache import ScoreCache
@@ -37,6 +37,10 @@ class MoreMetrics(Protocol):
     def digest(self) -> str:
         """Of all that a value depends on besides the clip and its prompt."""
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """What JSON tells of how the values came about."""
+
     def takes(self, prompt: Prompt | None) -> bool:
         """Whether they are of a clip with this prompt, or with none."""
 
@@ -55,6 +59,8 @@ class Scores:
     """Clips whose scores an earlier run had left."""
     groups: tuple[str, ...] = (QUALITY,)
     """The benchmark's groups of prompts whose clips are scored."""
+    about: dict[str, Any] = field(default_factory=dict)
+    """Which weights, body and model took part."""
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -75,6 +81,7 @@ def score(
     reference: str | Path | None = None,
     truth: str | Path | None = None,
     more: Sequence[MoreMetrics] = (),
+    groups: Sequence[str] = (),
     cache: ScoreCache | None = None,
     progress: Progress | None = None,
 ) -> Scores:
@@ -82,9 +89,9 @@ def score(
 
     `prompts` is the benchmark's file, which says what clips there must be; `reference` a folder of real
     motion; `truth` one of ground truth with the clips' names, for errors against it; `more` what is
-    measured besides the joints. A single file that cannot be scored raises its error; among several it
-    is listed with its reason. Raises UsageError and InputError as `find_systems`, and FileFormatError
-    for a prompt file that is none.
+    measured besides the joints; `groups` of prompts whose clips are read for a judge. A single file that
+    cannot be scored raises its error; among several it is listed with its reason. Raises UsageError
+    and InputError as `find_systems`, and FileFormatError for a prompt file that is none.
     """
     options = ReadOptions() if options is None else options
     _check(options, truth, more)
@@ -95,10 +102,11 @@ def score(
     if reference is not None:
         (real,) = find_systems([Path(reference)])
         found.append((System(f"{real.name} (real)", real.files), True))
-    run = _Run(options, truths, kept, progress or _quiet, more=tuple(more))
+    run = _Run(options, truths, kept, progress or _quiet, more=tuple(more), also=tuple(groups))
     run.total = sum(len(system.files) for system, _ in found)
     scored = [run.system(system, None if real else asked, reference=real) for system, real in found]
-    return Scores(tuple(scored), options, asked, run.resumed, run.groups)
+    about = {key: value for one in more for key, value in one.about.items()}
+    return Scores(tuple(scored), options, asked, run.resumed, run.groups, about)
 
 
 @dataclass
@@ -108,13 +116,15 @@ class _Run:
     cache: ScoreCache
     progress: Progress
     more: tuple[MoreMetrics, ...] = ()
+    also: tuple[str, ...] = ()
     total: int = 0
     done: int = 0
     resumed: int = 0
 
     @property
     def groups(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((QUALITY, *(g for more in self.more for g in more.groups))))
+        found = (QUALITY, *(group for more in self.more for group in more.groups), *self.also)
+        return tuple(dict.fromkeys(found))
 
     def system(self, system: System, prompts: Prompts | None, *, reference: bool) -> SystemScores:
         missing: tuple[str, ...] = ()

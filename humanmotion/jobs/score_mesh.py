@@ -29,6 +29,13 @@ MESH_METRICS = (MESH_PENETRATION, POSE_FIELD, DPOSERX)
 JOINTS_ONLY = "it holds joints and no rotations, which a mesh is posed by"
 
 
+def motion_in(path: Path, body: BodyModel) -> Motion | None:
+    """The motion in a file at 20 fps, on `body`; None for a file of joints alone."""
+    if path.suffix.lower() == ".npy" or sniff(path) not in MOTION_FORMATS:
+        return None
+    return read_any(path, body=body).resample(FPS)
+
+
 class MeshMetrics:
     """Metrics on the mesh of a body and of its poses, at 20 fps; lower is better in all."""
 
@@ -41,8 +48,9 @@ class MeshMetrics:
         self._field = load_pose_field()
         self._prior = load_prior()
         weights = [sha256(asset(name)) for name in (FIELD, PRIOR)]
-        self.digest = json.dumps(["mesh", self.body.sha256, STRIDE, *weights])
-        """Of all that a value depends on besides the clip."""
+        self.about = {"body": self.body.sha256, "pose_field": weights[0], "prior": weights[1]}
+        """What JSON tells of how the values came about."""
+        self.digest = json.dumps(["mesh", STRIDE, self.about])
 
     def takes(self, prompt: Prompt | None) -> bool:
         """Clips of the benchmark's prompts of poses, and all where there are no prompts."""
@@ -51,7 +59,7 @@ class MeshMetrics:
     def of(self, path: Path, _prompt: Prompt | None) -> dict[str, MetricValue]:
         """The values by name; without a value, and with the reason, for files without rotations."""
         try:
-            motion = self._motion(path)
+            motion = motion_in(path, self.body)
         except HumanMotionError as error:
             return dict.fromkeys(MESH_METRICS, MetricValue(None, str(error)))
         if motion is None:
@@ -61,8 +69,3 @@ class MeshMetrics:
             POSE_FIELD: pose_field_distance(self._field, motion),
             DPOSERX: dposerx_distance(self._prior, motion),
         }
-
-    def _motion(self, path: Path) -> Motion | None:
-        if path.suffix.lower() == ".npy" or sniff(path) not in MOTION_FORMATS:
-            return None
-        return read_any(path, body=self.body).resample(FPS)

@@ -16,6 +16,9 @@ QUALITY = "Motion_Quality"
 """The group whose clips the joint metrics are of."""
 POSE = "Pose_Quality"
 """The group whose clips body penetration and the quality of poses are of."""
+CONSISTENCY, GENERAL = "Motion_Condition_Consistency", "Motion_Generalizability"
+WORDS = (CONSISTENCY, GENERAL)
+"""The groups whose clips are asked about in words: which of ten labels, and whether its label."""
 _GROUP_OF = dict.fromkeys(JOINT_METRICS, QUALITY) | {"Body_Penetration": POSE}
 """The evaluation's own list names metrics in the place of groups."""
 
@@ -27,6 +30,8 @@ class Prompt:
     text: str
     """The short prompt, or the clip's label."""
     group: str
+    wrong: tuple[str, ...] = ()
+    """Labels beside the right one, of the 10-way task."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,10 @@ def _read(row: dict[str, Any], *, where: str) -> tuple[int, Prompt]:
     group = row.get("dimension")
     if not isinstance(group, str):
         raise FileFormatError(f"{where} names no dimension")
-    return place, Prompt(str(row.get("prompt", "")), _GROUP_OF.get(group, group))
+    wrong = row.get("auxiliary_info") or []
+    if not isinstance(wrong, list) or not all(isinstance(label, str) for label in wrong):
+        raise FileFormatError(f"{where}: auxiliary_info is no list of labels")
+    return place, Prompt(str(row.get("prompt", "")), _GROUP_OF.get(group, group), tuple(wrong))
 
 
 def _id_of(stem: str) -> int | None:

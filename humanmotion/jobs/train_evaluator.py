@@ -18,6 +18,7 @@ from humanmotion.generation.retrieval import (
 )
 from humanmotion.jobs.early_stopping import fabric_on
 from humanmotion.jobs.evaluator_data import EvaluatorPairs, Pairs
+from humanmotion.jobs.evaluator_scores import embed, load_evaluator, write_threshold
 from humanmotion.jobs.network_run import Draws, check_same_run, read_settings, train_in
 from humanmotion.jobs.shards import Shards
 from humanmotion.jobs.stages import Progress, silent
@@ -35,7 +36,8 @@ def train_evaluator(
 ) -> Path:
     """Train the evaluator on the train split of a folder of shards; returns the weights' path.
 
-    Kept are the weights that tell the val split's pairs apart best. Raises InputError for data or a
+    Kept are the weights that tell the val split's pairs apart best; beside them lies the cosine from
+    which a label fits, which the val split sets too. Raises InputError for data or a
     config that cannot be used, MissingExtraError without the `train` extra. Run again after an
     interruption, it goes on where it was.
     """
@@ -50,9 +52,12 @@ def train_evaluator(
     mean, scale = train.moments()
     network.mean.copy_(mean)
     network.scale.copy_(scale)
-    return train_in(folder, "evaluator", network, settings=settings,
-                    losses=(_training(train, fabric.device), _held_out(val, fabric.device)),
-                    fabric=fabric, progress=progress)  # fmt: skip
+    weights = train_in(folder, "evaluator", network, settings=settings,
+                       losses=(_training(train, fabric.device), _held_out(val, fabric.device)),
+                       fabric=fabric, progress=progress)  # fmt: skip
+    if fabric.is_global_zero:
+        write_threshold(weights, embed(load_evaluator(weights), val))
+    return weights
 
 
 def _training(pairs: EvaluatorPairs, device: torch.device) -> Draws:
