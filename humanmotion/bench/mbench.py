@@ -21,7 +21,8 @@ from humanmotion.bench.mbench_clips import (
     real_clips,
     smooth_figure,
 )
-from humanmotion.bench.mbench_faults import self_intersection_rows, wrong_text_rows
+from humanmotion.bench.mbench_faults import self_intersection, wrong_text
+from humanmotion.bench.mbench_matrix import Change, listed
 from humanmotion.bench.mbench_twin import metrics as twin_metrics
 from humanmotion.bench.report import BenchReport, Row
 from humanmotion.body import BodyModel
@@ -49,24 +50,31 @@ def run(data: Path | None = None, *, quick: bool, weights: Path | None = None) -
     """
     clips = _clips(data, count=8 if quick else 40)
     real = _embedded(data, weights=weights, quick=quick)
+    found = [
+        _sensitivity(clips, real=data is not None),
+        _mesh_sensitivity(data, quick=quick),
+        wrong_text(real[0][1] if real else None),
+    ]
+    changes = [change for _, each in found for change in each]
     rows = [
         *_twin_rows(60 if quick else 300),
         *_invariance_rows(2 if quick else 8),
-        *_sensitivity_rows(clips, real=data is not None),
-        *_mesh_sensitivity_rows(data, quick=quick),
-        *wrong_text_rows(real[0][1] if real else None),
+        *(row for own, _ in found for row in own),
+        *(change.row for change in changes),
         *(_real_rows(clips) if data is not None else ()),
         *_speed_rows(450),
         *(mbench_mesh.rows(data, quick=quick, real=real) if data is not None else ()),
     ]
-    return BenchReport.create("mbench", rows, seeds=(0,), data=data, quick=quick)
+    return BenchReport.create(
+        "mbench", rows, seeds=(0,), data=data, quick=quick, listed=listed(changes)
+    )
 
 
-def _mesh_sensitivity_rows(data: Path | None, *, quick: bool) -> list[Row]:
+def _mesh_sensitivity(data: Path | None, *, quick: bool) -> tuple[list[Row], list[Change]]:
     body = BodyModel.load()
     made = [walking_motion(body, seconds=2.0).resample(mbench_mesh.FPS)]
     clips = made if data is None else mbench_mesh.val_clips(data, 2 if quick else 12)
-    return self_intersection_rows(clips, body, stride=100 if quick else 50)
+    return self_intersection(clips, body, stride=100 if quick else 50)
 
 
 def _embedded(
@@ -162,11 +170,13 @@ def _means(clips: Clips) -> dict[str, float]:
     return out
 
 
-def _sensitivity_rows(clips: Clips, *, real: bool) -> list[Row]:
-    """For each fault, the least step of its own metric; then every metric over its clean value."""
+def _sensitivity(clips: Clips, *, real: bool) -> tuple[list[Row], list[Change]]:
+    """For each fault, the least step of its own metric; then every metric before and after 2 cm."""
     kind = f"{len(clips)} {'real' if real else 'made'} clips"
     clean = _means(clips)
-    own, matrix = [], []
+    own: list[Row] = []
+    changes: list[Change] = []
+    pairs = {(fault.name, fault.metric) for fault in FAULTS}
     shown: set[str] = set()
     for fault in FAULTS:
         at = [clean, *(_means([(fault.put(j, size), s) for j, s in clips]) for size in SIZES)]
@@ -177,13 +187,11 @@ def _sensitivity_rows(clips: Clips, *, real: bool) -> list[Row]:
             f"of 0, {', '.join(f'{100 * s:g}' for s in SIZES)} cm", min(steps), "", _LEAST, ">=",
         ))  # fmt: skip
         for name in ALL if fault.name not in shown else ():
-            matrix.append(Row(
-                f"matrix-{fault.name}-{name}",
-                f"{name} after 2 cm of {fault.name}, less the clean value {clean[name]:.4g}",
-                at[3][name] - clean[name], "",
+            changes.append(Change(
+                fault.name, name, clean[name], at[3][name], (fault.name, name) in pairs, "2 cm",
             ))  # fmt: skip
         shown.add(fault.name)
-    return [*own, *matrix]
+    return own, changes
 
 
 def _real_rows(clips: Clips) -> list[Row]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from humanmotion.bench.mbench_clips import SIZES
+from humanmotion.bench.mbench_matrix import Change
 from humanmotion.bench.report import Row
 from humanmotion.body import BodyModel
 from humanmotion.generation.retrieval_tasks import choice_hits
@@ -33,9 +34,9 @@ _FULL_TURN = math.pi / 2
 _HALVINGS = 14
 
 
-def self_intersection_rows(
+def self_intersection(
     clips: Sequence[Motion], body: BodyModel, *, stride: int, sizes: Sequence[float] = SIZES
-) -> list[Row]:
+) -> tuple[list[Row], list[Change]]:
     """The least step of body penetration while both arms go into the body, and its rise at 2 cm.
 
     Looked at is every `stride`-th frame of each clip.
@@ -46,16 +47,16 @@ def self_intersection_rows(
         found = [metric(arms_in(clip, size, body), stride=stride).value for clip in clips]
         at.append(sum(v for v in found if v is not None) / max(len(found), 1))
     told = ", ".join(f"{100 * size:g}" for size in sizes)
-    two = sizes.index(0.02) + 1
-    return [
-        Row(f"sensitivity-{SELF_INTERSECTION}-{MESH_PENETRATION}",
-            f"{SELF_INTERSECTION}, {len(clips)} clips: least step of {MESH_PENETRATION} the right way "
-            f"over mean displacements of 0, {told} cm", min(b - a for a, b in pairwise(at)), "%",
-            LEAST_STEP, ">="),
-        Row(f"matrix-{SELF_INTERSECTION}-{MESH_PENETRATION}",
-            f"{MESH_PENETRATION} after 2 cm of {SELF_INTERSECTION}, less the clean value {at[0]:.4g}",
-            at[two] - at[0], "%"),
-    ]  # fmt: skip
+    own = Row(
+        f"sensitivity-{SELF_INTERSECTION}-{MESH_PENETRATION}",
+        f"{SELF_INTERSECTION}, {len(clips)} clips: least step of {MESH_PENETRATION} the right way "
+        f"over mean displacements of 0, {told} cm",
+        min(b - a for a, b in pairwise(at)), "%", LEAST_STEP, ">=",
+    )  # fmt: skip
+    after = at[sizes.index(0.02) + 1]
+    return [own], [
+        Change(SELF_INTERSECTION, MESH_PENETRATION, at[0], after, True, "2 cm", unit="%")
+    ]
 
 
 def arms_in(motion: Motion, size: float, body: BodyModel) -> Motion:
@@ -85,22 +86,23 @@ def _turned_arms(motion: Motion, radians: float) -> Motion:
     return motion.with_rotations(turns)
 
 
-def wrong_text_rows(real: Embedded | None, *, seed: int = 0) -> list[Row]:
+def wrong_text(real: Embedded | None, *, seed: int = 0) -> tuple[list[Row], list[Change]]:
     """The least fall of the 10-way task as more real clips are given another one's text.
 
     Not run without the evaluator's vectors of real clips.
     """
-    own = f"sensitivity-{WRONG_TEXT}-{CHOICE}"
+    id = f"sensitivity-{WRONG_TEXT}-{CHOICE}"
     if real is None:
-        return [Row(own, f"{CHOICE} under {WRONG_TEXT}; needs the evaluator's weights", None, "")]
+        return [
+            Row(id, f"{CHOICE} under {WRONG_TEXT}; needs the evaluator's weights", None, "")
+        ], []
     at = [_right(real, share, seed=seed) for share in (0.0, *SHARES)]
     told = ", ".join(f"{100 * share:g}" for share in SHARES)
-    return [
-        Row(own, f"{WRONG_TEXT}, {len(real.text)} real clips: least fall of {CHOICE} over shares of 0, "
-            f"{told} % wrong", min(a - b for a, b in pairwise(at)), "", LEAST_STEP, ">="),
-        Row(f"matrix-{WRONG_TEXT}-{CHOICE}",
-            f"{CHOICE} with all texts wrong, less the clean value {at[0]:.4g}", at[-1] - at[0], ""),
-    ]  # fmt: skip
+    own = Row(
+        id, f"{WRONG_TEXT}, {len(real.text)} real clips: least fall of {CHOICE} over shares of 0, "
+        f"{told} % wrong", min(a - b for a, b in pairwise(at)), "", LEAST_STEP, ">=",
+    )  # fmt: skip
+    return [own], [Change(WRONG_TEXT, CHOICE, at[0], at[-1], True, "100 %")]
 
 
 def _right(real: Embedded, share: float, *, seed: int) -> float:

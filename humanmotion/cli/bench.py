@@ -47,15 +47,25 @@ def bench(
         ),
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Also write the rows to this file.")] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(help="For mbench: also draw which metric shows which fault, as SVG."),
+    ] = None,
 ) -> None:
     """Measure against the bars; exit code 3 when one is missed."""
+    from humanmotion.bench.mbench_matrix import write_picture
     from humanmotion.bench.report import table
+    from humanmotion.errors import UsageError
     from humanmotion.files import write_json
 
+    if picture is not None and name != "mbench":
+        raise UsageError(f"bench {name} has no matrix to draw; --picture is for mbench")
     report = _report(name, data, quick=quick, weights=weights)
     emit_rich(table(report))
     if json is not None:
         write_json(json, report.to_dict())
+    if picture is not None:
+        write_picture(picture, report)
     raise typer.Exit(report.exit_code)
 
 

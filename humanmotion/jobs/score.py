@@ -89,9 +89,9 @@ def score(
 
     `prompts` is the benchmark's file, which says what clips there must be; `reference` a folder of real
     motion; `truth` one of ground truth with the clips' names, for errors against it; `more` what is
-    measured besides the joints; `groups` of prompts whose clips are read for a judge. A single file that
-    cannot be scored raises its error; among several it is listed with its reason. Raises UsageError
-    and InputError as `find_systems`, and FileFormatError for a prompt file that is none.
+    measured besides the joints; `groups` of prompts whose clips are read for a judge. A single file
+    that cannot be scored raises its error; among several it is listed with its reason. Raises
+    UsageError and InputError as `find_systems`, and FileFormatError for a prompt file that is none.
     """
     options = ReadOptions() if options is None else options
     _check(options, truth, more)

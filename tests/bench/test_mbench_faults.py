@@ -7,9 +7,9 @@ import torch
 
 from humanmotion.bench.mbench_faults import (
     arms_in,
-    self_intersection_rows,
+    self_intersection,
     swapped,
-    wrong_text_rows,
+    wrong_text,
 )
 from humanmotion.body import BodyModel
 from humanmotion.jobs.demo_motion import walking_motion
@@ -38,8 +38,8 @@ def test_arms_go_as_far_as_is_asked(walk, body, size):
 
 
 def test_a_body_that_is_more_in_itself_scores_more(walk, body):
-    own, matrix = self_intersection_rows([walk], body, stride=100, sizes=(0.02, 0.04))
-    assert own.passed is True and matrix.value > 0
+    (own,), (matrix,) = self_intersection([walk], body, stride=100, sizes=(0.02, 0.04))
+    assert own.passed is True and matrix.row.value > 0
     assert own.id == "sensitivity-self-intersection-Mesh_Penetration"
 
 
@@ -62,9 +62,9 @@ def test_texts_are_swapped_for_others_and_a_greater_share_takes_in_the_smaller()
 
 
 def test_the_ten_way_task_falls_with_every_wrong_text_and_is_not_run_without_an_evaluator():
-    own, matrix = wrong_text_rows(_embedded())
+    (own,), (matrix,) = wrong_text(_embedded())
     # A quarter of the clips at each step, of which a guess gets at most one in ten.
     assert own.passed is True and own.value > 0.2
-    assert matrix.value < -0.9
-    (row,) = wrong_text_rows(None)
-    assert row.value is None and row.passed is None
+    assert matrix.row.value < -0.9
+    (row,), none = wrong_text(None)
+    assert row.value is None and row.passed is None and not none

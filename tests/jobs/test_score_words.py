@@ -1,4 +1,4 @@
-"""`score --retrieval` and `--judge`: the two tasks of texts, their weights, their answers, and the end."""
+"""`score --retrieval` and `--judge`: the two tasks of texts, their weights and answers."""
 
 from __future__ import annotations
 
