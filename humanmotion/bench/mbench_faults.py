@@ -39,8 +39,8 @@ def self_intersection(
 ) -> tuple[list[Row], list[Change]]:
     """The least step of body penetration while both arms go into the body, and its rise at 2 cm.
 
-    Looked at is every `stride`-th frame of each clip. The metric counts triangles that cross, so arms that
-    are wholly inside need not raise it further: the arms were chosen before any size was tried.
+    Looked at is every `stride`-th frame of each clip. The metric counts triangles that cross, so arms
+    wholly inside need not raise it further; the fault was chosen before any size was tried.
     """
     metric = BodyPenetration(body)
     at = []
