@@ -42,8 +42,7 @@ def write_board(path: Path, scores: Scores, *, overwrite: bool) -> None:
         path,
         scores,
         title=TITLE,
-        before=[board(scores)],
-        after=[published()],
+        before=[board(scores), published()],
         overwrite=overwrite,
     )
 

@@ -48,9 +48,8 @@ def write_score_page(
     overwrite: bool,
     title: str | None = None,
     before: Sequence[Section] = (),
-    after: Sequence[Section] = (),
 ) -> None:
-    """Write the report, atomically, with more sections before and after its own if given.
+    """Write the report, atomically, with more sections before its own if given.
 
     Raises InputError where no clip could be scored.
     """
@@ -64,7 +63,7 @@ def write_score_page(
         series=_series(figures, longest),
         facts=[(one.name, one.why) for one in played],
         warnings=_warnings(scores),
-        sections=[*before, _table(scores), *_more_tables(scores), _spreads(scores), *after],
+        sections=[*before, _table(scores), *_more_tables(scores), _spreads(scores)],
     )
     if title is None:
         title = "Scores: " + ", ".join(system.name for system in scores.systems)
