@@ -79,7 +79,7 @@ def score(
     quiet: Quiet = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Score motions by MBench's joint metrics, on a mesh, by prompts and by ground truth.
+    """Score motions by MBench's metrics, ours, and ground truth.
 
     Exit code 3 when some files could not be scored.
     """
