@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 SOURCE = (
-    "As reported by MotionVLA's README (2026), which agrees with ViMoGen's paper (arXiv 2510.26794) "
-    "where both tell. Not measured here: SMPL was fitted to joints, a vision-language model judged the "
-    "prompts, and it is not known which axis was read as height. Our columns of other names are other "
-    "metrics and compare with none of these. ?: one figure stands for jitter and for sliding, likely a "
-    "slip in the source."
+    "As reported by MotionVLA's README (2026), second-hand: neither ViMoGen's own table (arXiv "
+    "2510.26794) nor the live leaderboard was read. Not measured here: SMPL was fitted to joints, a "
+    "vision-language model judged the prompts, and it is not known which axis was read as height. Our "
+    "columns of other names are other metrics and compare with none of these. ?: one figure stands for "
+    "jitter and for sliding, likely a slip in the source."
 )
 COLUMNS = (
     "Motion_Condition_Consistency ↑", "Motion_Generalizability ↑", "Jitter_Degree ↓",

@@ -15,6 +15,10 @@ from humanmotion.jobs.score_systems import SystemScores
 from humanmotion.viz.page import Section
 
 TITLE = "Leaderboard"
+READ_BESIDE = (
+    "A still figure wins every metric of movement: read them beside Dynamic_Degree and real motion's own "
+    "values. A system is placed in the metrics in which it has a value; – is none."
+)
 
 
 def submissions(paths: Sequence[Path], *, reference: Path | None = None) -> list[Path]:
@@ -60,7 +64,8 @@ def board(scores: Scores) -> Section:
             text = "–" if mean is None else f"{mean:.4g}"
             cells.append(text if rank is None else f"{text} (#{rank.place})")
         rows.append([*cells, _clips(system)])
-    return Section(f"{TITLE}, {scores.options.mode} definitions", grid(rows))
+    said = f"<p>{html.escape(READ_BESIDE)}</p>"
+    return Section(f"{TITLE}, {scores.options.mode} definitions", said + grid(rows))
 
 
 def published() -> Section:

@@ -57,7 +57,7 @@ def test_published_rows_are_the_sources_and_say_so():
     assert "As reported" in section.markup and "Not measured here" in section.markup
     assert {len(row.cells) for row in ROWS} == {len(COLUMNS)} and len(ROWS) == 10
     by_name = {row.name: row.cells for row in ROWS}
-    # The figures of the paper's own text: consistency and generalizability of the full model.
+    # Consistency and generalizability of the full model.
     assert by_name["ViMoGen"][:2] == ("0.53", "0.68")
     doubtful = [row.name for row in ROWS if any("?" in cell for cell in row.cells)]
     assert doubtful == ["MDM", "T2M-GPT", "MoMask"]
