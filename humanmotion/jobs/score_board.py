@@ -16,8 +16,8 @@ from humanmotion.viz.page import Section
 
 TITLE = "Leaderboard"
 READ_BESIDE = (
-    "A still figure wins every metric of movement: read them beside Dynamic_Degree and real motion's own "
-    "values. A system is placed in the metrics in which it has a value; – is none."
+    "A still figure wins every metric of movement: read them beside Dynamic_Degree and real motion's "
+    "own values. A system is placed in the metrics in which it has a value; – is none."
 )
 
 
