@@ -76,7 +76,7 @@ def run(data: Path | None, *, quick: bool, weights: Path | None = None) -> Bench
             "bench generation is measured on motion; give --data DIR or HUMANMOTION_DATA"
         )
     with tempfile.TemporaryDirectory() as work:
-        folder = _shards(data, Path(work))
+        folder = shards_in(data, Path(work))
         shards = Shards.read(folder)
         tracks = HandTracks.read(folder, shards) if (folder / FILE).exists() else None
     material = Material.read(shards, weights=weights)
@@ -88,7 +88,7 @@ def run(data: Path | None, *, quick: bool, weights: Path | None = None) -> Bench
     )
 
 
-def _shards(data: Path, work: Path) -> Path:
+def shards_in(data: Path, work: Path) -> Path:
     """The folder itself where it holds shards, else what is built of its sets."""
     if (data / "features.safetensors").exists():
         return data

@@ -1,7 +1,8 @@
-"""`humanmotion bench mbench`: whether MBench's joint metrics say what they should, and how fast."""
+"""`humanmotion bench mbench`: whether MBench's metrics and ours say what they should, how fast."""
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,6 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from humanmotion.bench import mbench_mesh
+from humanmotion.bench.generation import shards_in
+from humanmotion.bench.generation_material import SPLITS
 from humanmotion.bench.mbench_clips import (
     FAULTS,
     SIZES,
@@ -17,8 +21,15 @@ from humanmotion.bench.mbench_clips import (
     real_clips,
     smooth_figure,
 )
+from humanmotion.bench.mbench_faults import self_intersection, wrong_text
+from humanmotion.bench.mbench_matrix import Change, listed
 from humanmotion.bench.mbench_twin import metrics as twin_metrics
 from humanmotion.bench.report import BenchReport, Row
+from humanmotion.body import BodyModel
+from humanmotion.jobs.demo_motion import walking_motion
+from humanmotion.jobs.evaluator_data import EvaluatorPairs
+from humanmotion.jobs.evaluator_scores import Embedded, embed, find_evaluator, load_evaluator
+from humanmotion.jobs.shards import Shards
 from humanmotion.metrics.bootstrap import block_bootstrap
 from humanmotion.metrics.mbench_joints import CLEARANCE, DEPTH, JOINT_METRICS, Scene, joint_metrics
 from humanmotion.rotations import rotation_about_z
@@ -27,23 +38,57 @@ ALL = (*JOINT_METRICS, CLEARANCE, DEPTH)
 Clips = Sequence[tuple[Tensor, Scene]]
 _LEAST = 1e-9
 """A step that is no more than this is none."""
+_SPLITS = ("val", *SPLITS)
 
 
-def run(data: Path | None = None, *, quick: bool) -> BenchReport:
-    """Agreement with the twin, invariances, sensitivity and speed.
+def run(data: Path | None = None, *, quick: bool, weights: Path | None = None) -> BenchReport:
+    """Agreement with the twin, invariances, sensitivity, speed; with `data` the mesh and the priors.
 
-    Faults are put into the test clips of `data/cmu`, or into made figures without `data`. Quick means
-    fewer clips.
+    Faults are put into the test clips of `data/cmu`, or into made figures without `data`. The evaluator
+    is that in the folder `weights`, or the shipped one; without either, and in the quick run unless
+    `data` holds shards, its rows read `not run`. Quick means fewer clips.
     """
     clips = _clips(data, count=8 if quick else 40)
+    real = _embedded(data, weights=weights, quick=quick)
+    found = [
+        _sensitivity(clips, real=data is not None),
+        _mesh_sensitivity(data, quick=quick),
+        wrong_text(real[0][1] if real else None),
+    ]
+    changes = [change for _, each in found for change in each]
     rows = [
         *_twin_rows(60 if quick else 300),
         *_invariance_rows(2 if quick else 8),
-        *_sensitivity_rows(clips, real=data is not None),
+        *(row for own, _ in found for row in own),
+        *(change.row for change in changes),
         *(_real_rows(clips) if data is not None else ()),
         *_speed_rows(450),
+        *(mbench_mesh.rows(data, quick=quick, real=real) if data is not None else ()),
     ]
-    return BenchReport.create("mbench", rows, seeds=(0,), data=data, quick=quick)
+    return BenchReport.create(
+        "mbench", rows, seeds=(0,), data=data, quick=quick, listed=listed(changes)
+    )
+
+
+def _mesh_sensitivity(data: Path | None, *, quick: bool) -> tuple[list[Row], list[Change]]:
+    body = BodyModel.load()
+    made = [walking_motion(body, seconds=2.0).resample(mbench_mesh.FPS)]
+    clips = made if data is None else mbench_mesh.val_clips(data, 2 if quick else 12)
+    return self_intersection(clips, body, stride=100 if quick else 50)
+
+
+def _embedded(
+    data: Path | None, *, weights: Path | None, quick: bool
+) -> list[tuple[str, Embedded]]:
+    """What the evaluator makes of real clips by split, `val` first; none where it is not to be had."""
+    path = find_evaluator(weights)
+    shards = data is not None and (data / "features.safetensors").exists()
+    if path is None or data is None or (quick and not shards):
+        return []
+    with tempfile.TemporaryDirectory() as work:
+        held = Shards.read(shards_in(data, Path(work)))
+    evaluator = load_evaluator(path)
+    return [(name, embed(evaluator, EvaluatorPairs.of(held, split=name))) for name in _SPLITS]
 
 
 def _clips(data: Path | None, *, count: int) -> Clips:
@@ -125,11 +170,13 @@ def _means(clips: Clips) -> dict[str, float]:
     return out
 
 
-def _sensitivity_rows(clips: Clips, *, real: bool) -> list[Row]:
-    """For each fault, the least step of its own metric; then every metric over its clean value."""
+def _sensitivity(clips: Clips, *, real: bool) -> tuple[list[Row], list[Change]]:
+    """For each fault, the least step of its own metric; then every metric before and after 2 cm."""
     kind = f"{len(clips)} {'real' if real else 'made'} clips"
     clean = _means(clips)
-    own, matrix = [], []
+    own: list[Row] = []
+    changes: list[Change] = []
+    pairs = {(fault.name, fault.metric) for fault in FAULTS}
     shown: set[str] = set()
     for fault in FAULTS:
         at = [clean, *(_means([(fault.put(j, size), s) for j, s in clips]) for size in SIZES)]
@@ -140,13 +187,11 @@ def _sensitivity_rows(clips: Clips, *, real: bool) -> list[Row]:
             f"of 0, {', '.join(f'{100 * s:g}' for s in SIZES)} cm", min(steps), "", _LEAST, ">=",
         ))  # fmt: skip
         for name in ALL if fault.name not in shown else ():
-            matrix.append(Row(
-                f"matrix-{fault.name}-{name}",
-                f"{name} after 2 cm of {fault.name}, less the clean value {clean[name]:.4g}",
-                at[3][name] - clean[name], "",
+            changes.append(Change(
+                fault.name, name, clean[name], at[3][name], (fault.name, name) in pairs, "2 cm",
             ))  # fmt: skip
         shown.add(fault.name)
-    return [*own, *matrix]
+    return own, changes
 
 
 def _real_rows(clips: Clips) -> list[Row]:

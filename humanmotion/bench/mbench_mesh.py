@@ -19,9 +19,10 @@ from torch import Tensor
 
 from humanmotion.bench.report import Direction, Row
 from humanmotion.body import BodyModel
-from humanmotion.generation.retrieval_tasks import CHOICE, MATCH, choice_hits, match_threshold
+from humanmotion.errors import InputError
+from humanmotion.generation.retrieval_tasks import choice_hits, match_threshold
 from humanmotion.jobs.data import list_clips, load_clip
-from humanmotion.jobs.evaluator_scores import Embedded
+from humanmotion.jobs.evaluator_scores import Embedded, own_and_others
 from humanmotion.jobs.fit import load_prior
 from humanmotion.jobs.pose_field_data import real_poses, turned
 from humanmotion.jobs.pose_field_weights import load_pose_field
@@ -29,15 +30,11 @@ from humanmotion.jobs.prior_data import SETS
 from humanmotion.joint_sets import SMPLX_JOINTS
 from humanmotion.metrics.body_penetration import STRIDE, BodyPenetration
 from humanmotion.metrics.joint_limits import joint_limit_rate
+from humanmotion.metrics.mbench_names import CHOICE, DPOSERX, MATCH, MESH_PENETRATION, POSE_FIELD
 from humanmotion.metrics.text import repeated
 from humanmotion.motion import Motion
 from humanmotion.prior.pose_field import JOINTS, body_rotvec
-from humanmotion.prior.pose_quality import (
-    DPOSERX,
-    POSE_FIELD,
-    dposerx_distance_of,
-    pose_field_distance_of,
-)
+from humanmotion.prior.pose_quality import dposerx_distance_of, pose_field_distance_of
 from humanmotion.recovery.pose_statistics import PoseStatistics
 
 FPS = 20.0
@@ -63,7 +60,7 @@ def rows(
 
     Without `real` the rows of the evaluator read `not run`. Raises InputError without a val split.
     """
-    clips = _clips(data, 3 if quick else 24)
+    clips = val_clips(data, 2 if quick else 24)
     return [
         *penetration_rows(clips),
         *pose_rows(data, count=300 if quick else 3000, seed=seed),
@@ -82,7 +79,7 @@ def penetration_rows(clips: Sequence[Motion], body: BodyModel | None = None) -> 
     rise = min(b - a for a, b in pairwise(deeper))
     mesh = f"{len(body.faces)} faces"
     return [
-        _row("penetration/frame", f"Body_Penetration of one frame, {mesh}, slowest of {len(clips)}",
+        _row("penetration/frame", f"{MESH_PENETRATION} of one frame, {mesh}, slowest of {len(clips)}",
              max(frames), "s", bar=(SECONDS_A_FRAME, "<=")),
         _row("penetration/clip", f"of {CLIP_SECONDS:g} s at {FPS:g} fps, stride {STRIDE}, slowest",
              max(seconds for seconds, _ in timed), "s", bar=(SECONDS_A_CLIP, "<=")),
@@ -131,12 +128,12 @@ def retrieval_rows(real: Sequence[tuple[str, Embedded]], *, seed: int = 0) -> li
     if not real:
         return [Row(f"real/{task}/{n}", f"{task}, real {n} clips", None, "")
                 for n in names for task in (CHOICE, MATCH)]  # fmt: skip
-    threshold = match_threshold(*_own_and_others(real[0][1]))
+    threshold = match_threshold(*own_and_others(real[0][1]))
     out = []
     for name, own in real:
         found = repeated(partial(_accuracy, own), seed=seed)
         bar = SEEN_BAR if name == "seen" else UNSEEN_BAR
-        said, other = (x > threshold for x in _own_and_others(own))
+        said, other = (x > threshold for x in own_and_others(own))
         out += [
             _row(f"real/{CHOICE}/{name}", f"{CHOICE}, {len(own.text)} real {name} clips, chance 0.1, "
                  f"+-{found.half_width:.3f} over {found.repetitions} draws of labels",
@@ -162,11 +159,6 @@ def _accuracy(own: Embedded, generator: torch.Generator) -> float:
     return float(hits.double().mean())
 
 
-def _own_and_others(embedded: Embedded) -> tuple[Tensor, Tensor]:
-    cosines = embedded.motion @ embedded.text.mT
-    return cosines.diagonal(), cosines[~embedded.same]
-
-
 def _turns(count: int, degrees: float, joints: int, generator: torch.Generator) -> Tensor:
     """Turns `(count, 21, 3)` by so many degrees about drawn axes, in so many joints of each pose."""
     axis = torch.randn(count, JOINTS, 3, generator=generator)
@@ -189,8 +181,8 @@ def _timed(metric: BodyPenetration, body: BodyModel, clip: Motion) -> tuple[floa
     return time.process_time() - start, math.nan if value is None else value
 
 
-def _clips(data: Path, count: int) -> list[Motion]:
-    """The first 5 s of val clips of all sets that lie in `data`."""
+def val_clips(data: Path, count: int) -> list[Motion]:
+    """The first 5 s of val clips of all sets that lie in `data`; raises InputError without any."""
     body, found = BodyModel.load(), []
     folders = [data / name for name in SETS if (data / name / "index.jsonl").exists()]
     for folder in folders:
@@ -198,6 +190,8 @@ def _clips(data: Path, count: int) -> list[Motion]:
         for clip in clips[:: max(len(clips) * len(folders) // count, 1)]:
             motion = load_clip(clip, body).resample(FPS)
             found.append(motion[: int(CLIP_SECONDS * FPS)])
+    if not found:
+        raise InputError(f"{data} holds no val clip of {', '.join(SETS)}")
     return found[:count]
 
 

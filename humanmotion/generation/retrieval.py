@@ -1,7 +1,9 @@
 """The evaluator: texts and motions in one space, so that it can be said how well they fit.
 
-After TMR (Petrovich et al. 2023): two transformers, each with two learned tokens for the mean and the
-log-variance of a latent, and a decoder of motion from either; smaller. What it sees of a motion is what
+After TMR (Petrovich et al. 2023), for an hour of motion in place of its thirty: a transformer reads the
+motion, and the text is what the frozen encoder says of the sentence, through one linear layer (locked
+text, Zhai et al. 2022). A transformer over words learns so few captions by heart, and rebuilding
+motion from them adds nothing. What it sees of a motion is what
 all sources record alike: joints as they lie and move about the body's own heading. Rotations, of which
 some sources have frozen joints, would tell it where a clip is from.
 """
@@ -9,7 +11,6 @@ some sources have frozen joints, would tell it where a clip is from.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,6 @@ from humanmotion.rotations import rotation_about_z
 SEEN = 6 * JOINTS + 1
 """Numbers a frame that the evaluator looks at."""
 TEMPERATURE = 0.1
-WEIGHTS = {"rebuilt": 1.0, "contrast": 0.1, "latent": 1e-5, "spread": 1e-5}
 _FPS_SCALE = 20.0
 """Velocities in m/s and turns in rad/s are of the size of places in metres."""
 
@@ -77,20 +77,6 @@ def looked_at(features: Tensor) -> Tensor:
     )
 
 
-class Matched(NamedTuple):
-    """What a forward pass says of `B` pairs; a tuple, which Fabric can look into."""
-
-    text: tuple[Tensor, Tensor]
-    """Mean and log-variance of the latents, each `(B, width)`."""
-    motion: tuple[Tensor, Tensor]
-    rebuilt: tuple[Tensor, Tensor]
-    """Patches decoded from the text's and from the motion's latent, each `(B, N, patch * 133)`."""
-    patches: Tensor
-    """What they should be."""
-    mask: Tensor
-    """Frames that are there, of each patch `(B, N, patch)`."""
-
-
 class Evaluator(nn.Module):
     """The network; `embed_text` and `embed_motion` give unit vectors `(B, width)`."""
 
@@ -102,37 +88,35 @@ class Evaluator(nn.Module):
         self.config = config
         self.register_buffer("mean", torch.zeros(SEEN))
         self.register_buffer("scale", torch.ones(SEEN))
-        self.text = _Encoder(config.text_width, config)
+        self.text = nn.Sequential(
+            nn.Dropout(config.dropout), nn.Linear(config.text_width, config.width)
+        )
         self.motion = _Encoder(config.patch * SEEN, config)
-        self.decoder = _Decoder(config)
 
     def embed_text(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Of tokens `(B, L, d)` and where they are, `(B, L)`."""
-        return functional.normalize(self.text(tokens, mask)[0], dim=-1)
+        there = mask[..., None].to(tokens.dtype)
+        sentence = functional.normalize((tokens * there).sum(1), dim=-1)
+        # Numbers of the size that a linear layer starts for.
+        return functional.normalize(self.text(sentence * tokens.shape[-1] ** 0.5), dim=-1)
 
     def embed_motion(self, features: Tensor, mask: Tensor) -> Tensor:
         """Of features `(B, T, 276)` at 20 fps and where they are, `(B, T)`."""
-        patches, there = self._patches(features, mask)
-        return functional.normalize(self.motion(patches, there.any(-1))[0], dim=-1)
+        return functional.normalize(self.motion(*self._patches(features, mask)), dim=-1)
 
     def forward(
-        self, features: Tensor, mask: Tensor, tokens: Tensor, *, token_mask: Tensor, noise: Tensor
-    ) -> Matched:
-        """Of pairs; `noise` `(2, B, width)` draws latents out of what the encoders say."""
-        patches, there = self._patches(features, mask)
-        text = self.text(tokens, token_mask)
-        motion = self.motion(patches, there.any(-1))
-        drawn = [m + (0.5 * v).exp() * n for (m, v), n in zip((text, motion), noise, strict=True)]
-        first, second = (self.decoder(z, there.any(-1)) for z in drawn)
-        return Matched(text, motion, (first, second), patches, there)
+        self, features: Tensor, mask: Tensor, tokens: Tensor, *, token_mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Unit vectors of pairs, of the texts and of the motions."""
+        return self.embed_text(tokens, token_mask), self.embed_motion(features, mask)
 
     def _patches(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Patches `(B, N, patch * 133)`, 0 where nothing is, and which of their frames are there."""
+        """Patches `(B, N, patch * 133)`, 0 where nothing is, and which of them are there `(B, N)`."""
         size = self.config.patch
         seen = (looked_at(features) - self.mean) / self.scale * mask[..., None]
         behind = -features.shape[1] % size
         seen, mask = functional.pad(seen, (0, 0, 0, behind)), functional.pad(mask, (0, behind))
-        return seen.unflatten(1, (-1, size)).flatten(-2), mask.unflatten(1, (-1, size))
+        return seen.unflatten(1, (-1, size)).flatten(-2), mask.unflatten(1, (-1, size)).any(-1)
 
 
 def _layers(config: EvaluatorConfig) -> nn.TransformerEncoder:
@@ -150,71 +134,27 @@ def _placed(x: Tensor) -> Tensor:
 
 
 class _Encoder(nn.Module):
-    """A sequence to the mean and log-variance of a latent."""
+    """A sequence to a vector."""
 
     def __init__(self, inputs: int, config: EvaluatorConfig) -> None:
         super().__init__()
         self.enter = nn.Linear(inputs, config.width)
-        self.asked = nn.Parameter(0.02 * torch.randn(2, config.width))
+        self.asked = nn.Parameter(0.02 * torch.randn(1, config.width))
         self.layers = _layers(config)
 
-    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         x = _placed(self.enter(x))
         x = torch.cat((self.asked.to(x.dtype).expand(len(x), -1, -1), x), 1)
-        absent = functional.pad(~mask, (2, 0))
-        mean, spread = self.layers(x, src_key_padding_mask=absent)[:, :2].float().unbind(1)
-        return mean, spread.clamp(-10, 10)
-
-
-class _Decoder(nn.Module):
-    """A latent to patches of motion."""
-
-    def __init__(self, config: EvaluatorConfig) -> None:
-        super().__init__()
-        self.layers = _layers(config)
-        self.leave = nn.Linear(config.width, config.patch * SEEN)
-
-    def forward(self, latent: Tensor, mask: Tensor) -> Tensor:
-        x = latent[:, None].expand(-1, mask.shape[1], -1)
-        return self.leave(self.layers(_placed(x), src_key_padding_mask=~mask)).float()
-
-
-def matching_losses(said: Matched, same: Tensor) -> dict[str, Tensor]:
-    """Each part of TMR's loss, to be weighted by WEIGHTS.
-
-    `same` `(B, B)` bool says which captions mean the same: they are no negatives of each other.
-    """
-    there = said.mask[..., None].expand(*said.mask.shape, SEEN).flatten(-2)
-    off = [
-        (functional.smooth_l1_loss(r, said.patches, reduction="none") * there).sum()
-        for r in said.rebuilt
-    ]
-    (a, _), (b, _) = said.text, said.motion
-    return {
-        "rebuilt": torch.stack(off).sum() / there.sum().clamp(min=1),
-        "contrast": contrast(a, b, same),
-        "latent": functional.smooth_l1_loss(a, b),
-        "spread": _spreads(said.text, said.motion),
-    }
+        absent = functional.pad(~mask, (1, 0))
+        out: Tensor = self.layers(x, src_key_padding_mask=absent)[:, 0].float()
+        return out
 
 
 def contrast(text: Tensor, motion: Tensor, same: Tensor) -> Tensor:
-    """InfoNCE of paired latents `(B, d)`, both ways, without the negatives that are none."""
-    logits = functional.normalize(text, dim=-1) @ functional.normalize(motion, dim=-1).mT
+    """InfoNCE of paired unit vectors `(B, d)`, both ways, without the negatives that are none."""
+    logits = text @ motion.mT
     others = same & ~torch.eye(len(same), dtype=torch.bool, device=same.device)
     logits = (logits / TEMPERATURE).masked_fill(others, -torch.inf)
     right = torch.arange(len(logits), device=logits.device)
     ways = functional.cross_entropy(logits, right), functional.cross_entropy(logits.mT, right)
     return torch.stack(ways).mean()
-
-
-def _spreads(text: tuple[Tensor, Tensor], motion: tuple[Tensor, Tensor]) -> Tensor:
-    """Divergences of the two Gaussians from each other and from the unit one."""
-    unit = torch.zeros_like(text[0]), torch.zeros_like(text[0])
-    pairs = ((text, motion), (motion, text), (text, unit), (motion, unit))
-    return torch.stack([_divergence(a, b) for a, b in pairs]).sum()
-
-
-def _divergence(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> Tensor:
-    (m, v), (n, w) = a, b
-    return 0.5 * (w - v + (v.exp() + (m - n) ** 2) / w.exp() - 1).mean(0).sum()

@@ -21,10 +21,6 @@ from humanmotion.metrics.mbench_value import MetricValue
 from humanmotion.metrics.prompt_tasks import checked_label
 from humanmotion.motion import Motion
 
-CHOICE = "MCC-retrieval"
-"""Name of the 10-way task."""
-MATCH = "MG-retrieval"
-"""Name of the yes/no task."""
 WRONG = 9
 """Labels besides the right one: a guess is right one time in ten."""
 _SHORTEST = 2

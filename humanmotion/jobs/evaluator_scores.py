@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from humanmotion.diffusion.weights import load_network
-from humanmotion.files import asset
+from humanmotion.errors import FileFormatError, InputError
+from humanmotion.files import asset, read_json, write_json
 from humanmotion.generation.retrieval import Evaluator, EvaluatorConfig
+from humanmotion.generation.retrieval_tasks import match_threshold
 from humanmotion.jobs.evaluator_data import EvaluatorPairs
 from humanmotion.metrics.text import (
     Repeated,
@@ -35,6 +37,60 @@ def load_evaluator(weights: str | Path | None = None) -> Evaluator:
         path, lambda **x: Evaluator(EvaluatorConfig(**x)), what="evaluator"
     )
     return network
+
+
+def find_evaluator(weights: str | Path | None = None) -> Path | None:
+    """The weights' file: in a folder of `train evaluator`, given itself, or shipped; None: not shipped.
+
+    Raises InputError where what is given holds none.
+    """
+    if weights is None:
+        try:
+            return asset(WEIGHTS)
+        except InputError:
+            return None
+    path = Path(weights)
+    path = path / Path(WEIGHTS).name if path.is_dir() else path
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; give the folder that train evaluator wrote")
+    return path
+
+
+def threshold_file(weights: Path) -> Path:
+    """Where the threshold of the yes/no task lies, beside the weights."""
+    return weights.with_suffix(".match.json")
+
+
+def read_threshold(weights: Path) -> float | None:
+    """The cosine from which a label fits as well as real clips' own; None without its file.
+
+    Raises FileFormatError for a file that holds none.
+    """
+    path = threshold_file(weights)
+    if not path.exists():
+        return None
+    found = read_json(path)
+    value = found.get("threshold") if isinstance(found, dict) else None
+    if not isinstance(value, float) or not -1 <= value <= 1:
+        raise FileFormatError(f"{path} holds no threshold; train evaluator writes one")
+    return value
+
+
+def write_threshold(weights: Path, real: Embedded) -> None:
+    """Write the threshold that tells real clips' own labels from those of others, beside the weights.
+
+    Nothing where all labels mean the same, for there is nothing to tell apart.
+    """
+    own, others = own_and_others(real)
+    if len(others):
+        value = match_threshold(own, others)
+        write_json(threshold_file(weights), {"threshold": value, "split": "val", "clips": len(own)})
+
+
+def own_and_others(embedded: Embedded) -> tuple[Tensor, Tensor]:
+    """Cosines of clips with their own labels `(N)`, and with labels that mean another thing `(M)`."""
+    cosines = embedded.motion @ embedded.text.mT
+    return cosines.diagonal(), cosines[~embedded.same]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ same settings and version; a last line that was cut off is left out.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,13 +46,24 @@ class ScoreCache:
         return len(self._known)
 
     def key(
-        self, path: Path, options: ReadOptions, *, up: str | None, truth: Path | None, judged: bool
+        self,
+        path: Path,
+        options: ReadOptions,
+        *,
+        up: str | None,
+        truth: Path | None,
+        judged: bool,
+        metrics: Sequence[str],
     ) -> str:
-        """What a clip's score depends on; `judged`: whether there is a folder of truth at all."""
+        """What a clip's score depends on.
+
+        `judged`: whether there is a folder of truth at all; `metrics`: what is asked of the clip, and
+        of which weights.
+        """
         if self.path is None:
             return ""
         parts = [sha256(path), up, judged, None if truth is None else sha256(truth), VERSION]
-        return json.dumps([*parts, humanmotion.__version__, asdict(options)])
+        return json.dumps([*parts, humanmotion.__version__, asdict(options), *metrics])
 
     def get(self, key: str, *, path: Path) -> ClipScore | None:
         """The score of that key, if it was kept."""

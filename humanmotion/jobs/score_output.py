@@ -25,6 +25,7 @@ def scores_dict(scores: Scores) -> dict[str, Any]:
         "mode": scores.options.mode,
         "prompts": None if scores.prompts is None else str(scores.prompts.path),
         "vision_language_model": None,
+        **scores.about,
     }
     if len(scores.systems) == 1:
         return system_dict(scores.systems[0]) | {"about": facts}

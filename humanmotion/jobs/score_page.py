@@ -19,6 +19,7 @@ from humanmotion.jobs.score_summary import (
     LOWER_IS_BETTER,
     Aggregate,
     aggregate,
+    label,
     ranking,
     ranks,
     worst_clips,
@@ -40,8 +41,18 @@ class _Played:
     clip: Clip
 
 
-def write_score_page(path: Path, scores: Scores, *, overwrite: bool) -> None:
-    """Write the report, atomically; raises InputError where no clip could be scored."""
+def write_score_page(
+    path: Path,
+    scores: Scores,
+    *,
+    overwrite: bool,
+    title: str | None = None,
+    before: Sequence[Section] = (),
+) -> None:
+    """Write the report, atomically, with more sections before its own if given.
+
+    Raises InputError where no clip could be scored.
+    """
     played = _played(scores)
     if not played:
         raise InputError(f"no clip could be scored, so there is nothing to show in {path}")
@@ -52,9 +63,10 @@ def write_score_page(path: Path, scores: Scores, *, overwrite: bool) -> None:
         series=_series(figures, longest),
         facts=[(one.name, one.why) for one in played],
         warnings=_warnings(scores),
-        sections=[_table(scores), *_more_tables(scores), _spreads(scores)],
+        sections=[*before, _table(scores), *_more_tables(scores), _spreads(scores)],
     )
-    title = "Scores: " + ", ".join(system.name for system in scores.systems)
+    if title is None:
+        title = "Scores: " + ", ".join(system.name for system in scores.systems)
     write_page(
         path,
         title=title,
@@ -141,14 +153,14 @@ def _table(scores: Scores) -> Section:
     rows = [["", *(system.name for system in scores.systems)]]
     for metric in scores.metrics:
         places = ranks(scores.ranked, metric)
-        cells = [metric + ("" if metric in LOWER_IS_BETTER else " (not ranked)")]
+        cells = [label(metric)]
         for system in scores.systems:
             text, rank = _words(aggregate(system, metric)), places.get(system.name)
             cells.append(
                 text if rank is None else f"{text}, place {rank.place} ({rank.low}-{rank.high})"
             )
         rows.append(cells)
-    return Section(f"Means and 95 % intervals, {scores.options.mode} definitions", _grid(rows))
+    return Section(f"Means and 95 % intervals, {scores.options.mode} definitions", grid(rows))
 
 
 def _more_tables(scores: Scores) -> list[Section]:
@@ -156,7 +168,7 @@ def _more_tables(scores: Scores) -> list[Section]:
     if not order:
         return []
     rows = [["system", "mean place"], *([name, f"{place:.2f}"] for name, place in order)]
-    return [Section("Ranking by the mean place over the metrics that rank", _grid(rows))]
+    return [Section("Ranking by the mean place over the metrics that rank", grid(rows))]
 
 
 def _spreads(scores: Scores) -> Section:
@@ -180,7 +192,8 @@ def _words(found: Aggregate) -> str:
     return f"{found.mean:.4g}{span}, {found.num_samples} clips"
 
 
-def _grid(rows: Sequence[Sequence[str]]) -> str:
+def grid(rows: Sequence[Sequence[str]]) -> str:
+    """A table of texts as HTML, the first row its head."""
     head, *body = (
         "<tr>" + "".join(f"<{cell}>{html.escape(text)}</{cell}>" for text in row) + "</tr>"
         for row, cell in zip(rows, ("th", *("td",) * (len(rows) - 1)), strict=True)

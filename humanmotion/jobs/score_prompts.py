@@ -14,6 +14,24 @@ from humanmotion.metrics.mbench_joints import JOINT_METRICS
 
 QUALITY = "Motion_Quality"
 """The group whose clips the joint metrics are of."""
+POSE = "Pose_Quality"
+"""The group whose clips body penetration and the quality of poses are of."""
+CONSISTENCY, GENERAL = "Motion_Condition_Consistency", "Motion_Generalizability"
+WORDS = (CONSISTENCY, GENERAL)
+"""The groups whose clips are asked about in words: which of ten labels, and whether its label."""
+_GROUP_OF = dict.fromkeys(JOINT_METRICS, QUALITY) | {"Body_Penetration": POSE}
+"""The evaluation's own list names metrics in the place of groups."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What is asked of one clip."""
+
+    text: str
+    """The short prompt, or the clip's label."""
+    group: str
+    wrong: tuple[str, ...] = ()
+    """Labels beside the right one, of the 10-way task."""
 
 
 @dataclass(frozen=True)
@@ -21,10 +39,16 @@ class Prompts:
     """What a prompt file asks for."""
 
     path: Path
-    texts: dict[int, str]
-    """Short prompt of each clip that the joint metrics are of, by its id."""
-    others: int
-    """How many prompts belong to metrics that joints alone do not give."""
+    by_id: dict[int, Prompt]
+
+    def of(self, stem: str) -> Prompt | None:
+        """The prompt of a clip by its file's stem, as 7, 07 or 007."""
+        number = _id_of(stem)
+        return None if number is None else self.by_id.get(number)
+
+    def ids(self, groups: Sequence[str]) -> list[int]:
+        """Ids of the prompts of these groups, in their order."""
+        return [number for number, prompt in self.by_id.items() if prompt.group in groups]
 
 
 def read_prompts(path: Path) -> Prompts:
@@ -35,30 +59,29 @@ def read_prompts(path: Path) -> Prompts:
     rows = read_json(path)
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise FileFormatError(f"{path} is no list of prompts; give the benchmark's own prompt file")
-    texts: dict[int, str] = {}
-    others: set[int] = set()
+    found: dict[int, Prompt] = {}
     for number, row in enumerate(rows):
-        place, group = _read(row, where=f"{path} entry {number}")
-        if group == QUALITY or group in JOINT_METRICS:
-            texts.setdefault(place, str(row.get("prompt", "")))
-        else:
-            others.add(place)
-    if not texts:
+        place, prompt = _read(row, where=f"{path} entry {number}")
+        found.setdefault(place, prompt)
+    if not any(prompt.group == QUALITY for prompt in found.values()):
         raise FileFormatError(f"{path} has no prompt of {QUALITY}, which joint metrics are of")
-    return Prompts(Path(path), dict(sorted(texts.items())), len(others - texts.keys()))
+    return Prompts(Path(path), dict(sorted(found.items())))
 
 
-def asked_for(system: System, prompts: Prompts) -> tuple[System, tuple[str, ...], tuple[str, ...]]:
-    """The system's clips that are asked for, the ids it lacks, and the stems that nobody asks for."""
+def asked_for(
+    system: System, prompts: Prompts, *, groups: Sequence[str]
+) -> tuple[System, tuple[str, ...], tuple[str, ...]]:
+    """The system's clips that these groups ask for, the ids it lacks, and the stems not asked for."""
+    wanted = dict.fromkeys(prompts.ids(groups))
     found: dict[int, Path] = {}
     extra: list[str] = []
     for path in system.files:
         place = _id_of(path.stem)
-        if place in prompts.texts:
+        if place is not None and place in wanted:
             found.setdefault(place, path)
         else:
             extra.append(path.stem)
-    missing = tuple(str(place) for place in prompts.texts if place not in found)
+    missing = tuple(str(place) for place in wanted if place not in found)
     return System(system.name, tuple(found[i] for i in sorted(found))), missing, tuple(extra)
 
 
@@ -75,14 +98,17 @@ def id_list(ids: Sequence[str]) -> str:
     return ", ".join((*words, *(i for i in ids if not i.isdigit())))
 
 
-def _read(row: dict[str, Any], *, where: str) -> tuple[int, str]:
+def _read(row: dict[str, Any], *, where: str) -> tuple[int, Prompt]:
     place = row.get("global_id", row.get("id"))
     if not isinstance(place, int) or isinstance(place, bool) or place < 0:
         raise FileFormatError(f"{where}: id {str(place)[:20]!r} is no whole number of 0 or more")
     group = row.get("dimension")
     if not isinstance(group, str):
         raise FileFormatError(f"{where} names no dimension")
-    return place, group
+    wrong = row.get("auxiliary_info") or []
+    if not isinstance(wrong, list) or not all(isinstance(label, str) for label in wrong):
+        raise FileFormatError(f"{where}: auxiliary_info is no list of labels")
+    return place, Prompt(str(row.get("prompt", "")), _GROUP_OF.get(group, group), tuple(wrong))
 
 
 def _id_of(stem: str) -> int | None:

@@ -12,15 +12,31 @@ from humanmotion.jobs.score_systems import SystemScores
 from humanmotion.jobs.score_truth import TRUTH_METRICS
 from humanmotion.metrics.bootstrap import block_bootstrap
 from humanmotion.metrics.mbench_joints import CLEARANCE, DEPTH, JOINT_METRICS
+from humanmotion.metrics.mbench_names import (
+    CHOICE,
+    DPOSERX,
+    JUDGED_CHOICE,
+    JUDGED_MATCH,
+    MATCH,
+    MESH_PENETRATION,
+    POSE_FIELD,
+)
 
 LOWER_IS_BETTER = (
     *(name for name in JOINT_METRICS if name != "Dynamic_Degree"),
     CLEARANCE,
     DEPTH,
+    MESH_PENETRATION,
+    POSE_FIELD,
+    DPOSERX,
     *TRUTH_METRICS,
 )
 """Metrics by which systems are ranked. Dynamic_Degree says how much is going on, not how well: a still
-figure wins all the others, so it is shown beside them and ranks nobody."""
+figure wins all those of motion, so it is shown beside them and ranks nobody."""
+HIGHER_IS_BETTER = (CHOICE, MATCH, JUDGED_CHOICE, JUDGED_MATCH)
+"""Shares of clips that show their prompt, which rank too."""
+CHANCE = {CHOICE: 0.1, JUDGED_CHOICE: 0.1}
+"""What a guess scores."""
 DRAWS = 2000
 _SEED = 0
 
@@ -49,6 +65,14 @@ class Rank:
     high: int
 
 
+def label(metric: str) -> str:
+    """A metric's name with the side that is better, and what a guess would score."""
+    chance = f" (chance {CHANCE[metric]:g})" if metric in CHANCE else ""
+    if metric in HIGHER_IS_BETTER:
+        return f"{metric} ↑{chance}"
+    return f"{metric} ↓" if metric in LOWER_IS_BETTER else f"{metric} (not ranked)"
+
+
 def aggregate(system: SystemScores, metric: str) -> Aggregate:
     """Mean, population deviation and interval of a metric over a system's clips."""
     values = torch.tensor(list(system.numbers(metric).values()), dtype=torch.float64)
@@ -68,10 +92,12 @@ def ranks(systems: Sequence[SystemScores], metric: str) -> dict[str, Rank]:
     """
     numbers = {system.name: system.numbers(metric) for system in systems}
     numbers = {name: values for name, values in numbers.items() if values}
-    if metric not in LOWER_IS_BETTER or len(numbers) < 2:
+    if metric not in (*LOWER_IS_BETTER, *HIGHER_IS_BETTER) or len(numbers) < 2:
         return {}
-    own = _places(torch.tensor([[sum(v.values()) / len(v)] for v in numbers.values()]))[:, 0]
-    drawn = _places(_drawn_means(list(numbers.values()))).double()
+    side = -1.0 if metric in HIGHER_IS_BETTER else 1.0
+    means = torch.tensor([[sum(v.values()) / len(v)] for v in numbers.values()])
+    own = _places(side * means)[:, 0]
+    drawn = _places(side * _drawn_means(list(numbers.values()))).double()
     ends = drawn.quantile(drawn.new_tensor((0.025, 0.975)), dim=1, interpolation="nearest")
     return {
         name: Rank(int(own[i]), int(ends[0, i]), int(ends[1, i])) for i, name in enumerate(numbers)

@@ -8,16 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from humanmotion.files import writable_folder
-from humanmotion.generation.retrieval import (
-    WEIGHTS,
-    Evaluator,
-    EvaluatorConfig,
-    Matched,
-    contrast,
-    matching_losses,
-)
+from humanmotion.generation.retrieval import Evaluator, EvaluatorConfig, contrast
 from humanmotion.jobs.early_stopping import fabric_on
 from humanmotion.jobs.evaluator_data import EvaluatorPairs, Pairs
+from humanmotion.jobs.evaluator_scores import embed, load_evaluator, write_threshold
 from humanmotion.jobs.network_run import Draws, check_same_run, read_settings, train_in
 from humanmotion.jobs.shards import Shards
 from humanmotion.jobs.stages import Progress, silent
@@ -35,7 +29,8 @@ def train_evaluator(
 ) -> Path:
     """Train the evaluator on the train split of a folder of shards; returns the weights' path.
 
-    Kept are the weights that tell the val split's pairs apart best. Raises InputError for data or a
+    Kept are the weights that tell the val split's pairs apart best; beside them lies the cosine from
+    which a label fits, which the val split sets too. Raises InputError for data or a
     config that cannot be used, MissingExtraError without the `train` extra. Run again after an
     interruption, it goes on where it was.
     """
@@ -50,30 +45,23 @@ def train_evaluator(
     mean, scale = train.moments()
     network.mean.copy_(mean)
     network.scale.copy_(scale)
-    return train_in(folder, "evaluator", network, settings=settings,
-                    losses=(_training(train, fabric.device), _held_out(val, fabric.device)),
-                    fabric=fabric, progress=progress)  # fmt: skip
+    weights = train_in(folder, "evaluator", network, settings=settings,
+                       losses=(_loss(train, fabric.device), _loss(val, fabric.device)),
+                       fabric=fabric, progress=progress)  # fmt: skip
+    if fabric.is_global_zero:
+        write_threshold(weights, embed(load_evaluator(weights), val))
+    return weights
 
 
-def _training(pairs: EvaluatorPairs, device: torch.device) -> Draws:
-    def loss(network: nn.Module, count: int, generator: torch.Generator) -> Tensor:
-        drawn = _drawn(pairs, count, generator)
-        width = (2, count, _width(network))
-        noise = torch.randn(width, generator=generator, device=device)
-        said = _matched(network, drawn, noise)
-        # Left and right must be told apart, though their sentences are alike.
-        parts = matching_losses(said, (drawn.same & ~drawn.opposed).to(device))
-        return torch.stack([WEIGHTS[k] * v for k, v in parts.items()]).sum()
-
-    return loss
-
-
-def _held_out(pairs: EvaluatorPairs, device: torch.device) -> Draws:
+def _loss(pairs: EvaluatorPairs, device: torch.device) -> Draws:
     def loss(network: nn.Module, count: int, generator: torch.Generator) -> Tensor:
         drawn = _drawn(pairs, min(count, len(pairs.clips)), generator)
-        noise = torch.zeros(2, len(drawn.mask), _width(network), device=device)
-        said = _matched(network, drawn, noise)
-        return contrast(said.text[0], said.motion[0], (drawn.same & ~drawn.opposed).to(device))
+        text, motion = network(
+            drawn.features.to(device), drawn.mask.to(device), drawn.tokens.to(device),
+            token_mask=drawn.token_mask.to(device),
+        )  # fmt: skip
+        # Left and right must be told apart, though their sentences are alike.
+        return contrast(text, motion, (drawn.same & ~drawn.opposed).to(device))
 
     return loss
 
@@ -82,17 +70,3 @@ def _drawn(pairs: EvaluatorPairs, count: int, generator: torch.Generator) -> Pai
     """Drawn on the CPU, where the shards are."""
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
     return pairs.draw(count, generator=torch.Generator().manual_seed(seed))
-
-
-def _matched(network: nn.Module, pairs: Pairs, noise: Tensor) -> Matched:
-    at = noise.device
-    said: Matched = network(
-        pairs.features.to(at), pairs.mask.to(at), pairs.tokens.to(at),
-        token_mask=pairs.token_mask.to(at), noise=noise,
-    )  # fmt: skip
-    return said
-
-
-def _width(network: nn.Module) -> int:
-    """Of the latents; Fabric's wrapper passes on what the network has."""
-    return int(network.config.width)  # type: ignore[union-attr, arg-type]

@@ -18,10 +18,6 @@ from humanmotion.prior.scoring import score
 from humanmotion.prior.space import BODY, token_mask
 from humanmotion.rotations import rotvec_to_matrix
 
-POSE_FIELD = "PoseField_Distance"
-"""Name of what `pose_field_distance` measures."""
-DPOSERX = "DPoserX_Distance"
-"""Name of what `dposerx_distance` measures."""
 DPOSERX_LEVEL = 0.4
 """Noise level at which DPoser-X looks at poses, in standard deviations of real ones; chosen on val."""
 

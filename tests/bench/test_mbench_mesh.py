@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from humanmotion.bench import mbench_mesh
 from humanmotion.bench.mbench_mesh import FAULTS, auc, penetration_rows, pose_rows, retrieval_rows
 from humanmotion.body import BodyModel
 from humanmotion.jobs.demo_motion import walking_motion
 from humanmotion.jobs.evaluator_scores import Embedded
+from humanmotion.metrics.mbench_names import DPOSERX, POSE_FIELD
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -55,7 +55,7 @@ def test_rows_of_real_clips_that_the_evaluator_knows_and_of_none():
 
 def test_rows_of_poses_tell_real_from_spoilt_and_more_so_the_worse(data):
     found = {row.id: row.value for row in pose_rows(data, count=200)}
-    for name in (mbench_mesh.POSE_FIELD, mbench_mesh.DPOSERX):
+    for name in (POSE_FIELD, DPOSERX):
         few, some, many = (found[f"pose/{name}/{fault}/AUC"] for fault in list(FAULTS)[:3])
         assert 0.5 < few < some < many
         assert many > 0.9

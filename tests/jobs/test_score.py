@@ -18,7 +18,7 @@ from humanmotion.jobs.score import score
 from humanmotion.jobs.score_cache import ScoreCache
 from humanmotion.jobs.score_clip import ReadOptions
 from humanmotion.jobs.score_output import scores_dict
-from humanmotion.jobs.score_prompts import id_list, read_prompts
+from humanmotion.jobs.score_prompts import POSE, QUALITY, id_list, read_prompts
 from humanmotion.jobs.score_summary import aggregate, ranking, ranks
 from humanmotion.metrics.mbench_joints import JOINT_METRICS
 
@@ -126,8 +126,10 @@ class TestPrompts:
     def test_the_benchmarks_own_files(self, data):
         prompts = read_prompts(data / "mbench" / "mbench_prompts.json")
         entries = read_prompts(data / "mbench" / "mbench_eval_entries.json")
-        assert list(prompts.texts) == list(entries.texts) == list(range(150))
-        assert prompts.others == entries.others == 300
+        assert list(prompts.by_id) == list(entries.by_id) == list(range(450))
+        for found in (prompts, entries):
+            assert found.ids([QUALITY]) == list(range(150))
+            assert found.ids([POSE]) == list(range(150, 250))
 
     @pytest.mark.parametrize(
         "rows",

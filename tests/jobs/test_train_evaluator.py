@@ -11,9 +11,16 @@ from humanmotion.errors import InputError
 from humanmotion.generation.captions import mirrored_caption
 from humanmotion.generation.features import JOINTS, features_of
 from humanmotion.generation.minilm import MiniLM
+from humanmotion.generation.retrieval_tasks import match_threshold
 from humanmotion.jobs.demo_motion import walking_motion
 from humanmotion.jobs.evaluator_data import EvaluatorPairs
-from humanmotion.jobs.evaluator_scores import embed, load_evaluator, retrieval_figures
+from humanmotion.jobs.evaluator_scores import (
+    embed,
+    load_evaluator,
+    own_and_others,
+    read_threshold,
+    retrieval_figures,
+)
 from humanmotion.jobs.network_run import read_settings
 from humanmotion.jobs.shards import Shards, unique_captions, write_shards, write_texts
 from humanmotion.jobs.train_evaluator import CONFIG as CONFIG_FILE
@@ -141,6 +148,11 @@ class TestTraining:
         assert figures["R@1"].mean > 0.9
         assert figures["R@1"].mean <= figures["R@2"].mean <= figures["R@3"].mean
         assert figures["R@3 of shuffled pairs"].mean < figures["R@1"].mean
+
+    def test_the_bound_of_the_yes_no_task_is_that_of_the_val_clips(self, trained, shards):
+        real = embed(load_evaluator(trained), EvaluatorPairs.of(Shards.read(shards), split="val"))
+        bound = match_threshold(*own_and_others(real))
+        assert read_threshold(trained) == pytest.approx(bound, abs=1e-6)
 
     def test_the_same_bytes_after_an_interruption(self, trained, shards, config, tmp_path):
         calls = []
