@@ -329,7 +329,7 @@ def directed(
     condition = make.condition([text] * num)
     made = sampled(network, condition, noise, sampling=sampling, style=make.style,
                    kept=Kept(values, kept.mask.to(device).expand(num, -1, -1)))  # fmt: skip
-    features = reconciled(smoothed(network.restored(made)).cpu(), rest=rest)
+    features = reconciled(smoothed(network.restored(made), sampling.smoothing).cpu(), rest=rest)
     told = condition.text[0], condition.text_mask[0]
     meta = {"text": text, "seed": seed, "notes": list(notes)}
     found = []

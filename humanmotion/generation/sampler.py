@@ -227,7 +227,8 @@ class TextToMotion:
         self, values: Tensor, wanted: _Wanted, *, text: tuple[Tensor, Tensor] | None = None
     ) -> Motion:
         """The motion at 30 fps of normalised features `(T, 276)`."""
-        features = smoothed(self.network.restored(values)).cpu()
+        width = self.sampling.smoothing
+        features = smoothed(self.network.restored(values), width).cpu()
         features = reconciled(features, rest=self.body.rest_joints())
         meta = {"text": wanted.text, "seed": wanted.seed, "notes": list(wanted.notes)}
         hands = self.fingers(features, text=text, seed=wanted.seed)

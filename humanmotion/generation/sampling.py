@@ -22,8 +22,6 @@ from humanmotion.generation.style import Style
 from humanmotion.generation.vimogen import Condition, ViMoGen, frame_plan
 
 Solver = Literal["euler", "heun"]
-SMOOTHING = 5
-"""Frames of the Gaussian that smooths samples; it is one frame wide (ViMoGen's code)."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,8 @@ class Sampling:
     start: float = 0.7
     """Unshifted level that sampling starts from, as published."""
     solver: Solver = "euler"
+    smoothing: float = 1.0
+    """Frames at 20 fps of the Gaussian over what comes out; 1 is published."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 1000 or not 0 < self.start <= 1:
@@ -45,6 +45,8 @@ class Sampling:
             )
         if not 0 <= self.guidance <= 100:
             raise UsageError(f"guidance {self.guidance} given; give a number from 0 to 100")
+        if not 0 <= self.smoothing <= 10:
+            raise UsageError(f"smoothing {self.smoothing} given; give 0 to 10 frames")
         if self.solver not in ("euler", "heun"):
             raise UsageError(f'solver {self.solver!r} given; give "euler" or "heun"')
 
@@ -175,19 +177,22 @@ def noise_of(kind: Noise, seeds: Sequence[int], frames: Sequence[int]) -> Tensor
     return pad_sequence(drawn, batch_first=True)
 
 
-def smoothed(features: Tensor) -> Tensor:
-    """Features `(..., T, n)` after a Gaussian over time of five frames, one frame wide.
+def smoothed(features: Tensor, width: float = 1.0) -> Tensor:
+    """Features `(..., T, n)` after a Gaussian over time, `width` frames wide, cut off at twice that.
 
-    Two frames at each end stay as they are, as published; so do motions shorter than the Gaussian.
+    One frame is published. Beyond its ends a motion goes on as in a mirror at a point, so that lines
+    stay lines and both ends where they are; one shorter than half the Gaussian stays as it is.
     """
-    frames, half = features.shape[-2], SMOOTHING // 2
-    if frames < SMOOTHING:
+    frames, half = features.shape[-2], round(2 * width)
+    if not 0 < half < frames:
         return features
     place = torch.arange(-half, half + 1, dtype=features.dtype, device=features.device)
-    weights = torch.exp(-0.5 * place**2)
-    weights = weights / weights.sum()
-    inside = sum(
-        weight * features[..., i : frames - 2 * half + i, :] for i, weight in enumerate(weights)
-    )
-    assert isinstance(inside, Tensor)
-    return torch.cat((features[..., :half, :], inside, features[..., -half:, :]), -2)
+    weights = torch.exp(-0.5 * (place / width) ** 2)
+    first, last = features[..., :1, :], features[..., -1:, :]
+    before = 2 * first - features[..., 1 : half + 1, :].flip(-2)
+    behind = 2 * last - features[..., -half - 1 : -1, :].flip(-2)
+    longer = torch.cat((before, features, behind), -2)
+    out = torch.zeros_like(features)
+    for start, weight in enumerate((weights / weights.sum()).tolist()):
+        out += weight * longer[..., start : start + frames, :]
+    return out

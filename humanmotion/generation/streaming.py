@@ -25,7 +25,6 @@ from humanmotion.generation.features import (
 from humanmotion.generation.reconcile import reconciled
 from humanmotion.generation.sampler import SHORTEST, TextToMotion, at_file_rate
 from humanmotion.generation.sampling import (
-    SMOOTHING,
     Kept,
     Sampling,
     check_seed,
@@ -42,8 +41,8 @@ CHUNK = 60
 """Frames that a window adds."""
 MOST_SECONDS = 600.0
 """Of one motion that is held as a whole."""
-AHEAD = SMOOTHING // 2
-"""Frames made beyond them, so that smoothing knows what comes next."""
+AHEAD = 4
+"""Frames made beyond them, so that smoothing knows what comes next (by up to two frames' width)."""
 
 
 def stream(
@@ -146,7 +145,7 @@ def window(
         kept = Kept(values, mask)
     noise = noise_of(network.noise, [seed], [frames]).to(device)
     values = sampled(network, condition, noise, sampling=sampling, kept=kept, style=make.style)[0]
-    features = smoothed(network.restored(values)).cpu()
+    features = smoothed(network.restored(values), sampling.smoothing).cpu()
     features = reconciled(features, rest=rest, held=0 if held is None else len(held))
     if held is None or place is None:
         return features

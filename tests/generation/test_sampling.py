@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -152,23 +153,31 @@ def test_a_plan_with_a_schedule_is_told_the_steps(network) -> None:
 
 
 class TestSmoothing:
+    @pytest.mark.parametrize("width", [1.0, 1.5])
     @pytest.mark.parametrize("shape", [(9,), (2, 30), (1, 2, 5)])
-    def test_agrees_with_a_loop(self, shape):
+    def test_agrees_with_a_loop(self, shape, width):
         features = torch.randn(*shape, 4, generator=torch.Generator().manual_seed(0))
-        weights = [torch.exp(torch.tensor(-k * k / 2.0)) for k in (-2.0, -1.0, 0.0, 1.0, 2.0)]
-        total = sum(weights)
-        want = features.clone()
-        for t in range(2, shape[-1] - 2):
-            parts = [
-                w * features[..., t + k, :] for k, w in zip(range(-2, 3), weights, strict=True)
-            ]
-            want[..., t, :] = sum(parts) / total
-        torch.testing.assert_close(smoothed(features), want)
+        half, last = round(2 * width), shape[-1] - 1
+        weights = [math.exp(-0.5 * (k / width) ** 2) for k in range(-half, half + 1)]
 
-    @pytest.mark.parametrize("frames", [1, 4])
+        def at(t):
+            if t < 0:
+                return 2 * features[..., 0, :] - features[..., -t, :]
+            if t > last:
+                return 2 * features[..., last, :] - features[..., 2 * last - t, :]
+            return features[..., t, :]
+
+        want = torch.stack(
+            [sum(w * at(t + k - half) for k, w in enumerate(weights)) / sum(weights)
+             for t in range(last + 1)], -2,
+        )  # fmt: skip
+        torch.testing.assert_close(smoothed(features, width), want, atol=1e-5, rtol=1e-5)
+
+    @pytest.mark.parametrize("frames", [1, 2])
     def test_the_shortest_stay_as_they_are(self, frames):
         features = torch.randn(frames, 3)
         assert torch.equal(smoothed(features), features)
+        assert torch.equal(smoothed(features, 0), features)
 
     def test_lines_stay_lines(self):
         line = torch.arange(20.0)[:, None] * torch.tensor((1.0, -2.0)) + 3
