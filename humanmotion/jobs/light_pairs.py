@@ -38,6 +38,8 @@ class PairSettings:
     batch: int
     steps: int
     guidance: float
+    start: float = 1.0
+    """Unshifted level that the teacher starts from; a straight path to its noise begins at 1."""
     real: float = 0.0
     """Share of the steps of training that look at real clips instead."""
 
@@ -52,7 +54,7 @@ class PairSettings:
     @property
     def sampling(self) -> Sampling:
         """How the teacher is drawn from."""
-        return Sampling(steps=self.steps, guidance=self.guidance)
+        return Sampling(steps=self.steps, guidance=self.guidance, start=self.start)
 
     @property
     def files(self) -> int:

@@ -127,7 +127,8 @@ class TestPairs:
             no = torch.zeros(4, dtype=torch.bool)
             condition = Condition(held["tokens"].float(), held["mask"], no, no)
             noise = noise_of(Noise(), held["seeds"].tolist(), [frames] * 4)
-            made = sampled(network, condition, noise, sampling=Sampling(steps=3, guidance=2.0))
+            own = Sampling(steps=3, guidance=2.0, start=1.0)
+            made = sampled(network, condition, noise, sampling=own)
             assert torch.allclose(made, held["clean"].float(), atol=5e-3)
         assert words.width == WIDTH
 
