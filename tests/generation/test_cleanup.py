@@ -61,6 +61,19 @@ def test_feet_that_shake_are_calmed(walk, body) -> None:
     assert slides(good, body, truth=walk) < 0.25 * slides(bad, body, truth=walk)
 
 
+def test_feet_that_never_rest_are_held_where_they_stand(walk, body) -> None:
+    """As in motion that a network made: a third of a metre a second too much, one way and another."""
+    time = walk.times.to(walk.transl)
+    sway = 0.15 * torch.stack((torch.sin(5 * time), torch.cos(4 * time), 0 * time), -1)
+    bad = replace(walk, transl=walk.transl + sway)
+    good = cleaned(bad, body)
+    feet = body.joints_of(good)[:, [10, 11]]
+    inside = (good.contact[1:] > 0) & (good.contact[:-1] > 0)
+    steps = feet.diff(dim=0)[..., :2].norm(dim=-1)
+    assert float(inside.float().mean()) > 0.2
+    assert float(steps[inside].median()) < 1e-3
+
+
 def test_a_clean_walk_hardly_moves(walk, body) -> None:
     away = (body.joints_of(cleaned(walk, body)) - body.joints_of(walk))[:, :22].norm(dim=-1)
     assert float(away.mean()) < 1e-3
