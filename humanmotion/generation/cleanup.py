@@ -40,6 +40,8 @@ NEAR_FLOOR = 0.01
 RESTLESS = 0.25
 """Where the slower foot usually moves faster than this, m/s, no roll can be told from sliding, and feet
 that stand are held: so one recorded clip in twenty, and nearly all that the network makes."""
+MOST_HELD = 0.25
+"""Metres by which such a foot is held back at most."""
 SHORTEST = 4
 """Frames below which no foot can be said to stand."""
 
@@ -96,7 +98,7 @@ def _shifts(balls: Tensor, lowest: Tensor, stands: NDArray[np.bool_], *, fps: fl
             share = fade(len(path), start, stop, fps=fps)[:, None]
             gap = np.zeros_like(path)
             own = path[start:stop, :2]
-            gap[start:stop, :2] = own.mean(0) - own if restless else standstill(own, fps=fps)
+            gap[start:stop, :2] = held(own) if restless else standstill(own, fps=fps)
             gap[:start], gap[stop:] = gap[start], gap[stop - 1]
             height = float(np.quantile(low[start:stop], LOWEST_SHARE))
             gap[:, 2] = np.clip(height, -NEAR_FLOOR, NEAR_FLOOR) - height
@@ -104,6 +106,16 @@ def _shifts(balls: Tensor, lowest: Tensor, stands: NDArray[np.bool_], *, fps: fl
             wished += share * gap
         shift[:, side] = torch.from_numpy(wished / np.maximum(total, 1.0)).to(balls.dtype)
     return shift
+
+
+def held(path: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What holds a foot's path over the floor `(n, 2)` at its mean, less of it the farther it goes.
+
+    A leg that had to reach back for all of a long slide would pull the body down.
+    """
+    gap = path.mean(0) - path
+    far = np.linalg.norm(gap, axis=-1, keepdims=True) / MOST_HELD
+    return np.asarray(gap / (1 + far**4) ** 0.25)
 
 
 def standstill(path: NDArray[np.float64], *, fps: float) -> NDArray[np.float64]:

@@ -13,35 +13,80 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from humanmotion.generation.features import STEP, TURN, VELOCITIES, decode, encode, rowwise_matrix
+from humanmotion.generation.features import (
+    STEP,
+    TURN,
+    VELOCITIES,
+    decode,
+    encode,
+    rowwise_matrix,
+    rowwise_sixd,
+)
 from humanmotion.rotations import matrix_to_rotvec, rotvec_to_matrix
 
 WIDTH = 10.0
 """Frames at 20 fps of the Gaussian that parts slow movement from fast: half a second."""
+EASED = 15
+"""Frames over which a step between what is held and what follows fades."""
 _BEFORE = round(3 * WIDTH)
 
 
 def reconciled(features: Tensor, *, rest: Tensor, held: int = 0) -> Tensor:
     """Features `(..., T, 276)` whose root's places and changes say the same.
 
-    The first `held` frames stay as they are, the others go on from the last of them; without any the
-    root is where the first frame says. Local poses stay. `rest` `(55, 3)` are the body's joints at
-    rest. Raises UsageError for what `decode` refuses.
+    The first `held` frames stay as they are; the others go on from the last of them, as it moves, and
+    what steps the root's speed and the local poses make there fade. Without any the root is where the
+    first frame says, and local poses stay. `rest` `(55, 3)` are the body's joints at rest. Raises
+    UsageError for what `decode` refuses.
     """
     own = features[..., max(held - 1, 0) :, :]
+    own = _going_on(own) if held else own
     rotations, placed = decode(own)
     turned, walked = decode(own, decoding="integrated")
     root, added = rotations[..., 0, :, :], turned[..., 0, :, :]
     root = rotvec_to_matrix(_slow(matrix_to_rotvec(root @ added.mT))) @ added
     way = walked + _slow(placed - walked)
-    poses = torch.cat((root[..., None, :, :], rotations[..., 1:, :, :]), -3)
+    local = rotations[..., 1:, :, :]
+    if held > 1:
+        local = _eased(local, decode(features[..., held - 2 : held, :])[0][..., 1:, :, :])
+    poses = torch.cat((root[..., None, :, :], local), -3)
     # One pose more, by the last changes, of which encoding takes those of the root.
     last = rowwise_matrix(own[..., -1:, TURN]) @ root[..., -1:, :, :]
-    after = torch.cat((last[..., None, :, :], rotations[..., -1:, 1:, :, :]), -3)
+    after = torch.cat((last[..., None, :, :], local[..., -1:, :, :, :]), -3)
     way = torch.cat((way, way[..., -1:, :] + own[..., -1:, STEP]), -2)
     made = encode(torch.cat((poses, after), -4), way, rest=rest)
     made[..., -1, VELOCITIES] = own[..., -1, VELOCITIES]
     return torch.cat((features[..., :held, :], made[..., min(held, 1) :, :]), -2)
+
+
+def _going_on(own: Tensor) -> Tensor:
+    """Features `(..., T, 276)` whose root goes on as in the first frame; what differs fades in."""
+    if own.shape[-2] < 2:
+        return own
+    out, share = own.clone(), _fading(own.shape[-2] - 1, own.device)[:, None]
+    out[..., 1:, STEP] += share * (own[..., :1, STEP] - own[..., 1:2, STEP])
+    turns = rowwise_matrix(own[..., TURN])
+    gap = matrix_to_rotvec(turns[..., :1, :, :] @ turns[..., 1:2, :, :].mT)
+    out[..., 1:, TURN] = rowwise_sixd(rotvec_to_matrix(share * gap) @ turns[..., 1:, :, :])
+    return out
+
+
+def _fading(frames: int, device: torch.device) -> Tensor:
+    """`(T)`: from 1 to 0 over EASED frames."""
+    x = (torch.arange(frames, device=device) / EASED).clamp(max=1)
+    return 1 - x * x * (3 - 2 * x)
+
+
+def _eased(local: Tensor, before: Tensor) -> Tensor:
+    """Local rotations `(..., T, 21, 3, 3)`, the first of which is the last of the two `before`, without
+    a step: what the next one is off from going on as before fades over EASED frames."""
+    if local.shape[-4] < 2:
+        return local
+    on = before[..., 1, :, :, :] @ before[..., 0, :, :, :].mT @ before[..., 1, :, :, :]
+    gap = matrix_to_rotvec(local[..., 1, :, :, :].mT @ on)
+    share = _fading(local.shape[-4] - 1, local.device)
+    turns = rotvec_to_matrix(share[:, None, None] * gap[..., None, :, :])
+    return torch.cat((local[..., :1, :, :, :], local[..., 1:, :, :, :] @ turns), -4)
 
 
 def _slow(gap: Tensor) -> Tensor:

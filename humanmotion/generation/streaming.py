@@ -146,9 +146,10 @@ def window(
     noise = noise_of(network.noise, [seed], [frames]).to(device)
     values = sampled(network, condition, noise, sampling=sampling, kept=kept, style=make.style)[0]
     features = smoothed(network.restored(values), sampling.smoothing).cpu()
-    features = reconciled(features, rest=rest, held=0 if held is None else len(held))
     if held is None or place is None:
-        return features
+        return reconciled(features, rest=rest)
+    features[: len(held)] = seen_from(held, place, rest=rest)
+    features = reconciled(features, rest=rest, held=len(held))
     features = seen_from(features, inverse(place), rest=rest)
     # As they were: what was handed out stays true.
     return torch.cat((held, features[len(held) :]))

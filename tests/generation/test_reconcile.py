@@ -69,10 +69,27 @@ def test_local_poses_and_the_frames_before_stay_to_the_last_digit(wandering, bod
     spoilt[:, POSE] = features[:, POSE]
     made = reconciled(spoilt, rest=body.rest_joints(), held=13)
     assert torch.equal(made[:13], spoilt[:13])
-    torch.testing.assert_close(made[:, POSE], features[:, POSE], atol=1e-5, rtol=0)
+    torch.testing.assert_close(made[28:, POSE], features[28:, POSE], atol=1e-5, rtol=0)
     # From there on it moves as the changes say: no step where the two meet.
     step = made[13, TRANSL] - made[12, TRANSL]
     assert float((step - spoilt[12, STEP]).norm()) < 0.01
+
+
+def test_a_step_behind_what_is_held_fades(wandering, body) -> None:
+    features, rest = features_of(wandering, body), body.rest_joints()
+    local = rowwise_matrix(features[:, POSE].unflatten(-1, (21, 6)))
+    bent = rotvec_to_matrix(torch.tensor([0.0, 0.4, 0.1]))
+    spoilt = features.clone()
+    spoilt[20:, POSE] = rowwise_sixd(local[20:] @ bent).flatten(-2)
+    made = rowwise_matrix(reconciled(spoilt, rest=rest, held=20)[:, POSE].unflatten(-1, (21, 6)))
+    steps, real = (geodesic_distance(x[:-1], x[1:]) for x in (made, local))
+    spoilt_steps = geodesic_distance(local[19], local[20] @ bent)
+    assert float(spoilt_steps.max()) > 0.35
+    assert float((steps - real)[19].abs().max()) < 0.03
+    assert float((steps - real).abs().max()) < 0.08
+    # Far from there it is what the network says.
+    want = local[40:] @ bent
+    torch.testing.assert_close(made[40:], want, atol=1e-4, rtol=0)
 
 
 def test_batches_are_their_rows_and_a_single_frame_is_itself(wandering, body) -> None:
