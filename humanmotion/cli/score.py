@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -178,7 +179,7 @@ def _table(scores: Scores) -> Table:
     from humanmotion.jobs.score_summary import aggregate, label, ranking, ranks
 
     order = {name: i for i, (name, _) in enumerate(ranking(scores.ranked, scores.metrics))}
-    systems = sorted(scores.systems, key=lambda s: (s.reference, order.get(s.name, 0)))
+    systems = sorted(scores.systems, key=lambda s: (s.reference, order.get(s.name, math.inf)))
     out = Table(title=f"score, {scores.options.mode}", title_justify="left")
     out.add_column("metric")
     for system in systems:

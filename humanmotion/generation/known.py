@@ -45,8 +45,8 @@ class KnownCaptions:
             return None
         names = "; ".join(f'"{caption}"' for caption, _ in near)
         return (
-            f'"{prompt}" is unlike all that was learnt (similarity {near[0][1]:.2f}, known from '
-            f"{self.threshold:.2f} on); the motion may not show it. Nearest known: {names}"
+            f'"{prompt}" is unlike all that was learnt (similarity {near[0][1]:.3f}, known from '
+            f"{self.threshold:.3f} on); the motion may not show it. Nearest known: {names}"
         )
 
 

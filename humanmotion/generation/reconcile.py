@@ -44,7 +44,7 @@ def reconciled(features: Tensor, *, rest: Tensor, held: int = 0) -> Tensor:
     rotations, placed = decode(own)
     turned, walked = decode(own, decoding="integrated")
     root, added = rotations[..., 0, :, :], turned[..., 0, :, :]
-    root = rotvec_to_matrix(_slow(matrix_to_rotvec(root @ added.mT))) @ added
+    root = rotvec_to_matrix(_slow(_unwrapped(matrix_to_rotvec(root @ added.mT)))) @ added
     way = walked + _slow(placed - walked)
     local = rotations[..., 1:, :, :]
     if held > 1:
@@ -87,6 +87,18 @@ def _eased(local: Tensor, before: Tensor) -> Tensor:
     share = _fading(local.shape[-4] - 1, local.device)
     turns = rotvec_to_matrix(share[:, None, None] * gap[..., None, :, :])
     return torch.cat((local[..., :1, :, :, :], local[..., 1:, :, :, :] @ turns), -4)
+
+
+def _unwrapped(turns: Tensor) -> Tensor:
+    """Rotation vectors `(..., T, 3)` of a lean that grows past half a turn without starting again."""
+    found = [turns[..., :1, :]]
+    for here in turns[..., 1:, :].split(1, -2):
+        angle = here.norm(dim=-1, keepdim=True).clamp(min=1e-9)
+        whole = torch.round(
+            ((found[-1] - here) * here).sum(-1, keepdim=True) / angle / (2 * torch.pi)
+        )
+        found.append(here + 2 * torch.pi * whole * here / angle)
+    return torch.cat(found, -2)
 
 
 def _slow(gap: Tensor) -> Tensor:

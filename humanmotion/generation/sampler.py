@@ -281,10 +281,13 @@ def shipped_weights(*, light: bool = False) -> Path:
     try:
         return asset(name)
     except InputError as error:
-        made_by = "light" if light else "generator"
+        if light:
+            raise InputError(
+                "this version ships no light weights; `humanmotion train light` makes them, give those"
+            ) from error
         raise InputError(
             f"the shipped generator (assets/{name}) is missing; install humanmotion again, or give "
-            f"weights that `humanmotion train {made_by}` wrote"
+            "weights that `humanmotion train generator` wrote"
         ) from error
 
 

@@ -81,6 +81,8 @@ def generate(
         raise UsageError("a style strength without a style given; give the style's motion too")
     if light and weights is not None:
         raise UsageError("light weights are shipped ones; give `light` or `weights`, not both")
+    if light and reference is not None:
+        raise UsageError("the light student reads text alone; leave out `light` or the reference")
     given.check(texts, seconds=seconds, sequence=sequence, mirror=mirror, body=body)
     asked = DEFAULT.given(steps=steps, guidance=guidance)
     wish = Wish(tuple(texts), lengths(seconds, len(texts)), num, seed, asked, sequence)

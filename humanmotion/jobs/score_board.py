@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def write_board(path: Path, scores: Scores, *, overwrite: bool) -> None:
 def board(scores: Scores) -> Section:
     """A row a system, the best mean place first and real motion last, a column a metric."""
     order = dict(ranking(scores.ranked, scores.metrics))
-    systems = sorted(scores.systems, key=lambda s: (s.reference, order.get(s.name, 0.0)))
+    systems = sorted(scores.systems, key=lambda s: (s.reference, order.get(s.name, math.inf)))
     places = {metric: ranks(scores.ranked, metric) for metric in scores.metrics}
     rows = [["system", "mean place", *map(_heading, scores.metrics), "clips"]]
     for system in systems:

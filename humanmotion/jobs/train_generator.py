@@ -111,7 +111,12 @@ def spectra_of(windows: GeneratorWindows, network: ViMoGen, *, draws: int = 48) 
         there = batch.mask[..., None] & batch.known[:, None]
         values += [*(network.normalised(batch.features) * there)]
         masks += [*batch.mask]
-    said = Noise.like(*(pad_sequence(x, batch_first=True) for x in (values, masks)))
+    try:
+        said = Noise.like(*(pad_sequence(x, batch_first=True) for x in (values, masks)))
+    except UsageError as error:
+        raise InputError(
+            f'{error}; give longer clips, or set noise = "white" in the config'
+        ) from error
     assert said.spectra is not None
     return said.spectra
 

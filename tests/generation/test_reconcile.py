@@ -17,6 +17,7 @@ from humanmotion.generation.features import (
     self_consistency,
 )
 from humanmotion.generation.reconcile import reconciled
+from humanmotion.motion import Motion
 from humanmotion.rotations import geodesic_distance, rotation_about_z, rotvec_to_matrix
 
 
@@ -61,6 +62,20 @@ def test_changes_that_drift_do_not_drift(wandering, body) -> None:
     want = rowwise_matrix(features[:, ORIENT])
     assert float(geodesic_distance(rotations[:, 0], want).max()) > 0.4
     assert float(geodesic_distance(rowwise_matrix(made[:, ORIENT]), want).max()) < 0.08
+
+
+def test_a_heading_that_drifts_past_half_a_turn_is_not_turned_back(body) -> None:
+    """Five degrees a frame too many, for four seconds."""
+    time = torch.arange(121) / 30
+    turns = torch.zeros(121, 22, 3)
+    turns[:, 0, 0] = torch.pi / 2
+    way = torch.stack((0.5 * time, 0 * time, 0 * time + 0.9), -1)
+    features = features_of(Motion.create(turns, way, fps=30, body_id=body.body_id), body)
+    spoilt = features.clone()
+    more = rotation_about_z(torch.tensor(5.0).deg2rad())
+    spoilt[:, TURN] = rowwise_sixd(more @ rowwise_matrix(features[:, TURN]))
+    made = rowwise_matrix(reconciled(spoilt, rest=body.rest_joints())[:, ORIENT])
+    assert float(geodesic_distance(made, rowwise_matrix(features[:, ORIENT])).max()) < 1e-3
 
 
 def test_local_poses_and_the_frames_before_stay_to_the_last_digit(wandering, body) -> None:
