@@ -44,8 +44,11 @@ def reconciled(features: Tensor, *, rest: Tensor, held: int = 0) -> Tensor:
     rotations, placed = decode(own)
     turned, walked = decode(own, decoding="integrated")
     root, added = rotations[..., 0, :, :], turned[..., 0, :, :]
-    root = rotvec_to_matrix(_slow(_unwrapped(matrix_to_rotvec(root @ added.mT)))) @ added
-    way = walked + _slow(placed - walked)
+    # Behind what is held a correction swells up: to begin at once would be a step in speed.
+    share = 1 - _fading(own.shape[-2], own.device)[:, None] if held else 1.0
+    lean = _slow(_unwrapped(matrix_to_rotvec(root @ added.mT)))
+    root = rotvec_to_matrix(share * lean) @ added
+    way = walked + share * _slow(placed - walked)
     local = rotations[..., 1:, :, :]
     if held > 1:
         local = _eased(local, decode(features[..., held - 2 : held, :])[0][..., 1:, :, :])
