@@ -34,8 +34,6 @@ Makes = Callable[[Sequence[str], Sequence[float], int], list[Motion]]
 """From texts, their seconds and a seed to a motion each."""
 SPLITS = ("seen", "test")
 """Held-out takes of actions that were learnt, and actions that were not."""
-FOLDERS = {"light": "generator"}
-"""Of shipped weights, where they are not called as the weights are."""
 _AT_ONCE = 64
 
 
@@ -196,6 +194,6 @@ def _found(weights: Path | None, name: str) -> Path | None:
     if weights is not None and (weights / f"{name}.safetensors").exists():
         return weights / f"{name}.safetensors"
     try:
-        return asset(f"{FOLDERS.get(name, name)}/{name}.safetensors")
+        return asset(f"{name}/{name}.safetensors")
     except InputError:
         return None

@@ -21,7 +21,7 @@ from humanmotion.bench.mbench_clips import (
     real_clips,
     smooth_figure,
 )
-from humanmotion.bench.mbench_faults import self_intersection, wrong_text
+from humanmotion.bench.mbench_faults import LEAST_STEP, self_intersection, wrong_text
 from humanmotion.bench.mbench_matrix import Change, listed
 from humanmotion.bench.mbench_twin import metrics as twin_metrics
 from humanmotion.bench.report import BenchReport, Row
@@ -36,8 +36,6 @@ from humanmotion.rotations import rotation_about_z
 
 ALL = (*JOINT_METRICS, CLEARANCE, DEPTH)
 Clips = Sequence[tuple[Tensor, Scene]]
-_LEAST = 1e-9
-"""A step that is no more than this is none."""
 _SPLITS = ("val", *SPLITS)
 
 
@@ -184,7 +182,7 @@ def _sensitivity(clips: Clips, *, real: bool) -> tuple[list[Row], list[Change]]:
         own.append(Row(
             f"sensitivity-{fault.name}-{fault.metric}",
             f"{fault.name}, {kind}: least step of {fault.metric} the right way over mean displacements "
-            f"of 0, {', '.join(f'{100 * s:g}' for s in SIZES)} cm", min(steps), "", _LEAST, ">=",
+            f"of 0, {', '.join(f'{100 * s:g}' for s in SIZES)} cm", min(steps), "", LEAST_STEP, ">=",
         ))  # fmt: skip
         for name in ALL if fault.name not in shown else ():
             changes.append(Change(

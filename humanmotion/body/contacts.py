@@ -43,7 +43,7 @@ def standing_feet(feet: Floats, *, sole: Floats, fps: float) -> Floats:
     How fast the slower foot usually seems to be tells how noisy the motion is.
     """
     speed, height = smoothed_speed(feet, fps=fps), feet[..., 2] - sole
-    slowest = float(np.clip(NOISE_FACTOR * unrest(feet, fps=fps), *ENTER_SPEED))
+    slowest = float(np.clip(NOISE_FACTOR * unrest(speed), *ENTER_SPEED))
     enter = (speed < slowest) & (height < ENTER_HEIGHT)
     stay = (speed < STAY_FACTOR * slowest) & (height < STAY_HEIGHT)
     shortest = max(2, round(SHORTEST_SECONDS * fps))
@@ -51,9 +51,9 @@ def standing_feet(feet: Floats, *, sole: Floats, fps: float) -> Floats:
     return np.stack(columns, -1).astype(np.float64)
 
 
-def unrest(feet: Floats, *, fps: float) -> float:
-    """How fast the slower foot usually seems to be, m/s, of foot joints `(T, 2, 3)`."""
-    return float(np.median(smoothed_speed(feet, fps=fps).min(-1)))
+def unrest(speed: Floats) -> float:
+    """How fast the slower foot usually seems to be, of speeds `(T, 2)`."""
+    return float(np.median(speed.min(-1)))
 
 
 def told_feet(chance: Floats, *, fps: float) -> Floats:

@@ -64,9 +64,6 @@ def generate(
     cleanup: Annotated[
         bool, typer.Option("--cleanup/--no-cleanup", help="Plant feet, raise soles.")
     ] = True,
-    light: Annotated[
-        bool, typer.Option("--light", help="The small student of few steps: faster, text only.")
-    ] = False,
     weights: Annotated[
         Path | None,
         typer.Option(help="Weights that `train generator` wrote, in place of the shipped ones."),
@@ -84,7 +81,7 @@ def generate(
             prompts or (), output=output, seconds=seconds or None, num=num, seed=seed, steps=steps,
             guidance=guidance, sequence=sequence, keyframes=keyframes, path=path, targets=targets,
             reference=reference, style=style, style_strength=style_strength,
-            mirror=mirror, light=light,
+            mirror=mirror,
             cleanup=cleanup, weights=weights, body=body, overwrite=overwrite, progress=progress,
         )  # fmt: skip
     for note in made.notes if not quiet else ():

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from humanmotion.body import BodyModel
-from humanmotion.body.contacts import segments, standing_feet, unrest
+from humanmotion.body.contacts import segments, smoothed_speed, standing_feet, unrest
 from humanmotion.body.floor import ANKLES, FEET, FootShape, foot_shape
 from humanmotion.body.leg_ik import Posed
 from humanmotion.body.planting import fade, move_feet, posed_legs
@@ -90,7 +90,7 @@ def _lowest(posed: Posed, shape: FootShape) -> Tensor:
 def _shifts(balls: Tensor, lowest: Tensor, stands: NDArray[np.bool_], *, fps: float) -> Tensor:
     """How far each foot joint `(T, 2, 3)` is to move, from how low its sole is, `(T, 2)`."""
     shift = torch.zeros_like(balls)
-    restless = unrest(balls.double().cpu().numpy(), fps=fps) > RESTLESS
+    restless = unrest(smoothed_speed(balls.double().cpu().numpy(), fps=fps)) > RESTLESS
     for side in range(2):
         path, low = balls[:, side].double().numpy(), lowest[:, side].double().numpy()
         total, wished = np.zeros((len(path), 1)), np.zeros_like(path)
@@ -111,7 +111,8 @@ def _shifts(balls: Tensor, lowest: Tensor, stands: NDArray[np.bool_], *, fps: fl
 def held(path: NDArray[np.float64]) -> NDArray[np.float64]:
     """What holds a foot's path over the floor `(n, 2)` at its mean, less of it the farther it goes.
 
-    A leg that had to reach back for all of a long slide would pull the body down.
+    A leg that had to reach back for all of a long slide would pull the body down. Stands that stray are
+    not divided, as `planting` does with a video's: between their places soles slid half as far again.
     """
     gap = path.mean(0) - path
     far = np.linalg.norm(gap, axis=-1, keepdims=True) / MOST_HELD

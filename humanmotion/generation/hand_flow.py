@@ -30,6 +30,7 @@ from humanmotion.errors import UsageError
 from humanmotion.files import asset
 from humanmotion.generation.features import SIZE, check_features, recanonical, rowwise_sixd
 from humanmotion.generation.hands import HANDS_SIZE, hand_rotations
+from humanmotion.generation.sampling import smoothed
 from humanmotion.generation.vimogen import frame_plan
 
 WINDOW = 120
@@ -263,7 +264,7 @@ class HandMaker:
         first = noised(given, noise[:, :shared], sigma=noise.new_full((1,), levels[0]))
         state = torch.cat((first, noise[:, shared:]), 1)
         values = euler(velocity, state, levels)[0] * network.spread + network.mean
-        return rowwise_sixd(hand_rotations(_smoothed(values).cpu())).flatten(-2)
+        return rowwise_sixd(hand_rotations(smoothed(values, SMOOTHED).cpu())).flatten(-2)
 
 
 def _joined(before: Tensor, after: Tensor) -> Tensor:
@@ -275,13 +276,3 @@ def _joined(before: Tensor, after: Tensor) -> Tensor:
     along = torch.arange(len(after))[:, None]
     fade = 0.5 * (1 + torch.cos(torch.pi * (along / EASED).clamp(max=1)))
     return rowwise_sixd(hand_rotations(after + fade * (step + along * turn))).flatten(-2)
-
-
-def _smoothed(values: Tensor) -> Tensor:
-    """`(T, n)` after a Gaussian over time, SMOOTHED frames wide; the ends are taken to go on."""
-    beyond = round(3 * SMOOTHED)
-    away = torch.arange(-beyond, beyond + 1, device=values.device)
-    weights = torch.exp(-0.5 * (away / SMOOTHED) ** 2)
-    near = away + torch.arange(len(values), device=values.device)[:, None]
-    around = values[near.clamp(0, len(values) - 1)]
-    return torch.einsum("k,tkn->tn", weights / weights.sum(), around)

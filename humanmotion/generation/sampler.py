@@ -48,8 +48,6 @@ from humanmotion.generation.vimogen import REFERENCE, Condition, ViMoGen, ViMoGe
 from humanmotion.motion import Motion
 
 WEIGHTS = "generator/generator.safetensors"
-LIGHT = "generator/light.safetensors"
-"""The student of few steps, which reads text alone."""
 KNOWN = "known.safetensors"
 """Lies beside the weights, where there is one."""
 FILE_FPS = 30.0
@@ -81,13 +79,12 @@ class TextToMotion:
         cls,
         path: str | Path | None = None,
         *,
-        light: bool = False,
         encoder: TextEncoder | None = None,
         body: BodyModel | None = None,
         device: torch.device | str = "cpu",
     ) -> TextToMotion:
-        """The shipped weights, with `light` the student's of few steps; or others with their `.json`
-        beside them, as `train generator` and `train light` write them.
+        """The shipped weights, or others with their `.json` beside them, as `train generator` and
+        `train light` write them.
 
         A `sampling` in that file says how the weights are drawn from. Without an encoder the embedded
         one is taken, without a body the default one. Captions known are read from `known.safetensors`
@@ -95,7 +92,7 @@ class TextToMotion:
         shipped ones. Raises InputError where the weights are missing, FileFormatError for other
         weights, UsageError for an encoder of other tokens.
         """
-        path = shipped_weights(light=light) if path is None else Path(path)
+        path = shipped_weights() if path is None else Path(path)
         network = load_generator(path).to(device)
         encoder = MiniLM.load() if encoder is None else encoder
         if encoder.width != network.config.text_width:
@@ -275,18 +272,13 @@ def at_file_rate(
     return replace(motion, times=motion.times + start, meta=meta)
 
 
-def shipped_weights(*, light: bool = False) -> Path:
+def shipped_weights() -> Path:
     """Path of the weights in the package; raises InputError, with what to do, where there are none."""
-    name = LIGHT if light else WEIGHTS
     try:
-        return asset(name)
+        return asset(WEIGHTS)
     except InputError as error:
-        if light:
-            raise InputError(
-                "this version ships no light weights; `humanmotion train light` makes them, give those"
-            ) from error
         raise InputError(
-            f"the shipped generator (assets/{name}) is missing; install humanmotion again, or give "
+            f"the shipped generator (assets/{WEIGHTS}) is missing; install humanmotion again, or give "
             "weights that `humanmotion train generator` wrote"
         ) from error
 

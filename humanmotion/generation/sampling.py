@@ -22,6 +22,8 @@ from humanmotion.generation.style import Style
 from humanmotion.generation.vimogen import Condition, ViMoGen, frame_plan
 
 Solver = Literal["euler", "heun"]
+WIDEST = 2
+"""Frames of the widest Gaussian over samples; a window is made twice as many longer than it is used."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,14 @@ class Sampling:
     """Frames at 20 fps of the Gaussian over what comes out; 1 is published."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.steps <= 1000 or not 0 < self.start <= 1:
-            raise UsageError(
-                f"{self.steps} steps from level {self.start} given; give 1 to 1000 steps and a "
-                "level in (0, 1]"
-            )
+        if not 1 <= self.steps <= 1000:
+            raise UsageError(f"{self.steps} steps given; give 1 to 1000 steps")
+        if not 0 < self.start <= 1:
+            raise UsageError(f"start {self.start} given; give a level in (0, 1]")
         if not 0 <= self.guidance <= 100:
             raise UsageError(f"guidance {self.guidance} given; give a number from 0 to 100")
-        if not 0 <= self.smoothing <= 10:
-            raise UsageError(f"smoothing {self.smoothing} given; give 0 to 10 frames")
+        if not 0 <= self.smoothing <= WIDEST:
+            raise UsageError(f"smoothing {self.smoothing} given; give 0 to {WIDEST} frames")
         if self.solver not in ("euler", "heun"):
             raise UsageError(f'solver {self.solver!r} given; give "euler" or "heun"')
 

@@ -25,6 +25,7 @@ from humanmotion.generation.features import (
 from humanmotion.generation.reconcile import reconciled
 from humanmotion.generation.sampler import SHORTEST, TextToMotion, at_file_rate
 from humanmotion.generation.sampling import (
+    WIDEST,
     Kept,
     Sampling,
     check_seed,
@@ -41,8 +42,8 @@ CHUNK = 60
 """Frames that a window adds."""
 MOST_SECONDS = 600.0
 """Of one motion that is held as a whole."""
-AHEAD = 4
-"""Frames made beyond them, so that smoothing knows what comes next (by up to two frames' width)."""
+AHEAD = 2 * WIDEST
+"""Frames made beyond them, so that smoothing knows what comes next."""
 
 
 def stream(

@@ -51,7 +51,6 @@ def generate(
     style_strength: float | None = None,
     mirror: bool = False,
     cleanup: bool = True,
-    light: bool = False,
     weights: str | Path | None = None,
     body: str | Path | None = None,
     overwrite: bool = False,
@@ -69,8 +68,8 @@ def generate(
     made anew, at its length, if it is calm and shows what the prompt, if any, says; else the prompt
     alone is followed, and a note says which and why. `style` is a motion whose posture and size of
     movement are carried over, by `style_strength` of 0 to 1, all of it if not given. `mirror` swaps
-    left and right in the end, `cleanup` plants feet and raises soles out of the floor. `light` draws
-    from the student of few steps, which takes no reference. Without `weights` the shipped are used.
+    left and right in the end, `cleanup` plants feet and raises soles out of the floor. Without
+    `weights` the shipped are used.
 
     Raises UsageError for what cannot be meant, InputError for a file that cannot be read, OutputError
     when a file exists without `overwrite` or cannot be written; nothing is written then.
@@ -79,17 +78,16 @@ def generate(
     given = Given(keyframes, path, targets, reference)
     if style is None and style_strength is not None:
         raise UsageError("a style strength without a style given; give the style's motion too")
-    if light and weights is not None:
-        raise UsageError("light weights are shipped ones; give `light` or `weights`, not both")
-    if light and reference is not None:
-        raise UsageError("the light student reads text alone; leave out `light` or the reference")
     given.check(texts, seconds=seconds, sequence=sequence, mirror=mirror, body=body)
     asked = DEFAULT.given(steps=steps, guidance=guidance)
     wish = Wish(tuple(texts), lengths(seconds, len(texts)), num, seed, asked, sequence)
     files = sample_files(output, given.titles(texts, sequence=sequence), num=num)
     check_samples(files, overwrite=overwrite)
-    plain, control = TextToMotion.from_pretrained(weights, light=light), None
-    make = in_style(plain, style, style_strength)
+    make, control = in_style(TextToMotion.from_pretrained(weights), style, style_strength), None
+    if reference is not None and not make.network.config.refers:
+        raise UsageError(
+            f"{weights} read text alone; leave out the reference, or give a full model"
+        )
     wish = replace(wish, sampling=make.sampling.given(steps=steps, guidance=guidance))
     if reference is not None:
         made, notes = referred_samples(make, wish, reference, progress=progress)

@@ -41,12 +41,12 @@ def _sentences(shards: Shards, captions: list[str]) -> Tensor:
 
 
 def write_known_beside(weights: Path, shards: Shards) -> None:
-    """Write what was learnt beside new weights, unless the val split cannot say what is unknown."""
+    """Write what was learnt beside new weights; none where val cannot say what is unknown."""
+    path = weights.with_name(KNOWN)
     try:
-        known = known_captions(shards)
+        write_known(path, known_captions(shards))
     except UsageError:
-        return
-    write_known(weights.with_name(KNOWN), known)
+        path.unlink(missing_ok=True)
 
 
 def write_known(path: str | Path, known: KnownCaptions) -> None:

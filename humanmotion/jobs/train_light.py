@@ -27,6 +27,7 @@ from humanmotion.generation.text import TextEncoder
 from humanmotion.generation.vimogen import ViMoGen, ViMoGenConfig
 from humanmotion.jobs.early_stopping import fabric_on
 from humanmotion.jobs.generator_data import GeneratorWindows
+from humanmotion.jobs.known_captions import write_known_beside
 from humanmotion.jobs.light_pairs import LightPairs, PairSettings, make_pairs, split_pairs
 from humanmotion.jobs.network_run import Draws, check_same_run, read_settings, train_in
 from humanmotion.jobs.shards import Shards
@@ -61,7 +62,8 @@ def train_light(
     told = {"data": sha256(Path(data) / "index.jsonl"), "teacher": sha256(teacher)}
     check_same_run(folder / "light.run.json", settings | told)
     wanted = PairSettings(**settings["pairs"])
-    prompts = expanded(train_captions(Shards.read(data)), count=wanted.count, seed=settings["seed"])
+    shards = Shards.read(data)
+    prompts = expanded(train_captions(shards), count=wanted.count, seed=settings["seed"])
     paths = make_pairs(folder / "pairs", known, prompts, settings=wanted, seed=settings["seed"],
                        encoder=encoder or MiniLM.load(), progress=progress)  # fmt: skip
     train, val = split_pairs(paths, noise=student.noise, device=fabric.device)
@@ -71,10 +73,13 @@ def train_light(
     drawn = Sampling(**settings["sampling"])
     loss = _loss(train, student, drawn, windows=windows and windows.to(fabric.device),
                  real=wanted.real)  # fmt: skip
-    return train_in(
+    path = train_in(
         folder, "light", student, settings=settings, losses=(loss, _held_out(val, drawn)),
         fabric=fabric, progress=progress, told={"sampling": asdict(drawn)},
     )  # fmt: skip
+    if fabric.is_global_zero:
+        write_known_beside(path, shards)
+    return path
 
 
 def read_light_settings(path: str | Path) -> dict[str, Any]:

@@ -88,9 +88,11 @@ def test_tuned_on_val_and_kept_in_a_file(encoder, tmp_path):
     write_known_beside(tmp_path / "beside" / "generator.safetensors", shards)
     beside = read_known(tmp_path / "beside" / "known.safetensors")
     assert beside.captions == known.captions and beside.threshold == known.threshold
-    # Without a prompt of an action that train lacks nothing says what is unknown.
-    write_known_beside(tmp_path / "sure" / "g.safetensors", replace(shards, rows=rows[:3]))
-    assert not (tmp_path / "sure").exists()
+    # Without a prompt of an action that train lacks nothing says what is unknown: the old file goes.
+    write_known_beside(
+        tmp_path / "beside" / "generator.safetensors", replace(shards, rows=rows[:3])
+    )
+    assert not (tmp_path / "beside" / "known.safetensors").exists()
     (tmp_path / "known.json").write_text('{"captions": []}')
     with pytest.raises(FileFormatError, match="holds no known captions"):
         read_known(tmp_path / "known")

@@ -191,6 +191,7 @@ class TestSmoothing:
         ({"steps": 5000}, "1 to 1000 steps"),
         ({"start": 0.0}, r"a level in \(0, 1\]"),
         ({"guidance": -1.0}, "from 0 to 100"),
+        ({"smoothing": 3.0}, "0 to 2 frames"),
         ({"guidance": float("nan")}, "from 0 to 100"),
         ({"solver": "rk4"}, 'give "euler" or "heun"'),
     ],

@@ -129,6 +129,11 @@ class TestFiles:
         assert abs(a.duration - 5 * (calm.duration + 1 / 30)) < 0.1
         assert not torch.equal(a.rotvec, b.rotvec) and made.page is not None
 
+    def test_weights_of_text_alone_refuse_it_at_once(self, calm, body, tmp_path):
+        path = tiny_generator(tmp_path, calm, body, refers=False)
+        with pytest.raises(UsageError, match="read text alone; leave out the reference"):
+            generate(WALK, output=tmp_path / "o.npz", weights=path, reference=tmp_path / "none.mp4")
+
     def test_a_shaky_one_gives_way_to_the_prompt(self, run, calm, tmp_path):
         write_motion(tmp_path / "bad.npz", shaken(calm, 0.1))
         made = run(WALK, reference=tmp_path / "bad.npz")

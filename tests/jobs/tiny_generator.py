@@ -19,10 +19,12 @@ from humanmotion.motion import Motion
 WALK, WAVE = "a person walks in a circle", "someone waves with the right hand"
 
 
-def tiny_generator(folder: Path, motion: Motion, body: BodyModel) -> Path:
+def tiny_generator(folder: Path, motion: Motion, body: BodyModel, *, refers: bool = True) -> Path:
     """Weights about the statistics of a motion, and two captions that it is said to know."""
     torch.manual_seed(0)
-    network = ViMoGen(ViMoGenConfig(width=32, hidden=48, blocks=1, heads=2, reference_blocks=1))
+    network = ViMoGen(
+        ViMoGenConfig(width=32, hidden=48, blocks=1, heads=2, reference_blocks=int(refers))
+    )
     torch.nn.init.normal_(network.head.head.weight, std=0.05)
     features = features_of(motion, body)
     network.mean.copy_(features.mean(0))
