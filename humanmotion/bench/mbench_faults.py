@@ -122,12 +122,14 @@ def _right(real: Embedded, share: float, *, seed: int) -> float:
 def swapped(same: Tensor, share: float, *, seed: int) -> Tensor:
     """Whose text each clip has `(N)`: its own, or for a share of them one that means something else.
 
-    A greater share takes in the smaller ones. `same` `(N, N)` bool: texts that mean the same.
+    A greater share takes in the smaller ones. `same` `(N, N)` bool: texts that mean the same; a clip
+    whose text means the same as all others keeps it.
     """
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(same), generator=generator)
     donors = torch.rand(same.shape, generator=generator).masked_fill(same, -1.0).argmax(1)
     rows = torch.arange(len(same))
-    chosen = order[: round(share * len(same))]
+    order = order[~same[order].all(1)]
+    chosen = order[: round(share * len(order))]
     rows[chosen] = donors[chosen]
     return rows

@@ -69,6 +69,13 @@ def test_texts_are_swapped_for_others_and_a_greater_share_takes_in_the_smaller()
         before = wrong
 
 
+def test_a_text_that_means_the_same_as_all_others_is_swapped_for_none():
+    same = torch.eye(4, dtype=torch.bool)
+    same[2] = same[:, 2] = True
+    rows = swapped(same, 1.0, seed=0)
+    assert int(rows[2]) == 2 and not bool(same[torch.arange(4), rows][[0, 1, 3]].any())
+
+
 def test_the_ten_way_task_falls_with_every_wrong_text_and_is_not_run_without_an_evaluator():
     (own,), (matrix,) = wrong_text(_embedded())
     # A quarter of the clips at each step, of which a guess gets at most one in ten.
