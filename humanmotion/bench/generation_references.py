@@ -12,11 +12,11 @@ from humanmotion.generation.cleanup import cleaned
 from humanmotion.generation.corruption import Corruption, corrupted
 from humanmotion.generation.features import (
     JOINTS,
+    REFERENCE,
     canonical,
     motion_of,
 )
 from humanmotion.generation.sampler import FILE_FPS
-from humanmotion.generation.vimogen import REFERENCE
 from humanmotion.metrics import foot_contact, foot_sliding, jitter, mpjpe
 from humanmotion.motion import Motion
 

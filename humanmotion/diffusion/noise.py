@@ -78,17 +78,32 @@ class Noise:
         """The same on `device`."""
         return self if self.spectra is None else Noise(self.spectra.to(device))
 
+    def covariance(self, frames: int) -> Tensor:
+        """Of numbers that lie 0, 1, ... `frames` - 1 frames apart, `(frames, n)`, the first being 1.
+
+        White noise has one column for all numbers.
+        """
+        if self.spectra is None:
+            return (torch.arange(frames) == 0).float()[:, None]
+        circle = _circle(frames)
+        constant, power = self.spectra[0].double(), self._power(circle).double()
+        waves = torch.fft.irfft(power.to(torch.complex128), n=circle, dim=0)[:frames]
+        return (constant + (1 - constant) * waves / waves[:1]).float()
+
+    def _power(self, circle: int) -> Tensor:
+        """At the frequencies of a circle of frames `(circle / 2 + 1, n)`, none that is constant."""
+        assert self.spectra is not None
+        moving = torch.cat((torch.zeros_like(self.spectra[:1]), self.spectra[1:]))
+        return _at_frequencies(moving, circle // 2 + 1)
+
     def drawn(self, shape: tuple[int, int, int], *, generator: torch.Generator) -> Tensor:
         """`(B, T, n)` on the generator's device."""
         at = generator.device
         if self.spectra is None:
             return torch.randn(shape, generator=generator, device=at)
         count, frames, _ = shape
-        # A circle, of which the noise is a part whose ends lie as far apart as a piece is long.
-        circle = 32 * -(-(frames + SEGMENT) // 32)
-        constant, spectra = self.spectra[0].to(at), self.spectra.to(at).clone()
-        spectra[0] = 0
-        amplitude = _at_frequencies(spectra, circle // 2 + 1).sqrt()
+        circle = _circle(frames)
+        constant, amplitude = self.spectra[0].to(at), self._power(circle).to(at).sqrt()
         half = torch.randn(2, count, *amplitude.shape, generator=generator, device=at) * amplitude
         waves = torch.fft.irfft(torch.complex(half[0], half[1]), n=circle, dim=1)[:, :frames]
         # On the way back the first and the last frequency count once and without a phase.
@@ -97,6 +112,11 @@ class Noise:
         return moving + constant.sqrt() * torch.randn(
             count, 1, len(constant), generator=generator, device=at
         )
+
+
+def _circle(frames: int) -> int:
+    """Frames of a circle, of which noise is a part whose ends lie as far apart as a piece is long."""
+    return 32 * -(-(frames + SEGMENT) // 32)
 
 
 def _at_frequencies(spectra: Tensor, count: int) -> Tensor:

@@ -33,6 +33,7 @@ from humanmotion.generation.features import (
     encode,
     rowwise_sixd,
 )
+from humanmotion.generation.hints import Kept
 from humanmotion.generation.reconcile import reconciled
 from humanmotion.generation.sampler import (
     BATCH,
@@ -43,7 +44,6 @@ from humanmotion.generation.sampler import (
     at_file_rate,
 )
 from humanmotion.generation.sampling import (
-    Kept,
     check_seed,
     noise_of,
     sampled,

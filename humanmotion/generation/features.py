@@ -36,6 +36,8 @@ TURN = slice(264, 270)
 TRANSL = slice(270, 273)
 STEP = slice(273, 276)
 ROOT = slice(258, 276)
+REFERENCE = [*range(POSE.start, POSE.stop), *range(ORIENT.start, TURN.stop)]
+"""The 138 numbers of a reference motion: local pose and how the root is turned."""
 
 Floor = Literal["world", "lowest", "pelvis"]
 """What becomes height 0: the world's own floor, the clip's lowest joint, or frame 0's pelvis."""

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from humanmotion.errors import UsageError
-from humanmotion.generation.features import FPS, features_of, recanonical
+from humanmotion.generation.features import FPS, REFERENCE, features_of, recanonical
 from humanmotion.generation.sampler import LONGEST, TextToMotion, at_file_rate
 from humanmotion.generation.sampling import check_seed
 from humanmotion.generation.streaming import AHEAD, KEPT, MOST_SECONDS, window
-from humanmotion.generation.vimogen import REFERENCE, Condition
+from humanmotion.generation.vimogen import Condition
 from humanmotion.motion import Motion
 
 MOST_FRAMES = round(LONGEST * FPS)

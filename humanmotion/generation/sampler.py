@@ -22,6 +22,7 @@ from humanmotion.errors import FileFormatError, InputError, UsageError
 from humanmotion.files import asset, read_json
 from humanmotion.generation.features import (
     FPS,
+    REFERENCE,
     Place,
     features_of,
     inverse,
@@ -44,7 +45,7 @@ from humanmotion.generation.sampling import (
 )
 from humanmotion.generation.style import Style
 from humanmotion.generation.text import TextEncoder, checked_prompt
-from humanmotion.generation.vimogen import REFERENCE, Condition, ViMoGen, ViMoGenConfig
+from humanmotion.generation.vimogen import Condition, ViMoGen, ViMoGenConfig
 from humanmotion.motion import Motion
 
 WEIGHTS = "generator/generator.safetensors"

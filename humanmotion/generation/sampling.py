@@ -18,6 +18,7 @@ from humanmotion.diffusion.flow import euler, guided, heun, noised
 from humanmotion.diffusion.noise import Noise
 from humanmotion.errors import UsageError
 from humanmotion.generation.features import SIZE
+from humanmotion.generation.hints import Kept, hints_of_kept, hints_of_reference
 from humanmotion.generation.style import Style
 from humanmotion.generation.vimogen import Condition, ViMoGen, frame_plan
 
@@ -66,16 +67,6 @@ class Sampling:
 DEFAULT = Sampling()
 
 
-@dataclass(frozen=True)
-class Kept:
-    """Numbers that are given and come out as they are."""
-
-    values: Tensor
-    """Normalised features `(B, T, 276)`."""
-    mask: Tensor
-    """`(B, T, 276)` bool."""
-
-
 @torch.no_grad()
 def sampled(
     network: ViMoGen,
@@ -95,6 +86,8 @@ def sampled(
     network sees them as noisy as the rest; no style touches them. `plan` carries self-attention, dense
     by default.
     """
+    if network.config.hints:
+        condition = hinted(condition, network.noise, kept=kept)
     levels = network.config.flow.levels(sampling.steps, start=sampling.start)
     field = _Field(network, condition, noise, sampling=sampling, mask=mask, kept=kept, style=style,
                    plan=plan or frame_plan(noise.shape[1], noise.device), levels=levels)  # fmt: skip
@@ -104,6 +97,19 @@ def sampled(
         start = torch.where(kept.mask, first, noise)
     found = (euler if sampling.solver == "euler" else heun)(field, start, levels)
     return found if kept is None else torch.where(kept.mask, kept.values, found)
+
+
+def hinted(condition: Condition, noise: Noise, *, kept: Kept | None = None) -> Condition:
+    """`condition` with what kept numbers and the reference say, for a network that starts from
+    `noise` and takes hints."""
+    hints = None if kept is None else hints_of_kept(noise, kept)
+    if condition.reference is not None and bool(condition.referring.any()):
+        there = condition.referring[:, None].expand(condition.reference.shape[:2])
+        if condition.reference_mask is not None:
+            there = there & condition.reference_mask
+        own = hints_of_reference(condition.reference, there)
+        hints = own if hints is None else hints.joined(own)
+    return replace(condition, hints=hints)
 
 
 class _Field:
@@ -154,9 +160,11 @@ def _with_null_text(condition: Condition) -> Condition:
     def twice(value: Tensor | None) -> Tensor | None:
         return None if value is None else torch.cat((value, value))
 
-    both = {name: twice(value) for name, value in vars(condition).items()}
+    names = ("text", "text_mask", "referring", "reference", "reference_mask")
+    both = {name: twice(getattr(condition, name)) for name in names}
     dropped = torch.cat((condition.dropped, torch.ones_like(condition.dropped)))
-    return replace(condition, **{**both, "dropped": dropped})  # type: ignore[arg-type]
+    hints = None if condition.hints is None else condition.hints.twice()
+    return replace(condition, **both, dropped=dropped, hints=hints)  # type: ignore[arg-type]
 
 
 def check_seed(seed: int) -> None:

@@ -22,11 +22,11 @@ from humanmotion.generation.features import (
     place_of,
     seen_from,
 )
+from humanmotion.generation.hints import Kept
 from humanmotion.generation.reconcile import reconciled
 from humanmotion.generation.sampler import SHORTEST, TextToMotion, at_file_rate
 from humanmotion.generation.sampling import (
     WIDEST,
-    Kept,
     Sampling,
     check_seed,
     noise_of,

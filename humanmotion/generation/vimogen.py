@@ -29,10 +29,8 @@ from humanmotion.diffusion.dit import (
 from humanmotion.diffusion.flow import Flow
 from humanmotion.diffusion.noise import SEGMENT, Noise
 from humanmotion.errors import UsageError
-from humanmotion.generation.features import ORIENT, POSE, SIZE, TURN
-
-REFERENCE = [*range(POSE.start, POSE.stop), *range(ORIENT.start, TURN.stop)]
-"""The 138 numbers of a reference motion."""
+from humanmotion.generation.features import REFERENCE, SIZE
+from humanmotion.generation.hints import Hints
 
 PREDICTS, NOISES = ("velocity", "data", "residual"), ("white", "motion")
 EVEN_LEVEL = 0.25
@@ -66,6 +64,9 @@ class ViMoGenConfig:
     where noise is as strong as data at every frequency."""
     noise: Literal["white", "motion"] = "white"
     """What level 1 is: "white" is published, "motion" has the spectra of the training motion."""
+    hints: bool = False
+    """Whether it is told what kept numbers and references say of each number, see hints.py; published
+    networks see a reference through cross-attention alone, and kept numbers as noisy as all others."""
 
     def __post_init__(self) -> None:
         if min(self.blocks, self.text_width, self.null_tokens) < 1 or self.reference_blocks < 0:
@@ -77,6 +78,8 @@ class ViMoGenConfig:
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}; give one of {', '.join(known)}"
                 )
+        if self.hints and self.predicts != "residual":
+            raise ValueError('hints need predicts "residual": they better the guess it starts from')
         _ = self.block
 
     @property
@@ -105,7 +108,7 @@ class ViMoGenConfig:
         return BlockSizes(self.width, self.hidden, self.heads, self.dropout)
 
 
-SMALL: dict[str, Any] = {"predicts": "residual", "noise": "motion", "shift": 1.0}
+SMALL: dict[str, Any] = {"predicts": "residual", "noise": "motion", "shift": 1.0, "hints": True}
 """What networks of less data than the published ones do otherwise."""
 PRESETS = {
     "tiny": ViMoGenConfig(width=128, hidden=384, **SMALL),
@@ -138,6 +141,8 @@ class Condition:
     """Normalised features `(B, T, 138)`; needed where anything refers."""
     reference_mask: Tensor | None = None
     """`(B, T)` bool: False for frames of the reference that are not there."""
+    hints: Hints | None = None
+    """For networks that take them; none is nothing known."""
 
     def __post_init__(self) -> None:
         rows = {len(x) for x in (self.text, self.text_mask, self.dropped, self.referring)}
@@ -158,6 +163,9 @@ class Context:
     reference: Tensor | None
     """Tokens of the reference motion `(b, T, width)`, before their blocks."""
     reference_mask: Tensor | None
+    hints: Hints | None
+    hinted: Tensor | float
+    """What hints add to the tokens of the frames `(B, T, width)`."""
 
 
 class GatedBlock(nn.Module):
@@ -208,6 +216,7 @@ class ViMoGen(nn.Module):
                 "spectra", (torch.arange(SEGMENT // 2 + 1) > 0).float()[:, None].repeat(1, SIZE)
             )
         self.enter = nn.Linear(SIZE, width)
+        self.enter_hints = nn.Linear(2 * SIZE, width, bias=False) if config.hints else None
         self.enter_reference = nn.Linear(len(REFERENCE), width) if config.refers else None
         self.enter_text = nn.Sequential(
             nn.Linear(config.text_width, width), nn.GELU("tanh"), nn.Linear(width, width)
@@ -248,13 +257,14 @@ class ViMoGen(nn.Module):
         referring: Tensor,
         reference: Tensor | None = None,
         reference_mask: Tensor | None = None,
+        hints: Hints | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
         """Velocities `(B, T, 276)` of normalised states `(B, T, 276)` at times `(B)` in [0, 1000].
 
         `mask` `(B, T)` bool is False for frames beyond a motion's end; the rest is a `Condition`.
         """
-        condition = Condition(text, text_mask, dropped, referring, reference, reference_mask)
+        condition = Condition(text, text_mask, dropped, referring, reference, reference_mask, hints)
         plan = frame_plan(state.shape[1], state.device)
         return self.velocity(state, time, self.context(condition), mask=mask, plan=plan)
 
@@ -277,7 +287,12 @@ class ViMoGen(nn.Module):
             reference = self._placed(self.enter_reference(condition.reference[rows]))
             reference_mask = _rows_of(condition.reference_mask, rows)
         keys = [block.text.keys(tokens) for block in self._blocks()] if len(text_rows) else []
-        return Context(text_rows, keys, text_mask, rows, reference, reference_mask)
+        hints = condition.hints if self.enter_hints is not None else None
+        hinted: Tensor | float = 0.0
+        if hints is not None and self.enter_hints is not None:
+            sure = 1 - hints.variance
+            hinted = self.enter_hints(torch.cat((sure * hints.values, sure), -1))
+        return Context(text_rows, keys, text_mask, rows, reference, reference_mask, hints, hinted)
 
     def velocity(
         self,
@@ -291,7 +306,7 @@ class ViMoGen(nn.Module):
         """`forward` for a context; `plan` carries self-attention through layers and steps."""
         said, spread = self.time(time)
         reference = self._referred(context, spread, plan)
-        x = self._placed(self.enter(state))
+        x = self._placed(self.enter(state) + context.hinted)
         for layer, block in enumerate(self._blocks()):
             x = block.body.attend(x, spread, plan=plan, layer=layer, key_mask=mask)
             x = block.read(x, context, layer=layer, reference=reference)
@@ -302,9 +317,8 @@ class ViMoGen(nn.Module):
         level, state = (time / self.config.flow.points)[:, None, None], state.float()
         if self.config.predicts == "data":
             return (state - out) / level
-        # The variance of a state whose noise and data are alike and of variance 1.
-        variance = (1 - level) ** 2 + level**2
-        return ((2 * level - 1) * state - variance.sqrt() * out) / variance
+        guess, variance = linear_guess(state, level, context.hints)
+        return (state - guess - variance.sqrt() * out) / level
 
     def _blocks(self) -> list[GatedBlock]:
         return [block for block in self.blocks if isinstance(block, GatedBlock)]
@@ -337,6 +351,17 @@ class ViMoGen(nn.Module):
             x = block.attend(x, time, plan=plan, layer=layer, key_mask=mask)
             x = block.feed_forward(x, time)
         return x
+
+
+def linear_guess(state: Tensor, level: Tensor, hints: Hints | None = None) -> tuple[Tensor, Tensor]:
+    """The best linear guess at data, and the variance it leaves, by states `(B, T, n)` at levels
+    `(B, 1, 1)` whose noise and data are alike and of variance 1, and by what else is known."""
+    if hints is None:
+        mean, precision = torch.zeros_like(state), torch.ones_like(level)
+    else:
+        mean, precision = hints.values, 1 / hints.variance
+    variance = 1 / (precision + ((1 - level) / level) ** 2)
+    return variance * (precision * mean + (1 - level) / level**2 * state), variance
 
 
 @lru_cache(maxsize=16)

@@ -81,7 +81,5 @@ def load_wan21(network: ViMoGen, tensors: Mapping[str, Tensor]) -> Taken:
 
 
 def _is_new(name: str) -> bool:
-    own = (
-        r"(mean|spread|spectra|null_text|enter\.|enter_reference\.|reference_blocks\.|head\.head\.)"
-    )
+    own = r"(mean|spread|spectra|null_text|enter(_hints|_reference)?\.|reference_blocks\.|head\.head\.)"
     return re.match(rf"{own}|blocks\.\d+\.(reference|norm_reference)\.", name) is not None

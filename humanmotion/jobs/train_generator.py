@@ -16,11 +16,13 @@ from humanmotion.diffusion.noise import Noise
 from humanmotion.errors import InputError, UsageError
 from humanmotion.files import sha256, writable_folder
 from humanmotion.generation.corruption import corrupted
-from humanmotion.generation.features import ROOT, SIZE
-from humanmotion.generation.sampling import Sampling
-from humanmotion.generation.vimogen import REFERENCE, ViMoGen, ViMoGenConfig
+from humanmotion.generation.features import REFERENCE, ROOT, SIZE, rowwise_matrix, rowwise_sixd
+from humanmotion.generation.hints import LEAST, TURNS, Kept
+from humanmotion.generation.sampling import Sampling, hinted
+from humanmotion.generation.vimogen import Condition, ViMoGen, ViMoGenConfig, linear_guess
 from humanmotion.jobs.early_stopping import fabric_on
 from humanmotion.jobs.generator_data import Batch, GeneratorWindows, statistics
+from humanmotion.jobs.generator_kept import drawn_kept
 from humanmotion.jobs.known_captions import write_known_beside
 from humanmotion.jobs.network_run import Draws, check_same_run, read_settings, train_in
 from humanmotion.jobs.shards import Shards
@@ -41,9 +43,11 @@ class Branches:
     """Share that reads text; the others read a spoilt copy of the motion itself."""
     dropped: float = 0.5
     """Share of those whose text is not known."""
+    kept: float = 0.0
+    """Share of all of which some numbers are given."""
 
     def __post_init__(self) -> None:
-        if not (0 <= self.text <= 1 and 0 <= self.dropped <= 1):
+        if not all(0 <= share <= 1 for share in (self.text, self.dropped, self.kept)):
             raise ValueError("shares of branches must lie in [0, 1]")
 
 
@@ -183,14 +187,37 @@ class Objective:
         reference, reference_mask = corrupted(
             clean[..., REFERENCE], batch.mask, generator=generator
         )
+        if self.config.hints:
+            reference = self._as_read(reference, reference_mask)
+        condition = Condition(
+            batch.text, batch.text_mask, (u[0] < self.branches.dropped) | ~batch.captioned,
+            u[1] >= self.branches.text, reference, reference_mask,
+        )  # fmt: skip
+        if self.config.hints:
+            kept = drawn_kept(asked, share=self.branches.kept, generator=generator)
+            condition = hinted(condition, self.noise, kept=Kept(clean, kept))
         sigma, weight = self.flow.draw(count, generator=generator)
         weight = weight * self.config.counted(sigma)
         noise = self.noise.drawn((count, *clean.shape[1:]), generator=generator)
-        said = network(
-            noised(clean, noise, sigma=sigma), self.flow.time(sigma), mask=batch.mask,
-            text=batch.text, text_mask=batch.text_mask,
-            dropped=(u[0] < self.branches.dropped) | ~batch.captioned,
-            referring=u[1] >= self.branches.text,
-            reference=reference, reference_mask=reference_mask,
-        )  # fmt: skip
-        return flow_loss(said, noise - clean, weight=weight, mask=asked, channels=self.channels)
+        state = noised(clean, noise, sigma=sigma)
+        said = network(state, self.flow.time(sigma), mask=batch.mask, **vars(condition))
+        channels = self.channels
+        if condition.hints is not None:
+            # What is known comes out as it is; the rest counts in units of what the guess leaves open.
+            asked = asked & (condition.hints.variance > LEAST)
+            level = sigma[:, None, None]
+            left = linear_guess(state, level, condition.hints)[1]
+            channels = channels * linear_guess(state, level)[1] / left
+        return flow_loss(said, noise - clean, weight=weight, mask=asked, channels=channels)
+
+    def _as_read(self, reference: Tensor, mask: Tensor) -> Tensor:
+        """References `(B, T, 138)` as they are read off a motion: rotations are rotations, turns lead
+        from one frame's root to the next one's; 0 where either is lost, as `mask` `(B, T)` says."""
+        mean, spread = self.mean[REFERENCE], self.spread[REFERENCE]
+        turns = rowwise_matrix((reference * spread + mean).unflatten(-1, (-1, 6)))
+        root = turns[..., -2, :, :]
+        steps = torch.cat((root[:, 1:] @ root[:, :-1].mT, turns[:, -1:, -1]), 1)
+        whole = torch.cat((turns[..., :-1, :, :], steps[..., None, :, :]), -3)
+        read = (rowwise_sixd(whole).flatten(-2) - mean) / spread * mask[..., None]
+        read[:, :-1, -TURNS:] *= mask[:, 1:, None]
+        return read

@@ -229,7 +229,7 @@ def test_the_shipped_config_is_the_small_preset() -> None:
     settings = read_generator_settings(CONFIG_FILE)
     sizes = replace(PRESETS["small"], dropout=settings["network"]["dropout"])
     assert ViMoGenConfig(**settings["network"]) == sizes
-    assert Branches(**settings["branches"]) == Branches(0.8, 0.2)
+    assert Branches(**settings["branches"]) == Branches(0.85, 0.2, 0.3)
 
 
 @pytest.mark.parametrize(

@@ -307,7 +307,7 @@ def test_the_shipped_config_is_small_enough() -> None:
     assert 2 * count < 6 * 2**20
     small = PRESETS["small"]
     assert replace(sizes, blocks=small.blocks, reference_blocks=small.reference_blocks,
-                   shift=small.shift) == small  # fmt: skip
+                   shift=small.shift, hints=small.hints) == small  # fmt: skip
 
 
 def test_real_clips_are_looked_at_at_their_rate(trained, shards, config, monkeypatch) -> None:
