@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from humanmotion.attention import autocast
 from humanmotion.attention.blocks import BlockMask
-from humanmotion.attention.dense import attend_dense
+from humanmotion.attention.dense import WIDE, attend_dense, attend_in_slices
 
 TILES = 8
 """Query tiles per call of dense attention: few enough for the gathered keys to stay in the cache."""
@@ -195,7 +195,9 @@ def _attend(group: _Group, scale: float, taken: Sequence[Tensor]) -> Tensor:
     bias = _bias(group, q, k.shape[1])
     if len(taken) == 5:
         k, v = torch.cat((k, taken[3]), 1), torch.cat((v, taken[4]), 1)
-    return attend_dense(q[None], k[None], v[None], bias=bias, scale=scale)[0]
+    wide = q.dtype == torch.float32 and q.shape[-1] > WIDE
+    attend = attend_in_slices if wide else attend_dense
+    return attend(q[None], k[None], v[None], bias=bias, scale=scale)[0]
 
 
 def _bias(group: _Group, q: Tensor, keys: int) -> Tensor | None:

@@ -8,7 +8,13 @@ import math
 import pytest
 import torch
 
-from humanmotion.attention.dense import SHORT, attend_dense, forbidding, runs_wide
+from humanmotion.attention.dense import (
+    SHORT,
+    attend_dense,
+    attend_in_slices,
+    forbidding,
+    runs_wide,
+)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -67,3 +73,14 @@ def test_a_wider_bias_can_be_learnt_under() -> None:
     q, k, v = example(9, torch.bfloat16)
     attend_dense(q, k, v, bias=torch.zeros(1, 1, 1, 9)).sum().backward()
     assert q.grad is not None and q.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("size", [200, 256])
+def test_wide_heads_lose_fewer_digits_in_slices(normal, size: int) -> None:
+    q, k, v = normal(1, 2, 4097, size), normal(1, 2, 63, size), normal(1, 2, 63, size)
+    bias = torch.zeros(1, 1, 1, 63)
+    bias[..., -5:] = -math.inf
+    want = attend_dense(q.double(), k.double(), v.double(), bias=bias.double())
+    off = float((attend_in_slices(q, k, v, bias=bias) - want).abs().max())
+    assert off < 2e-6
+    assert off < 0.8 * float((attend_dense(q, k, v, bias=bias) - want).abs().max())
