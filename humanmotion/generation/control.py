@@ -45,9 +45,8 @@ from humanmotion.generation.sampler import (
 )
 from humanmotion.generation.sampling import (
     check_seed,
+    drawn_features,
     noise_of,
-    sampled,
-    smoothed,
 )
 from humanmotion.generation.targets import FASTEST, Targets, no_targets, reached, targets_of
 from humanmotion.motion import Motion
@@ -327,9 +326,9 @@ def directed(
     seeds = [seed * BATCH + k for k in range(num)]
     noise = noise_of(network.noise, seeds, [frames] * num).to(device)
     condition = make.condition([text] * num)
-    made = sampled(network, condition, noise, sampling=sampling, style=make.style,
-                   kept=Kept(values, kept.mask.to(device).expand(num, -1, -1)))  # fmt: skip
-    features = reconciled(smoothed(network.restored(made), sampling.smoothing).cpu(), rest=rest)
+    drawn = drawn_features(network, condition, noise, sampling=sampling, style=make.style,
+                    kept=Kept(values, kept.mask.to(device).expand(num, -1, -1)))  # fmt: skip
+    features = reconciled(drawn.features, rest=rest)
     told = condition.text[0], condition.text_mask[0]
     meta = {"text": text, "seed": seed, "notes": list(notes)}
     found = []

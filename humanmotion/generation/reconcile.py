@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from humanmotion.generation.features import (
+    ORIENT,
     STEP,
+    TRANSL,
     TURN,
     VELOCITIES,
     decode,
@@ -31,13 +33,16 @@ EASED = 15
 _BEFORE = round(3 * WIDTH)
 
 
-def reconciled(features: Tensor, *, rest: Tensor, held: int = 0) -> Tensor:
+def reconciled(
+    features: Tensor, *, rest: Tensor, held: int = 0, sure: Tensor | None = None
+) -> Tensor:
     """Features `(..., T, 276)` whose root's places and changes say the same.
 
     The first `held` frames stay as they are; the others go on from the last of them, as it moves, and
     what steps the root's speed and the local poses make there fade. Without any the root is where the
-    first frame says, and local poses stay. `rest` `(55, 3)` are the body's joints at rest. Raises
-    UsageError for what `decode` refuses.
+    first frame says, and local poses stay. `sure` `(..., T, 276)` in [0, 1] says how well places were
+    known before anything was made: so far the root is where they say. `rest` `(55, 3)` are the body's
+    joints at rest. Raises UsageError for what `decode` refuses.
     """
     own = features[..., max(held - 1, 0) :, :]
     own = _going_on(own) if held else own
@@ -49,6 +54,11 @@ def reconciled(features: Tensor, *, rest: Tensor, held: int = 0) -> Tensor:
     lean = _slow(_unwrapped(matrix_to_rotvec(root @ added.mT)))
     root = rotvec_to_matrix(share * lean) @ added
     way = walked + share * _slow(placed - walked)
+    if sure is not None:
+        known = sure[..., max(held - 1, 0) :, :]
+        lean = matrix_to_rotvec(rotations[..., 0, :, :] @ root.mT)
+        root = rotvec_to_matrix(known[..., ORIENT].mean(-1, keepdim=True) * lean) @ root
+        way = torch.lerp(way, placed, known[..., TRANSL])
     local = rotations[..., 1:, :, :]
     if held > 1:
         local = _eased(local, decode(features[..., held - 2 : held, :])[0][..., 1:, :, :])

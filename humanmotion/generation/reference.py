@@ -2,7 +2,7 @@
 
 Up to ten seconds are one window (`TextToMotion.refine`). A longer one is cut into even windows, each of
 which keeps the last second of what was made, as in streaming.py, and refers to its own part of the
-motion, seen from that part's first pose.
+motion, seen from that part's first pose, on that part's path.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def followed(
         found = window(
             make, _referring(make, features[part.start : part.end]),
             None if made is None else made[-KEPT:], frames=part.end - part.start,
-            seed=seed * 1_000_003 + number, sampling=sampling,
+            seed=seed * 1_000_003 + number, sampling=sampling, path=features[part.start : part.end],
         )[: part.until - part.start]  # fmt: skip
         made = found if made is None else torch.cat((made[:-KEPT], found))
     assert made is not None

@@ -23,6 +23,7 @@ from humanmotion.files import asset, read_json
 from humanmotion.generation.features import (
     FPS,
     REFERENCE,
+    TRANSL,
     Place,
     features_of,
     inverse,
@@ -31,6 +32,7 @@ from humanmotion.generation.features import (
 )
 from humanmotion.generation.hand_flow import HandMaker
 from humanmotion.generation.hands import with_hands
+from humanmotion.generation.hints import Kept
 from humanmotion.generation.known import KnownCaptions, read_known
 from humanmotion.generation.minilm import MiniLM
 from humanmotion.generation.reconcile import reconciled
@@ -39,9 +41,8 @@ from humanmotion.generation.sampling import (
     Sampling,
     Solver,
     check_seed,
+    drawn_features,
     noise_of,
-    sampled,
-    smoothed,
 )
 from humanmotion.generation.style import Style
 from humanmotion.generation.text import TextEncoder, checked_prompt
@@ -147,8 +148,9 @@ class TextToMotion:
     def refine(self, motion: Motion, *, seed: int = 0, steps: int | None = None) -> Motion:
         """A motion like `motion`, at 30 fps, as the reference-motion branch makes it.
 
-        It follows local poses and the root's orientation; the path is the network's own, from over
-        the origin, facing y. Raises UsageError beyond ten seconds and for what `features_of` refuses.
+        It follows local poses, the root's orientation and its path, from over the origin, facing y.
+        (Published references have no path: what video said of it was not trusted.) Raises UsageError
+        beyond ten seconds and for what `features_of` refuses.
         """
         check_seed(seed)
         features = features_of(motion, self.body)
@@ -164,8 +166,13 @@ class TextToMotion:
         condition = Condition(text, yes[:, None], yes, yes, reference=reference)
         noise = noise_of(network.noise, [seed], [len(features)]).to(device)
         sampling = self.sampling.given(steps=steps)
-        made = sampled(network, condition, noise, sampling=sampling, style=self.style)[0]
-        return self._motion(made, _Wanted("", (), seconds, seed))
+        given = network.normalised(features.to(device))[None]
+        mask = torch.zeros_like(given, dtype=torch.bool)
+        mask[..., TRANSL] = True
+        drawn = drawn_features(network, condition, noise, sampling=sampling, style=self.style,
+                               kept=Kept(given, mask))  # fmt: skip
+        sure = None if drawn.sure is None else drawn.sure[0]
+        return self._motion(drawn.features[0], _Wanted("", (), seconds, seed), sure=sure)
 
     def in_style_of(self, motion: Motion, *, strength: float = 1.0) -> TextToMotion:
         """The same, but all it makes has the posture and the size of movement of a clip (style.py).
@@ -213,21 +220,24 @@ class TextToMotion:
         noise = noise_of(self.network.noise, [w.seed for w in wanted], frames).to(device)
         ends = torch.tensor(frames, device=device)
         mask = torch.arange(noise.shape[1], device=device) < ends[:, None]
-        made = sampled(self.network, condition, noise, sampling=sampling, style=self.style,
-                       mask=None if bool(mask.all()) else mask)  # fmt: skip
+        found = drawn_features(self.network, condition, noise, sampling=sampling, style=self.style,
+                     mask=None if bool(mask.all()) else mask)  # fmt: skip
         told = zip(condition.text, condition.text_mask, strict=True)
         return [
-            self._motion(values[: w.frames], w, text=text)
-            for values, w, text in zip(made, wanted, told, strict=True)
+            self._motion(features[: w.frames], w, text=text)
+            for features, w, text in zip(found.features, wanted, told, strict=True)
         ]
 
     def _motion(
-        self, values: Tensor, wanted: _Wanted, *, text: tuple[Tensor, Tensor] | None = None
+        self,
+        features: Tensor,
+        wanted: _Wanted,
+        *,
+        text: tuple[Tensor, Tensor] | None = None,
+        sure: Tensor | None = None,
     ) -> Motion:
-        """The motion at 30 fps of normalised features `(T, 276)`."""
-        width = self.sampling.smoothing
-        features = smoothed(self.network.restored(values), width).cpu()
-        features = reconciled(features, rest=self.body.rest_joints())
+        """The motion at 30 fps of features `(T, 276)`."""
+        features = reconciled(features, rest=self.body.rest_joints(), sure=sure)
         meta = {"text": wanted.text, "seed": wanted.seed, "notes": list(wanted.notes)}
         hands = self.fingers(features, text=text, seed=wanted.seed)
         return at_file_rate(features, self.body, seconds=wanted.seconds, hands=hands, meta=meta)

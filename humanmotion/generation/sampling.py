@@ -86,7 +86,7 @@ def sampled(
     network sees them as noisy as the rest; no style touches them. `plan` carries self-attention, dense
     by default.
     """
-    if network.config.hints:
+    if network.config.hints and condition.hints is None:
         condition = hinted(condition, network.noise, kept=kept)
     levels = network.config.flow.levels(sampling.steps, start=sampling.start)
     field = _Field(network, condition, noise, sampling=sampling, mask=mask, kept=kept, style=style,
@@ -97,6 +97,46 @@ def sampled(
         start = torch.where(kept.mask, first, noise)
     found = (euler if sampling.solver == "euler" else heun)(field, start, levels)
     return found if kept is None else torch.where(kept.mask, kept.values, found)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Motions that were drawn."""
+
+    features: Tensor
+    """`(B, T, 276)`."""
+    sure: Tensor | None
+    """How well each number was known before, `(B, T, 276)` in [0, 1); None where nothing was."""
+
+
+def drawn_features(
+    network: ViMoGen,
+    condition: Condition,
+    noise: Tensor,
+    *,
+    sampling: Sampling = DEFAULT,
+    mask: Tensor | None = None,
+    kept: Kept | None = None,
+    style: Style | None = None,
+) -> Drawn:
+    """What is `sampled`, in metres on the CPU, calmed by the Gaussian of `sampling`.
+
+    What is known of a motion is no noise: only what comes on top of the hints is smoothed. Arguments
+    are those of `sampled`; features behind a motion's end are of no use.
+    """
+    if network.config.hints:
+        condition = hinted(condition, network.noise, kept=kept)
+    values = sampled(
+        network, condition, noise, sampling=sampling, mask=mask, kept=kept, style=style
+    )
+    known = 0.0 if condition.hints is None else condition.hints.values
+    added, calm = values - known, torch.zeros_like(values)
+    ends = [noise.shape[1]] * len(values) if mask is None else mask.sum(-1).tolist()
+    for row, end in enumerate(ends):
+        calm[row, :end] = smoothed(added[row, :end], sampling.smoothing)
+    calm = known + calm
+    sure = None if condition.hints is None else (1 - condition.hints.variance).cpu()
+    return Drawn(network.restored(calm).cpu(), sure)
 
 
 def hinted(condition: Condition, noise: Noise, *, kept: Kept | None = None) -> Condition:

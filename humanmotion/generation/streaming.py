@@ -18,6 +18,7 @@ from humanmotion.errors import UsageError
 from humanmotion.generation.features import (
     FPS,
     SIZE,
+    TRANSL,
     inverse,
     place_of,
     seen_from,
@@ -29,9 +30,8 @@ from humanmotion.generation.sampling import (
     WIDEST,
     Sampling,
     check_seed,
+    drawn_features,
     noise_of,
-    sampled,
-    smoothed,
 )
 from humanmotion.generation.vimogen import Condition
 from humanmotion.motion import Motion, concat
@@ -129,28 +129,36 @@ def window(
     frames: int,
     seed: int,
     sampling: Sampling,
+    path: Tensor | None = None,
 ) -> Tensor:
     """Features `(frames, 276)` in the world, of which the first are those held, to the last digit.
 
-    `condition` is of one sample; `held` `(n, 276)` is what was made before, if anything was.
+    `condition` is of one sample; `held` `(n, 276)` is what was made before, if anything was. `path`
+    `(frames, 276)` are features in the world that say where the root is to be.
     """
     network, rest = make.network, make.body.rest_joints()
     device = network.mean.device
-    kept, place = None, None
-    if held is not None:
-        place = place_of(held)
-        values = torch.zeros(1, frames, SIZE, device=device)
+    place = None if held is None else place_of(held)
+    values = torch.zeros(1, frames, SIZE, device=device)
+    mask = torch.zeros_like(values, dtype=torch.bool)
+    if path is not None:
+        own = path if place is None else seen_from(path, place, rest=rest)
+        values[0, :, TRANSL] = network.normalised(own.to(device))[:, TRANSL]
+        mask[..., TRANSL] = True
+    if held is not None and place is not None:
         values[0, : len(held)] = network.normalised(seen_from(held, place, rest=rest).to(device))
-        mask = torch.zeros_like(values, dtype=torch.bool)
         mask[:, : len(held)] = True
-        kept = Kept(values, mask)
+    kept = Kept(values, mask) if bool(mask.any()) else None
     noise = noise_of(network.noise, [seed], [frames]).to(device)
-    values = sampled(network, condition, noise, sampling=sampling, kept=kept, style=make.style)[0]
-    features = smoothed(network.restored(values), sampling.smoothing).cpu()
+    drawn = drawn_features(
+        network, condition, noise, sampling=sampling, kept=kept, style=make.style
+    )
+    features = drawn.features[0]
+    sure = drawn.sure[0] if path is not None and drawn.sure is not None else None
     if held is None or place is None:
-        return reconciled(features, rest=rest)
+        return reconciled(features, rest=rest, sure=sure)
     features[: len(held)] = seen_from(held, place, rest=rest)
-    features = reconciled(features, rest=rest, held=len(held))
+    features = reconciled(features, rest=rest, held=len(held), sure=sure)
     features = seen_from(features, inverse(place), rest=rest)
     # As they were: what was handed out stays true.
     return torch.cat((held, features[len(held) :]))

@@ -116,3 +116,18 @@ def test_batches_are_their_rows_and_a_single_frame_is_itself(wandering, body) ->
     both = reconciled(torch.stack((features, turned)), rest=rest)
     torch.testing.assert_close(both[1], reconciled(turned, rest=rest), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(reconciled(features[:1], rest=rest), features[:1], atol=1e-5, rtol=0)
+
+
+def test_the_root_is_where_it_is_known_to_be(wandering, body) -> None:
+    features = features_of(wandering, body)
+    generator = torch.Generator().manual_seed(0)
+    spoilt = features.clone()
+    for part in (STEP, TURN):
+        spoilt[:, part] += 0.02 * torch.randn(features[:, part].shape, generator=generator)
+    sure = torch.zeros_like(features)
+    sure[:, [*range(ORIENT.start, ORIENT.stop), *range(TRANSL.start, TRANSL.stop)]] = 1
+    made = reconciled(spoilt, rest=body.rest_joints(), sure=sure)
+    for part in (ORIENT, TRANSL):
+        torch.testing.assert_close(made[:, part], features[:, part], atol=1e-4, rtol=0)
+    unsure = reconciled(spoilt, rest=body.rest_joints(), sure=0 * sure)
+    torch.testing.assert_close(unsure, reconciled(spoilt, rest=body.rest_joints()))

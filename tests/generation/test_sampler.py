@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from humanmotion.errors import FileFormatError, UsageError
 from humanmotion.files import write_json
 from humanmotion.generation.control import Control, directed
+from humanmotion.generation.features import features_of, motion_of
 from humanmotion.generation.sampler import TextToMotion
 from humanmotion.generation.streaming import stream
+from humanmotion.generation.vimogen import ViMoGen
 
 WALK, WAVE = "a person walks in a circle", "someone waves with the right hand"
 
@@ -58,6 +62,24 @@ def test_a_reference_is_followed_by_the_other_branch(make, wandering) -> None:
     assert torch.equal(first.rotvec, again.rotvec)
     assert not torch.equal(first.rotvec, other.rotvec)
     assert abs(first.duration - wandering.duration) <= 0.1 and first.fps == 30
+
+
+def test_a_reference_stays_on_its_path(make, wandering, body) -> None:
+    own = replace(make, network=_hinted(make.network))
+    found = own.refine(wandering, seed=2, steps=2)
+    given = motion_of(features_of(wandering, body), body).resample(30.0)
+    frames = min(len(found), len(given))
+    apart = (found.transl[:frames] - given.transl[:frames]).norm(dim=-1)
+    assert float(apart.max()) < 0.02
+
+
+def _hinted(network: ViMoGen) -> ViMoGen:
+    torch.manual_seed(0)
+    sizes = replace(network.config, predicts="residual", noise="motion", hints=True)
+    found = ViMoGen(sizes).eval().requires_grad_(False)
+    found.mean.copy_(network.mean)
+    found.spread.copy_(network.spread)
+    return found
 
 
 def test_foreign_prompts_are_answered_with_a_note(make) -> None:

@@ -12,9 +12,16 @@ import torch
 from humanmotion.attention import AttentionPlan, MotionGrid, RainFusion2, Schedule, TokenLayout
 from humanmotion.diffusion.noise import Noise
 from humanmotion.errors import UsageError
-from humanmotion.generation.features import SIZE
-from humanmotion.generation.sampling import Kept, Sampling, noise_of, sampled, smoothed
-from humanmotion.generation.vimogen import REFERENCE, Condition, ViMoGen, ViMoGenConfig
+from humanmotion.generation.features import REFERENCE, SIZE
+from humanmotion.generation.hints import Kept, hints_of_kept, hints_of_reference
+from humanmotion.generation.sampling import (
+    Sampling,
+    drawn_features,
+    noise_of,
+    sampled,
+    smoothed,
+)
+from humanmotion.generation.vimogen import Condition, ViMoGen, ViMoGenConfig
 
 CONFIG = ViMoGenConfig(
     width=32, hidden=48, blocks=2, heads=2, reference_blocks=1, text_width=12, null_tokens=2
@@ -199,3 +206,68 @@ class TestSmoothing:
 def test_sampling_that_cannot_be(change, message) -> None:
     with pytest.raises(UsageError, match=message):
         Sampling(**change)
+
+
+@pytest.fixture(scope="module")
+def hinted_network() -> ViMoGen:
+    torch.manual_seed(0)
+    config = replace(CONFIG, predicts="residual", noise="motion", shift=1.0, hints=True)
+    return ViMoGen(config).eval().requires_grad_(False)
+
+
+CALM = Sampling(steps=3, start=1.0, guidance=2.0, smoothing=1.75)
+
+
+def test_without_hints_what_is_drawn_is_what_is_sampled_smoothed(network) -> None:
+    drawn = drawn_features(network, condition(), NOISE, sampling=CALM)
+    raw = network.restored(sampled(network, condition(), NOISE, sampling=CALM))
+    torch.testing.assert_close(drawn.features, smoothed(raw, CALM.smoothing), atol=1e-5, rtol=1e-5)
+    assert drawn.sure is None
+
+
+def test_padding_is_not_smoothed_in(network) -> None:
+    mask = torch.arange(FRAMES) < torch.tensor([[FRAMES], [15], [9]])
+    drawn = drawn_features(network, condition(), NOISE, sampling=CALM, mask=mask).features
+    raw = network.restored(sampled(network, condition(), NOISE, sampling=CALM, mask=mask))
+    for row, end in enumerate((FRAMES, 15, 9)):
+        want = smoothed(raw[row, :end], CALM.smoothing)
+        torch.testing.assert_close(drawn[row, :end], want, atol=1e-5, rtol=1e-5)
+
+
+def test_an_untrained_network_gives_back_what_is_known(hinted_network) -> None:
+    """Its last layer says nothing: what is left is the guess, and the noise that goes with it."""
+    given = condition()
+    noise = torch.zeros(3, FRAMES, SIZE)
+    drawn = drawn_features(hinted_network, given, noise, sampling=CALM)
+    known = hints_of_reference(given.reference)
+    values = hinted_network.normalised(drawn.features)[2]
+    torch.testing.assert_close(
+        values[:, REFERENCE], known.values[2][:, REFERENCE], atol=0.15, rtol=0
+    )
+    assert drawn.sure is not None
+    torch.testing.assert_close(drawn.sure[2], 1 - known.variance[2])
+    assert not drawn.sure[:2].any()
+
+
+def test_frames_beside_kept_ones_go_on_from_them(hinted_network) -> None:
+    noise = hinted_network.noise.drawn(
+        (1, FRAMES, SIZE), generator=torch.Generator().manual_seed(1)
+    )
+    mask = torch.zeros(1, FRAMES, SIZE, dtype=torch.bool)
+    mask[:, :8] = True
+    kept = Kept(3 * torch.ones(1, FRAMES, SIZE), mask)
+    own = condition()
+    one = Condition(own.text[:1], own.text_mask[:1], own.dropped[:1], own.referring[:1])
+    found = sampled(hinted_network, one, 0 * noise, sampling=CALM, kept=kept)
+    want = hints_of_kept(hinted_network.noise, kept).values
+    torch.testing.assert_close(found, want, atol=0.05, rtol=0)
+
+
+def test_hints_that_say_nothing_change_nothing(hinted_network) -> None:
+    own = condition()
+    one = Condition(own.text[:1], own.text_mask[:1], own.dropped[:1], own.referring[:1])
+    nothing = Kept(NOISE[:1], torch.zeros(1, FRAMES, SIZE, dtype=torch.bool))
+    free = sampled(hinted_network, one, NOISE[:1], sampling=CALM)
+    torch.testing.assert_close(
+        sampled(hinted_network, one, NOISE[:1], sampling=CALM, kept=nothing), free
+    )
