@@ -228,5 +228,5 @@ def _seconds(path: Path) -> dict[int, float]:
     return {
         number: float(length)
         for number, length in found.items()
-        if isinstance(number, int) and isinstance(length, int | float) and 0 < length < math.inf
+        if isinstance(number, int) and type(length) in (int, float) and 0 < length < math.inf
     }

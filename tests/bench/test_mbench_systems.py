@@ -68,6 +68,11 @@ def shards(data):
 
 
 @pytest.fixture(scope="module")
+def body():
+    return BodyModel.load()
+
+
+@pytest.fixture(scope="module")
 def rows(data, shards, weights):
     found = bench.rows(data, shards, weights=weights)
     assert len({row.id for row in found}) == len(found)
@@ -171,9 +176,9 @@ def test_the_quick_run_asks_little(tmp_path) -> None:
     assert {o.total for o in whole} == {20}
 
 
-def test_a_seed_gives_the_same_bytes(data, weights, tmp_path) -> None:
+def test_a_seed_gives_the_same_bytes(data, weights, body, tmp_path) -> None:
     """Each prompt is made alone, so that no other one changes it."""
-    body, encoder = BodyModel.load(), MiniLM.load()
+    encoder = MiniLM.load()
     wanted = bench.asked(data / bench.PROMPTS, quick=False)[:2]
     for name, makes in bench.makers_in(weights, encoder, body=body).items():
         both = bench.written(tmp_path / f"{name} both", bench.answers(makes, wanted, body))
