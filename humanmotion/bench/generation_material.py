@@ -61,18 +61,18 @@ class Material:
         Raises InputError where neither holds the generator or the evaluator.
         """
         body, encoder = BodyModel.load(), encoder or MiniLM.load()
-        own = _found(weights, "generator")
+        own = found_weights(weights, "generator")
         if own is None:
             raise InputError(
                 f"{weights or 'the package'} holds no generator.safetensors; "
                 "humanmotion train generator makes it"
             )
-        student = _found(weights, "light")
+        student = found_weights(weights, "light")
         light = None
         if student is not None:
             light = TextToMotion.from_pretrained(student, encoder=encoder, body=body)
         return cls(
-            shards, load_evaluator(_found(weights, "evaluator")), body, own,
+            shards, load_evaluator(found_weights(weights, "evaluator")), body, own,
             make=TextToMotion.from_pretrained(own, encoder=encoder, body=body),
             light=light,
             mdm=None if weights is None else load_mdm_to_motion(weights, encoder, body=body),
@@ -189,7 +189,7 @@ def joints_in(features: Tensor) -> Tensor:
     return features[:, POSITIONS].unflatten(-1, (JOINTS, 3))
 
 
-def _found(weights: Path | None, name: str) -> Path | None:
+def found_weights(weights: Path | None, name: str) -> Path | None:
     """`name` in the folder, else the shipped one, if there is any."""
     if weights is not None and (weights / f"{name}.safetensors").exists():
         return weights / f"{name}.safetensors"

@@ -21,6 +21,7 @@ from humanmotion.bench.generation_material import (
 )
 from humanmotion.bench.report import Baseline, Row
 from humanmotion.jobs.evaluator_data import EvaluatorPairs
+from humanmotion.jobs.shards import Shards
 from humanmotion.metrics.text import (
     BATCH,
     Repeated,
@@ -163,11 +164,7 @@ def _beats(found: Scored, split: str) -> Row:
 def retrieved(material: Material, held: Held, *, deals: int) -> dict[str, Made]:
     """Training clips in the place of generated ones: by the caption most alike, and by captions dealt
     among the clips at random, `deals` times."""
-    train = EvaluatorPairs.of(material.shards, split="train").unvaried()
-    numbers, owners = _captions(train)
-    sentences = material.shards.sentences
-    alike = sentences[held.rows] @ sentences[numbers].mT
-    nearest = alike.argmax(1)
+    nearest, owners = nearest_captions(material.shards, material.shards.sentences[held.rows])
     dealt = []
     for deal in range(deals):
         order = torch.randperm(len(owners), generator=torch.Generator().manual_seed(deal))
@@ -176,6 +173,15 @@ def retrieved(material: Material, held: Held, *, deals: int) -> dict[str, Made]:
         ORACLE: _clips(material, [owners[nearest]]),
         SHUFFLED: _clips(material, dealt),
     }
+
+
+def nearest_captions(shards: Shards, sentences: Tensor) -> tuple[Tensor, Tensor]:
+    """Which caption of a training clip is most alike each sentence `(N, d)`, `(N)`; whose each is.
+
+    Raises InputError for shards without captioned training clips.
+    """
+    numbers, owners = _captions(EvaluatorPairs.of(shards, split="train"))
+    return (sentences @ shards.sentences[numbers].mT).argmax(1), owners
 
 
 def _captions(train: EvaluatorPairs) -> tuple[Tensor, Tensor]:

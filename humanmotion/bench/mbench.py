@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from humanmotion.bench import mbench_mesh
+from humanmotion.bench import mbench_mesh, mbench_systems
 from humanmotion.bench.generation import shards_in
 from humanmotion.bench.generation_material import SPLITS
 from humanmotion.bench.mbench_clips import (
@@ -40,14 +40,17 @@ _SPLITS = ("val", *SPLITS)
 
 
 def run(data: Path | None = None, *, quick: bool, weights: Path | None = None) -> BenchReport:
-    """Agreement with the twin, invariances, sensitivity, speed; with `data` the mesh and the priors.
+    """Agreement with the twin, invariances, sensitivity, speed; with `data` the mesh, priors, systems.
 
     Faults are put into the test clips of `data/cmu`, or into made figures without `data`. The evaluator
     is that in the folder `weights`, or the shipped one; without either, and in the quick run unless
-    `data` holds shards, its rows read `not run`. Quick means fewer clips.
+    `data` holds shards, its rows read `not run`. Systems are compared where `data` holds MBench's
+    prompts. Quick means fewer clips.
     """
     clips = _clips(data, count=8 if quick else 40)
-    real = _embedded(data, weights=weights, quick=quick)
+    evaluator = find_evaluator(weights)
+    shards = _shards(data, quick=quick)
+    real = _embedded(shards, evaluator)
     found = [
         _sensitivity(clips, real=data is not None),
         _mesh_sensitivity(data, quick=quick),
@@ -62,6 +65,11 @@ def run(data: Path | None = None, *, quick: bool, weights: Path | None = None) -
         *(_real_rows(clips) if data is not None else ()),
         *_speed_rows(450),
         *(mbench_mesh.rows(data, quick=quick, real=real) if data is not None else ()),
+        *(
+            mbench_systems.rows(data, shards, quick=quick, weights=weights)
+            if data is not None
+            else ()
+        ),
     ]
     return BenchReport.create(
         "mbench", rows, seeds=(0,), data=data, quick=quick, listed=listed(changes)
@@ -75,18 +83,20 @@ def _mesh_sensitivity(data: Path | None, *, quick: bool) -> tuple[list[Row], lis
     return self_intersection(clips, body, stride=100 if quick else 50)
 
 
-def _embedded(
-    data: Path | None, *, weights: Path | None, quick: bool
-) -> list[tuple[str, Embedded]]:
-    """What the evaluator makes of real clips by split, `val` first; none where it is not to be had."""
-    path = find_evaluator(weights)
-    shards = data is not None and (data / "features.safetensors").exists()
-    if path is None or data is None or (quick and not shards):
-        return []
+def _shards(data: Path | None, *, quick: bool) -> Shards | None:
+    """Those that `data` holds, else what is built of its sets; for that the quick run does not wait."""
+    if data is None or (quick and not (data / "features.safetensors").exists()):
+        return None
     with tempfile.TemporaryDirectory() as work:
-        held = Shards.read(shards_in(data, Path(work)))
-    evaluator = load_evaluator(path)
-    return [(name, embed(evaluator, EvaluatorPairs.of(held, split=name))) for name in _SPLITS]
+        return Shards.read(shards_in(data, Path(work)))
+
+
+def _embedded(shards: Shards | None, evaluator: Path | None) -> list[tuple[str, Embedded]]:
+    """What the evaluator makes of real clips by split, `val` first; none where it is not to be had."""
+    if shards is None or evaluator is None:
+        return []
+    network = load_evaluator(evaluator)
+    return [(name, embed(network, EvaluatorPairs.of(shards, split=name))) for name in _SPLITS]
 
 
 def _clips(data: Path | None, *, count: int) -> Clips:

@@ -30,11 +30,16 @@ def generate(
     num: Annotated[int, typer.Option(help="Samples of each prompt.")] = 1,
     seed: Seed = 0,
     steps: Annotated[
-        int | None, typer.Option(help="Of the sampler, 10 if not given; fewer are faster.")
+        int | None,
+        typer.Option(
+            help="Of the sampler; as the weights' json says if not given. Fewer are faster."
+        ),
     ] = None,
     guidance: Annotated[
         float | None,
-        typer.Option(help="How much the text counts, 5 if not given; 1 is twice as fast."),
+        typer.Option(
+            help="How much the text counts; as the weights' json says if not given. 1 is twice as fast."
+        ),
     ] = None,
     sequence: Annotated[
         bool, typer.Option("--sequence", help="One motion of all prompts, one after the other.")

@@ -38,7 +38,8 @@ def test_the_evaluator_in_a_folder_looks_at_the_real_clips_of_shards(tmp_path):
     config = EvaluatorConfig(width=16, hidden=32, blocks=1, heads=2)
     write_tensors(tmp_path / "evaluator.safetensors", Evaluator(config).state_dict())
     (tmp_path / "evaluator.json").write_text(json.dumps(asdict(config)))
-    real = mbench._embedded(shards, weights=tmp_path, quick=True)
+    evaluator = tmp_path / "evaluator.safetensors"
+    real = mbench._embedded(mbench._shards(shards, quick=True), evaluator)
     assert [(name, len(own.text)) for name, own in real] == [
         ("val", 13),
         ("seen", 13),
@@ -48,5 +49,6 @@ def test_the_evaluator_in_a_folder_looks_at_the_real_clips_of_shards(tmp_path):
     assert own[0].value is not None and len(changes) == 1
     assert all(row.value is not None for row in mbench_mesh.retrieval_rows(real))
     # The quick run builds no shards, and nothing is looked at without data.
-    assert mbench._embedded(tmp_path, weights=tmp_path, quick=True) == []
-    assert mbench._embedded(None, weights=tmp_path, quick=False) == []
+    assert mbench._shards(tmp_path, quick=True) is None
+    assert mbench._shards(None, quick=False) is None
+    assert mbench._embedded(None, evaluator) == []
