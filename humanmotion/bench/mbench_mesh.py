@@ -28,9 +28,17 @@ from humanmotion.jobs.pose_field_data import real_poses, turned
 from humanmotion.jobs.pose_field_weights import load_pose_field
 from humanmotion.jobs.prior_data import SETS
 from humanmotion.joint_sets import SMPLX_JOINTS
+from humanmotion.metrics.body_inside import BodyInside
 from humanmotion.metrics.body_penetration import STRIDE, BodyPenetration
 from humanmotion.metrics.joint_limits import joint_limit_rate
-from humanmotion.metrics.mbench_names import CHOICE, DPOSERX, MATCH, MESH_PENETRATION, POSE_FIELD
+from humanmotion.metrics.mbench_names import (
+    CHOICE,
+    DPOSERX,
+    MATCH,
+    MESH_INSIDE,
+    MESH_PENETRATION,
+    POSE_FIELD,
+)
 from humanmotion.metrics.text import repeated
 from humanmotion.motion import Motion
 from humanmotion.prior.pose_field import JOINTS, body_rotvec
@@ -63,6 +71,7 @@ def rows(
     clips = val_clips(data, 2 if quick else 24)
     return [
         *penetration_rows(clips),
+        *inside_rows(clips),
         *pose_rows(data, count=300 if quick else 3000, seed=seed),
         *retrieval_rows(real, seed=seed),
     ]
@@ -73,8 +82,9 @@ def penetration_rows(clips: Sequence[Motion], body: BodyModel | None = None) -> 
     body = BodyModel.load() if body is None else body
     metric = BodyPenetration(body)
     deeper = [metric.of_mesh(body.pose(_lowered_arm(d)).vertices[0]) for d in INTO_BODY]
-    frames = [_timed(metric, body, clip[:1])[0] for clip in clips]
-    timed = [_timed(metric, body, clip) for clip in clips]
+    metric.of_mesh(body.template)
+    frames = [_timed(lambda x: metric(x).value, clip[:1])[0] for clip in clips]
+    timed = [_timed(lambda x: metric(x).value, clip) for clip in clips]
     values = torch.tensor([value for _, value in timed])
     rise = min(b - a for a, b in pairwise(deeper))
     mesh = f"{len(body.faces)} faces"
@@ -90,6 +100,30 @@ def penetration_rows(clips: Sequence[Motion], body: BodyModel | None = None) -> 
         _row("penetration/real", f"real val clips, {len(clips)}, mean", float(values.mean()), "%"),
         _row("penetration/real-none", "real val clips in which no triangles meet, share",
              float((values == 0).double().mean()), ""),
+    ]  # fmt: skip
+
+
+def inside_rows(clips: Sequence[Motion], body: BodyModel | None = None) -> list[Row]:
+    """As `penetration_rows`, of the metric of what is inside; its seconds are those of both."""
+    body = BodyModel.load() if body is None else body
+    metric = BodyInside(body)
+    deeper = [metric.of_mesh(body.pose(_lowered_arm(d)).vertices[0]) for d in INTO_BODY]
+    frames = [_timed(lambda x: metric(x)[1].value, clip[:1])[0] for clip in clips]
+    timed = [_timed(lambda x: metric(x)[1].value, clip) for clip in clips]
+    values = torch.tensor([value for _, value in timed])
+    rise = min(b - a for a, b in pairwise(deeper))
+    both = f"{MESH_INSIDE} and {MESH_PENETRATION} together"
+    return [
+        _row("inside/frame", f"{both}, one frame, {len(body.faces)} faces, slowest of {len(clips)}",
+             max(frames), "s", bar=(SECONDS_A_FRAME, "<=")),
+        _row("inside/clip", f"{both}, {CLIP_SECONDS:g} s at {FPS:g} fps, stride {STRIDE}, slowest",
+             max(seconds for seconds, _ in timed), "s", bar=(SECONDS_A_CLIP, "<=")),
+        _row("inside/rest", f"{MESH_INSIDE} at rest", metric.of_mesh(body.template), "%",
+             bar=(0.0, "<=")),
+        _row("inside/rise", "least rise from one arm to the next deeper one of "
+             + ", ".join(f"{d:g}" for d in INTO_BODY), rise, "%", bar=(0.01, ">=")),
+        _row("inside/real", f"{MESH_INSIDE}, real val clips, {len(clips)}, mean",
+             float(values.mean()), "%"),
     ]  # fmt: skip
 
 
@@ -173,11 +207,10 @@ def _lowered_arm(degrees: float) -> Motion:
     return Motion.create(turns, torch.zeros(1, 3), fps=FPS)
 
 
-def _timed(metric: BodyPenetration, body: BodyModel, clip: Motion) -> tuple[float, float]:
-    """Seconds of the processor and value; what is left out is found once, before."""
-    metric.of_mesh(body.template)
+def _timed(metric: Callable[[Motion], float | None], clip: Motion) -> tuple[float, float]:
+    """Seconds of the processor and value; what is found once for a body is found before."""
     start = time.process_time()
-    value = metric(clip).value
+    value = metric(clip)
     return time.process_time() - start, math.nan if value is None else value
 
 

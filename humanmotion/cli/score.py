@@ -57,7 +57,7 @@ def score(
         bool,
         typer.Option(
             "--mesh",
-            help="Also body penetration on the mesh and distances of poses, seconds a clip.",
+            help="Also how much the mesh is in itself and distances of poses, seconds a clip.",
         ),
     ] = False,
     body: Body = None,

@@ -1,4 +1,4 @@
-"""What `score --mesh` adds to a clip: body penetration on the mesh, and the distances of two priors.
+"""What `score --mesh` adds to a clip: how much a body is in itself, and the distances of two priors.
 
 It needs rotations, weights and seconds a clip, so nothing of it is imported unless it is asked for.
 """
@@ -18,14 +18,15 @@ from humanmotion.jobs.fit import load_prior
 from humanmotion.jobs.pose_field_weights import WEIGHTS as FIELD
 from humanmotion.jobs.pose_field_weights import load_pose_field
 from humanmotion.jobs.score_prompts import POSE, Prompt
-from humanmotion.metrics.body_penetration import STRIDE, BodyPenetration
+from humanmotion.metrics.body_inside import BodyInside
+from humanmotion.metrics.body_penetration import STRIDE
 from humanmotion.metrics.mbench_joints import FPS
-from humanmotion.metrics.mbench_names import DPOSERX, MESH_PENETRATION, POSE_FIELD
+from humanmotion.metrics.mbench_names import DPOSERX, MESH_INSIDE, MESH_PENETRATION, POSE_FIELD
 from humanmotion.metrics.mbench_value import MetricValue
 from humanmotion.motion import Motion
 from humanmotion.prior.pose_quality import dposerx_distance, pose_field_distance
 
-MESH_METRICS = (MESH_PENETRATION, POSE_FIELD, DPOSERX)
+MESH_METRICS = (MESH_PENETRATION, MESH_INSIDE, POSE_FIELD, DPOSERX)
 JOINTS_ONLY = "it holds joints and no rotations, which a mesh is posed by"
 
 
@@ -44,7 +45,7 @@ class MeshMetrics:
     def __init__(self, body: str | Path | None = None) -> None:
         """On the body in a file, or the default one; raises what `BodyModel.load` does."""
         self.body = BodyModel.load(body)
-        self._penetration = BodyPenetration(self.body)
+        self._overlap = BodyInside(self.body)
         self._field = load_pose_field()
         self._prior = load_prior()
         weights = [sha256(asset(name)) for name in (FIELD, PRIOR)]
@@ -64,8 +65,10 @@ class MeshMetrics:
             return dict.fromkeys(MESH_METRICS, MetricValue(None, str(error)))
         if motion is None:
             return dict.fromkeys(MESH_METRICS, MetricValue(None, JOINTS_ONLY))
+        penetration, inside = self._overlap(motion)
         return {
-            MESH_PENETRATION: self._penetration(motion),
+            MESH_PENETRATION: penetration,
+            MESH_INSIDE: inside,
             POSE_FIELD: pose_field_distance(self._field, motion),
             DPOSERX: dposerx_distance(self._prior, motion),
         }

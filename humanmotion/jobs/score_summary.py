@@ -18,6 +18,7 @@ from humanmotion.metrics.mbench_names import (
     JUDGED_CHOICE,
     JUDGED_MATCH,
     MATCH,
+    MESH_INSIDE,
     MESH_PENETRATION,
     POSE_FIELD,
 )
@@ -27,6 +28,7 @@ LOWER_IS_BETTER = (
     CLEARANCE,
     DEPTH,
     MESH_PENETRATION,
+    MESH_INSIDE,
     POSE_FIELD,
     DPOSERX,
     *TRUTH_METRICS,

@@ -26,6 +26,7 @@ MOST_PAIRS = 8
 """Pairs that a triangle counts for."""
 STRIDE = 10
 """Every so many frames one is looked at: two a second of a motion at 20 fps."""
+NOBODY = "no frame shows the person"
 RINGS = 3
 """Edges that two triangles must be apart on the surface for their meeting to count."""
 
@@ -53,29 +54,32 @@ class BodyPenetration:
 
     def __call__(self, motion: Motion, *, stride: int = STRIDE) -> MetricValue:
         """Mean over every `stride`-th frame, in pairs per 100 faces; lower is better."""
-        if stride < 1:
-            raise UsageError(f"stride {stride} given; give 1 or more")
-        frames = torch.arange(0, len(motion), stride)
-        # Nobody is there where no joint is sure at all.
-        frames = frames[motion.confidence[frames].any(1).cpu()]
+        frames = looked_at(motion, stride=stride)
         if not len(frames):
-            return MetricValue(None, "no frame shows the person")
-        values = [self.of_mesh(self.body.pose(motion[i : i + 1]).vertices[0])
-                  for i in frames.tolist()]  # fmt: skip
+            return MetricValue(None, NOBODY)
+        values = [self.of_mesh(self.body.pose(motion[i : i + 1]).vertices[0]) for i in frames]
         return MetricValue(sum(values) / len(values), None)
 
     def of_mesh(self, vertices: Tensor) -> float:
         """Of posed vertices `(V, 3)`: pairs per 100 faces. Raises UsageError for another mesh's."""
-        first = self.meeting_pairs(vertices)[:, 0]
-        counts = torch.bincount(first, minlength=len(self.body.faces)).clamp(max=MOST_PAIRS)
+        return self.of_pairs(self.meeting_pairs(vertices))
+
+    def of_pairs(self, pairs: Tensor) -> float:
+        """Of pairs of faces `(P, 2)` that meet and count, the lower first."""
+        counts = torch.bincount(pairs[:, 0], minlength=len(self.body.faces)).clamp(max=MOST_PAIRS)
         return 100 * int(counts.sum()) / len(self.body.faces)
 
     def meeting_pairs(self, vertices: Tensor) -> Tensor:
         """Pairs of faces `(P, 2)`, the lower first, that meet and count."""
+        pairs, counted = self.crossings(vertices)
+        return pairs[counted]
+
+    def crossings(self, vertices: Tensor) -> tuple[Tensor, Tensor]:
+        """Pairs of faces `(P, 2)` that share no vertex and meet, and which of them count `(P)` bool."""
         pairs = self._meeting(vertices)
         if self.mode == "released":
-            return pairs
-        return pairs[~self._creases(pairs)]
+            return pairs, torch.ones_like(pairs[:, 0], dtype=torch.bool)
+        return pairs, ~self._creases(pairs)
 
     def _meeting(self, vertices: Tensor) -> Tensor:
         if vertices.shape != self.body.template.shape or not bool(vertices.isfinite().all()):
@@ -94,17 +98,19 @@ class BodyPenetration:
         one, two = self.body.faces[pairs[:, 0]], self.body.faces[pairs[:, 1]]
         vertices = len(self.body.template)
         keys = one[:, :, None] * vertices + two[:, None]
-        near = torch.isin(keys, self._near).flatten(1).any(1)
+        # The list is long and in order, the keys are few.
+        place = torch.searchsorted(self._near, keys).clamp(max=len(self._near) - 1)
+        near = (self._near[place] == keys).flatten(1).any(1)
         pieces = self._pieces[one[:, 0]] * vertices + self._pieces[two[:, 0]]
         rest = torch.isin(self._key(pairs), self._key(self._at_rest))
         return near | rest | torch.isin(pieces, self._touching_pieces)
 
     @cached_property
     def _near(self) -> Tensor:
-        """Keys of pairs of vertices at most RINGS edges from each other."""
+        """Keys of pairs of vertices at most RINGS edges from each other, in order."""
         vertices = len(self.body.template)
         first, second = near_on_surface(self.body.faces, vertices, rings=RINGS).unbind(1)
-        return first * vertices + second
+        return (first * vertices + second).sort().values
 
     @cached_property
     def _at_rest(self) -> Tensor:
@@ -127,6 +133,16 @@ class BodyPenetration:
 
     def _key(self, pairs: Tensor) -> Tensor:
         return pairs[:, 0] * len(self.body.faces) + pairs[:, 1]
+
+
+def looked_at(motion: Motion, *, stride: int) -> list[int]:
+    """Every `stride`-th frame that shows the person; raises UsageError for a stride below 1."""
+    if stride < 1:
+        raise UsageError(f"stride {stride} given; give 1 or more")
+    frames = torch.arange(0, len(motion), stride)
+    # Nobody is there where no joint is sure at all.
+    found: list[int] = frames[motion.confidence[frames].any(1).cpu()].tolist()
+    return found
 
 
 def near_on_surface(faces: Tensor, vertices: int, *, rings: int) -> Tensor:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 MESH_PENETRATION = "Mesh_Penetration"
 """What `body_penetration` measures on the body at hand, beside MBench's Body_Penetration on SMPL's."""
+MESH_INSIDE = "Mesh_Inside"
+"""What `body_inside` measures: ours, as triangles that cross tell little of what is wholly inside."""
 POSE_FIELD = "PoseField_Distance"
 """What `pose_field_distance` measures, beside MBench's Pose_Quality."""
 DPOSERX = "DPoserX_Distance"

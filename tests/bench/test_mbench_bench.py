@@ -21,6 +21,8 @@ def test_the_quick_run_without_data_has_every_kind_of_row(tmp_path, monkeypatch,
     assert main(["bench", "mbench", "--quick", "--json", str(found)]) in (0, 3)
     rows = {row["id"]: row for row in json.loads(found.read_text())["rows"]}
     assert rows["matrix-self-intersection-Mesh_Penetration"]["value"] > 0
+    assert rows["matrix-self-intersection-Mesh_Inside"]["value"] > 0
+    assert rows["sensitivity-self-intersection-Mesh_Inside"]["pass"] is True
     assert rows["sensitivity-wrong text-MCC-retrieval"]["value"] is None
     assert rows["twin"]["pass"] is True
 

@@ -14,7 +14,7 @@ from humanmotion.bench.mbench_faults import (
 from humanmotion.body import BodyModel
 from humanmotion.jobs.demo_motion import walking_motion
 from humanmotion.jobs.evaluator_scores import Embedded
-from humanmotion.metrics.body_penetration import BodyPenetration
+from humanmotion.metrics.body_inside import BodyInside
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +39,21 @@ def test_arms_go_as_far_as_is_asked(walk, body, size):
 
 
 def test_a_body_that_is_more_in_itself_scores_more(walk, body):
-    (own,), (matrix,) = self_intersection([walk], body, stride=100, sizes=(0.02, 0.04))
-    metric = BodyPenetration(body)
-    clean, two, four = (
-        metric.of_mesh(body.pose(arms_in(walk, size, body)[:1]).vertices[0])
+    (own, own_in), (matrix, matrix_in) = self_intersection(
+        [walk], body, stride=100, sizes=(0.02, 0.04)
+    )
+    metric = BodyInside(body)
+    (clean, clean_in), (two, two_in), (four, four_in) = (
+        metric.both_of_mesh(body.pose(arms_in(walk, size, body)[:1]).vertices[0])
         for size in (0.0, 0.02, 0.04)
     )
     # An arm that is wholly inside crosses no surface, so only the first step need rise.
     assert clean < two and (matrix.clean, matrix.spoilt) == pytest.approx((clean, two))
     assert own.value == pytest.approx(min(two - clean, four - two))
+    # What is inside rises at each.
+    assert (matrix_in.clean, matrix_in.spoilt) == pytest.approx((clean_in, two_in))
+    assert own_in.value == pytest.approx(min(two_in - clean_in, four_in - two_in))
+    assert own_in.passed is True and own_in.id.endswith("Mesh_Inside")
     assert own.id == "sensitivity-self-intersection-Mesh_Penetration"
 
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from humanmotion.bench.mbench_mesh import FAULTS, auc, penetration_rows, pose_rows, retrieval_rows
+from humanmotion.bench.mbench_mesh import (
+    FAULTS,
+    auc,
+    inside_rows,
+    penetration_rows,
+    pose_rows,
+    retrieval_rows,
+)
 from humanmotion.body import BodyModel
 from humanmotion.jobs.demo_motion import walking_motion
 from humanmotion.jobs.evaluator_scores import Embedded
@@ -35,6 +42,15 @@ def test_rows_of_penetration_hold_their_bars(monkeypatch):
     assert found["penetration/arm"].value > 0.4
     assert found["penetration/frame"].value > 0
     assert found["penetration/real"].value >= 0
+
+
+def test_rows_of_what_is_inside_hold_their_bars():
+    body = BodyModel.load()
+    walk = walking_motion(body, seconds=1.0).resample(20.0)
+    found = {row.id: row for row in inside_rows([walk], body)}
+    for name in ("rest", "rise"):
+        assert found[f"inside/{name}"].passed is True
+    assert found["inside/frame"].value > 0 and found["inside/real"].value >= 0
 
 
 def test_rows_of_real_clips_that_the_evaluator_knows_and_of_none():

@@ -22,12 +22,13 @@ from humanmotion.jobs.score_cache import ScoreCache
 from humanmotion.jobs.score_clip import ReadOptions
 from humanmotion.jobs.score_mesh import MESH_METRICS, MeshMetrics
 from humanmotion.jobs.score_summary import ranks
+from humanmotion.metrics.body_inside import BodyInside
 from humanmotion.metrics.body_penetration import BodyPenetration
 from humanmotion.metrics.mbench_joints import JOINT_METRICS
-from humanmotion.metrics.mbench_names import DPOSERX, MESH_PENETRATION, POSE_FIELD
+from humanmotion.metrics.mbench_names import DPOSERX, MESH_INSIDE, MESH_PENETRATION, POSE_FIELD
 from humanmotion.prior.pose_quality import dposerx_distance, pose_field_distance
 
-NAMES = (MESH_PENETRATION, POSE_FIELD, DPOSERX)
+NAMES = (MESH_PENETRATION, MESH_INSIDE, POSE_FIELD, DPOSERX)
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,7 @@ def test_values_are_those_of_the_metrics_at_20_fps(tmp_path, walk, body, mesh):
     found = system.clips[0].values
     even = walk.resample(20.0)
     assert found[MESH_PENETRATION] == BodyPenetration(body)(even)
+    assert found[MESH_INSIDE] == BodyInside(body)(even)[1]
     assert found[POSE_FIELD].value == pytest.approx(
         pose_field_distance(load_pose_field(), even).value
     )
