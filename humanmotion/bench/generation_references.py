@@ -8,7 +8,6 @@ from torch import Tensor
 from humanmotion.bench.generation_material import Material
 from humanmotion.bench.report import Baseline, Row
 from humanmotion.body import BodyModel
-from humanmotion.generation.cleanup import cleaned
 from humanmotion.generation.corruption import Corruption, corrupted
 from humanmotion.generation.features import (
     JOINTS,
@@ -54,7 +53,7 @@ def reference_rows(material: Material, *, most: int | None) -> list[Row]:
     for seed, features in enumerate(chosen):
         truth = motion_of(features, material.body)
         worse = spoilt(material, features, seed=seed)
-        better = cleaned(material.make.refine(worse, seed=seed), material.body)
+        better = material.make.refine(worse, seed=seed)
         both = _judged((truth, worse, better), material.body)
         before.append(both[0])
         after.append(both[1])

@@ -67,8 +67,12 @@ def generate(
     ] = None,
     mirror: Annotated[bool, typer.Option("--mirror", help="Swap left and right.")] = False,
     cleanup: Annotated[
-        bool, typer.Option("--cleanup/--no-cleanup", help="Plant feet, raise soles.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--cleanup/--no-cleanup",
+            help="Plant feet, raise soles; done to all but references unless given.",
+        ),
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(help="Weights that `train generator` wrote, in place of the shipped ones."),

@@ -78,6 +78,13 @@ class Noise:
         """The same on `device`."""
         return self if self.spectra is None else Noise(self.spectra.to(device))
 
+    def livelier(self, power: float) -> Noise:
+        """Of the same spectra to a power: above 1 slow movement is more of it."""
+        if self.spectra is None:
+            return self
+        moving = self.spectra[1:] ** power
+        return Noise(torch.cat((self.spectra[:1], moving / moving.mean(0))))
+
     def covariance(self, frames: int) -> Tensor:
         """Of numbers that lie 0, 1, ... `frames` - 1 frames apart, `(frames, n)`, the first being 1.
 

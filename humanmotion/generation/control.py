@@ -328,7 +328,7 @@ def directed(
     condition = make.condition([text] * num)
     drawn = drawn_features(network, condition, noise, sampling=sampling, style=make.style,
                     kept=Kept(values, kept.mask.to(device).expand(num, -1, -1)))  # fmt: skip
-    features = reconciled(drawn.features, rest=rest)
+    features = reconciled(drawn.features, rest=rest, sure=drawn.sure)
     told = condition.text[0], condition.text_mask[0]
     meta = {"text": text, "seed": seed, "notes": list(notes)}
     found = []

@@ -57,6 +57,10 @@ class Hints:
     variance: Tensor
     """`(B, T, 276)` in (0, 1]; 1 where nothing is known."""
 
+    def trusted(self, power: float) -> Hints:
+        """The same with less variance, but where there is all: to the given power."""
+        return Hints(self.values, (self.variance**power).clamp(min=LEAST**2))
+
     def joined(self, other: Hints) -> Hints:
         """What both say together: independent of each other but for what is known of any motion."""
         precision = 1 / self.variance + 1 / other.variance - 1

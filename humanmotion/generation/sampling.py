@@ -26,6 +26,11 @@ Solver = Literal["euler", "heun"]
 WIDEST = 2
 """Frames of the widest Gaussian over samples; a window is made twice as many longer than it is used."""
 
+LIVELIER = 1.3
+"""Power of the spectra that gaps are filled by: over clips they are averaged by amplitude."""
+KEPT_POWER, REFERENCE_POWER = 3.0, 1.5
+"""Of the variances of hints, see `trusting`."""
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -87,7 +92,7 @@ def sampled(
     by default.
     """
     if network.config.hints and condition.hints is None:
-        condition = hinted(condition, network.noise, kept=kept)
+        condition = trusting(condition, network, kept=kept)
     levels = network.config.flow.levels(sampling.steps, start=sampling.start)
     field = _Field(network, condition, noise, sampling=sampling, mask=mask, kept=kept, style=style,
                    plan=plan or frame_plan(noise.shape[1], noise.device), levels=levels)  # fmt: skip
@@ -125,7 +130,7 @@ def drawn_features(
     are those of `sampled`; features behind a motion's end are of no use.
     """
     if network.config.hints:
-        condition = hinted(condition, network.noise, kept=kept)
+        condition = trusting(condition, network, kept=kept)
     values = sampled(
         network, condition, noise, sampling=sampling, mask=mask, kept=kept, style=style
     )
@@ -139,15 +144,32 @@ def drawn_features(
     return Drawn(network.restored(calm).cpu(), sure)
 
 
-def hinted(condition: Condition, noise: Noise, *, kept: Kept | None = None) -> Condition:
+def trusting(condition: Condition, network: ViMoGen, *, kept: Kept | None = None) -> Condition:
+    """`hinted`, as a network is drawn from.
+
+    Out of an hour of motion a network learns what its own clips' hints lacked, and adds it to those of
+    others: with less variance it adds less. How much less, and how slow movement is taken to be, was
+    chosen on val and train.
+    """
+    noise = network.noise.livelier(LIVELIER)
+    return hinted(condition, noise, kept=kept, powers=(KEPT_POWER, REFERENCE_POWER))
+
+
+def hinted(
+    condition: Condition,
+    noise: Noise,
+    *,
+    kept: Kept | None = None,
+    powers: tuple[float, float] = (1.0, 1.0),
+) -> Condition:
     """`condition` with what kept numbers and the reference say, for a network that starts from
-    `noise` and takes hints."""
-    hints = None if kept is None else hints_of_kept(noise, kept)
+    `noise` and takes hints; variances of the two are taken to `powers`."""
+    hints = None if kept is None else hints_of_kept(noise, kept).trusted(powers[0])
     if condition.reference is not None and bool(condition.referring.any()):
         there = condition.referring[:, None].expand(condition.reference.shape[:2])
         if condition.reference_mask is not None:
             there = there & condition.reference_mask
-        own = hints_of_reference(condition.reference, there)
+        own = hints_of_reference(condition.reference, there).trusted(powers[1])
         hints = own if hints is None else hints.joined(own)
     return replace(condition, hints=hints)
 

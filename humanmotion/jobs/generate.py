@@ -50,7 +50,7 @@ def generate(
     style: str | Path | None = None,
     style_strength: float | None = None,
     mirror: bool = False,
-    cleanup: bool = True,
+    cleanup: bool | None = None,
     weights: str | Path | None = None,
     body: str | Path | None = None,
     overwrite: bool = False,
@@ -68,8 +68,9 @@ def generate(
     made anew, at its length, if it is calm and shows what the prompt, if any, says; else the prompt
     alone is followed, and a note says which and why. `style` is a motion whose posture and size of
     movement are carried over, by `style_strength` of 0 to 1, all of it if not given. `mirror` swaps
-    left and right in the end, `cleanup` plants feet and raises soles out of the floor. Without
-    `weights` the shipped are used.
+    left and right in the end, `cleanup` plants feet and raises soles out of the floor, which is done to
+    all but references that are followed unless it is said: feet that were captured are where they
+    were. Without `weights` the shipped are used.
 
     Raises UsageError for what cannot be meant, InputError for a file that cannot be read, OutputError
     when a file exists without `overwrite` or cannot be written; nothing is written then.
@@ -105,9 +106,10 @@ def generate(
 
 
 def _finished(
-    motion: Motion, body: BodyModel, *, control: Control | None, cleanup: bool, mirror: bool
+    motion: Motion, body: BodyModel, *, control: Control | None, cleanup: bool | None, mirror: bool
 ) -> Motion:
+    refers = "reference" in motion.meta
     motion = onto_body(motion, body)
-    if cleanup:
+    if not refers if cleanup is None else cleanup:
         motion = cleaned(motion, body, control=control)
     return motion.mirror() if mirror else motion
