@@ -19,6 +19,8 @@ from humanmotion.generation.features import REFERENCE, SIZE
 
 NEAR = 16
 """Frames beyond which a kept frame says nothing more of an open one than those between do."""
+ENOUGH = 32
+"""Kept frames from which a motion says itself how it moves."""
 TURNS = 6
 """The last of a reference's numbers say how the root turns."""
 TURNS_SPOILT = 10.0
@@ -72,14 +74,19 @@ class Hints:
         return Hints(torch.cat((self.values,) * 2), torch.cat((self.variance,) * 2))
 
 
-def hints_of_kept(noise: Noise, kept: Kept) -> Hints:
-    """What kept numbers say of those in other frames."""
+def hints_of_kept(noise: Noise, kept: Kept, *, own: float = 0.0) -> Hints:
+    """What kept numbers say of those in other frames.
+
+    How numbers of different frames hang together is that of `noise`, and, to the share `own`, that of
+    the kept frames themselves where they are ENOUGH: a walk goes on in its own step.
+    """
     values, variance = torch.zeros_like(kept.values), torch.ones_like(kept.values)
     for row, mask in enumerate(kept.mask):
         for columns, known in _alike(mask):
             values[row, :, columns], variance[row, :, columns] = _kriged(
-                noise, kept.values[row][:, columns], known, columns
-            )
+                kept.values[row][:, columns], known,
+                _by_lag(noise, kept.values[row][:, columns], known, columns=columns, own=own),
+            )  # fmt: skip
     return Hints(values, variance)
 
 
@@ -91,7 +98,24 @@ def _alike(mask: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
             yield (which == number).nonzero()[:, 0], known
 
 
-def _kriged(noise: Noise, values: Tensor, known: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+def _by_lag(noise: Noise, values: Tensor, known: Tensor, *, columns: Tensor, own: float) -> Tensor:
+    """Covariance `(T, n)` of values `(T, n)` by how many frames lie between them."""
+    frames = len(known)
+    said = noise.covariance(frames).to(values)
+    said = said[:, columns] if said.shape[1] > 1 else said.expand(-1, len(columns))
+    if own == 0 or noise.spectra is None or int(known.sum()) < ENOUGH:
+        return said
+    constant = noise.spectra[0].to(values)[columns]
+    off = (values - values[known].mean(0)) * known[:, None]
+    waves = torch.fft.rfft(off.double(), n=2 * frames, dim=0).abs().square()
+    found = torch.fft.irfft(waves, n=2 * frames, dim=0)[:frames]
+    moves = found[0] > LEAST * int(known.sum())
+    clip = (found / torch.where(moves, found[0], 1.0)).to(values)
+    # Both are covariances of something, so that any mean of them is one.
+    return said + own * moves * ((1 - constant) * clip - (said - constant))
+
+
+def _kriged(values: Tensor, known: Tensor, by_lag: Tensor) -> tuple[Tensor, Tensor]:
     """Values `(T, n)` and their variances where they are known in frames `known` `(T)`."""
     frames = torch.arange(len(known), device=known.device)
     open_at = frames[~known]
@@ -100,8 +124,6 @@ def _kriged(noise: Noise, values: Tensor, known: Tensor, columns: Tensor) -> tup
         return mean, variance
     at = frames[known]
     at = at[(at[:, None] - open_at).abs().amin(1) <= NEAR]
-    by_lag = noise.covariance(len(known)).to(values)
-    by_lag = by_lag[:, columns] if by_lag.shape[1] > 1 else by_lag.expand(-1, len(columns))
 
     def between(a: Tensor, b: Tensor) -> Tensor:
         return by_lag[(a[:, None] - b).abs()].permute(2, 0, 1)

@@ -26,8 +26,9 @@ Solver = Literal["euler", "heun"]
 WIDEST = 2
 """Frames of the widest Gaussian over samples; a window is made twice as many longer than it is used."""
 
-LIVELIER = 1.3
-"""Power of the spectra that gaps are filled by: over clips they are averaged by amplitude."""
+LIVELIER, OWN = 1.5, 0.1
+"""Gaps are filled by the spectra to this power, as they are averaged by amplitude over clips, and to
+this share by the covariance of the frames beside them."""
 KEPT_POWER, REFERENCE_POWER = 3.0, 1.5
 """Of the variances of hints, see `trusting`."""
 
@@ -148,11 +149,12 @@ def trusting(condition: Condition, network: ViMoGen, *, kept: Kept | None = None
     """`hinted`, as a network is drawn from.
 
     Out of an hour of motion a network learns what its own clips' hints lacked, and adds it to those of
-    others: with less variance it adds less. How much less, and how slow movement is taken to be, was
+    others: with less variance it adds less. How much less, and by what covariance gaps are filled, was
     chosen on val and train.
     """
     noise = network.noise.livelier(LIVELIER)
-    return hinted(condition, noise, kept=kept, powers=(KEPT_POWER, REFERENCE_POWER))
+    powers = KEPT_POWER, REFERENCE_POWER
+    return hinted(condition, noise, kept=kept, powers=powers, own=OWN)
 
 
 def hinted(
@@ -161,16 +163,17 @@ def hinted(
     *,
     kept: Kept | None = None,
     powers: tuple[float, float] = (1.0, 1.0),
+    own: float = 0.0,
 ) -> Condition:
     """`condition` with what kept numbers and the reference say, for a network that starts from
-    `noise` and takes hints; variances of the two are taken to `powers`."""
-    hints = None if kept is None else hints_of_kept(noise, kept).trusted(powers[0])
+    `noise` and takes hints; variances of the two are taken to `powers`, `own` is of `hints_of_kept`."""
+    hints = None if kept is None else hints_of_kept(noise, kept, own=own).trusted(powers[0])
     if condition.reference is not None and bool(condition.referring.any()):
         there = condition.referring[:, None].expand(condition.reference.shape[:2])
         if condition.reference_mask is not None:
             there = there & condition.reference_mask
-        own = hints_of_reference(condition.reference, there).trusted(powers[1])
-        hints = own if hints is None else hints.joined(own)
+        read = hints_of_reference(condition.reference, there).trusted(powers[1])
+        hints = read if hints is None else hints.joined(read)
     return replace(condition, hints=hints)
 
 

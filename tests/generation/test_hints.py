@@ -78,6 +78,30 @@ def test_kept_numbers_say_what_the_whole_gaussian_says(noise: Noise, drawn: torc
         )
 
 
+def test_a_gap_in_a_walk_is_filled_with_its_own_step(noise: Noise) -> None:
+    """A wave that lasts as long as the gap, which no spectrum of falling power would go on with."""
+    frames, period = 160, 16
+    wave = torch.sin(2 * torch.pi * torch.arange(frames) / period)
+    values = wave[None, :, None].repeat(1, 1, SIZE)
+    mask = torch.ones_like(values, dtype=torch.bool)
+    gap = slice(80, 80 + period)
+    mask[:, gap] = False
+    off = [
+        float(
+            (hints_of_kept(noise, Kept(values, mask), own=own).values - values)[:, gap].abs().mean()
+        )
+        for own in (0.0, 0.3)
+    ]
+    assert off[1] < 0.5 * off[0]
+
+
+def test_few_frames_say_nothing_of_how_they_move(noise: Noise, drawn: torch.Tensor) -> None:
+    mask = torch.zeros_like(drawn, dtype=torch.bool)
+    mask[:, :20] = True
+    both = [hints_of_kept(noise, Kept(drawn, mask), own=own).values for own in (0.0, 0.5)]
+    torch.testing.assert_close(*both)
+
+
 def test_what_is_kept_is_known(noise: Noise, drawn: torch.Tensor) -> None:
     mask = torch.zeros_like(drawn, dtype=torch.bool)
     mask[:, 10:20] = True
