@@ -12,9 +12,11 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from humanmotion.generation.features import (
     ORIENT,
+    POSITIONS,
     STEP,
     TRANSL,
     TURN,
@@ -28,6 +30,9 @@ from humanmotion.rotations import matrix_to_rotvec, rotvec_to_matrix
 
 WIDTH = 10.0
 """Frames at 20 fps of the Gaussian that parts slow movement from fast: half a second."""
+GROUNDING = 30
+"""Frames over which a motion comes back to the floor."""
+FEET = (10, 11)
 EASED = 15
 """Frames over which a step between what is held and what follows fades."""
 _BEFORE = round(3 * WIDTH)
@@ -70,6 +75,29 @@ def reconciled(
     made = encode(torch.cat((poses, after), -4), way, rest=rest)
     made[..., -1, VELOCITIES] = own[..., -1, VELOCITIES]
     return torch.cat((features[..., :held, :], made[..., min(held, 1) :, :]), -2)
+
+
+def grounded(features: Tensor, *, sole: Tensor, held: int) -> Tensor:
+    """Features `(T, 276)` whose lower sole comes down to the floor, and no deeper, behind those held.
+
+    In three seconds a foot stands: what is left of its height then would add up from window to window.
+    It eases in over GROUNDING frames; `sole` `(2,)` is the height of the foot joints above the soles.
+    """
+    after = features.shape[0] - held
+    if after < 2:
+        return features
+    feet = [POSITIONS.start + 3 * joint + 2 for joint in FEET]
+    lowest = (features[held:, feet] - sole).amin(-1)
+    x = (torch.arange(1, after + 1, device=features.device) / GROUNDING).clamp(max=1)
+    share = x * x * (3 - 2 * x)
+    # The level that is lowest once the correction is there in full.
+    level = (lowest + (1 - share) * 1e3).amin() if after > GROUNDING else lowest[-1] / share[-1]
+    shift = functional.pad(-level * share, (held, 0))
+    out = features.clone()
+    out[:, [TRANSL.stop - 1, *range(POSITIONS.start + 2, POSITIONS.stop, 3)]] += shift[:, None]
+    steps = functional.pad(shift.diff(), (0, 1))
+    out[:, [STEP.stop - 1, *range(VELOCITIES.start + 2, VELOCITIES.stop, 3)]] += steps[:, None]
+    return out
 
 
 def _going_on(own: Tensor) -> Tensor:

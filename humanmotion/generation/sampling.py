@@ -18,7 +18,7 @@ from humanmotion.diffusion.flow import euler, guided, heun, noised
 from humanmotion.diffusion.noise import Noise
 from humanmotion.errors import UsageError
 from humanmotion.generation.features import SIZE
-from humanmotion.generation.hints import Kept, hints_of_kept, hints_of_reference
+from humanmotion.generation.hints import Hints, Kept, hints_of_kept, hints_of_reference
 from humanmotion.generation.style import Style
 from humanmotion.generation.vimogen import Condition, ViMoGen, frame_plan
 
@@ -30,7 +30,7 @@ LIVELIER, OWN = 1.5, 0.1
 """Gaps are filled by the spectra to this power, as they are averaged by amplitude over clips, and to
 this share by the covariance of the frames beside them."""
 KEPT_POWER, REFERENCE_POWER = 3.0, 1.5
-"""Of the variances of hints, see `trusting`."""
+"""Of the variances of hints in gaps, see `trusting`, and of references, for the same reason."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,7 @@ def sampled(
     network sees them as noisy as the rest; no style touches them. `plan` carries self-attention, dense
     by default.
     """
-    if network.config.hints and condition.hints is None:
-        condition = trusting(condition, network, kept=kept)
+    condition = _told(network, condition, kept)
     levels = network.config.flow.levels(sampling.steps, start=sampling.start)
     field = _Field(network, condition, noise, sampling=sampling, mask=mask, kept=kept, style=style,
                    plan=plan or frame_plan(noise.shape[1], noise.device), levels=levels)  # fmt: skip
@@ -130,8 +129,7 @@ def drawn_features(
     What is known of a motion is no noise: only what comes on top of the hints is smoothed. Arguments
     are those of `sampled`; features behind a motion's end are of no use.
     """
-    if network.config.hints:
-        condition = trusting(condition, network, kept=kept)
+    condition = _told(network, condition, kept)
     values = sampled(
         network, condition, noise, sampling=sampling, mask=mask, kept=kept, style=style
     )
@@ -145,36 +143,48 @@ def drawn_features(
     return Drawn(network.restored(calm).cpu(), sure)
 
 
-def trusting(condition: Condition, network: ViMoGen, *, kept: Kept | None = None) -> Condition:
-    """`hinted`, as a network is drawn from.
+def trusting(noise: Noise, kept: Kept) -> Hints:
+    """Hints of kept numbers as a network that starts from `noise` is drawn from.
 
     Out of an hour of motion a network learns what its own clips' hints lacked, and adds it to those of
-    others: with less variance it adds less. How much less, and by what covariance gaps are filled, was
-    chosen on val and train.
+    others. Where frames are kept on both sides a hint is nearly as good: with less variance less is
+    added. How much less, and by what covariance gaps are filled, was chosen on val and train.
     """
-    noise = network.noise.livelier(LIVELIER)
-    powers = KEPT_POWER, REFERENCE_POWER
-    return hinted(condition, noise, kept=kept, powers=powers, own=OWN)
+    plain = hints_of_kept(noise, kept)
+    before, after = (_so_far(kept.mask), _so_far(kept.mask.flip(1)).flip(1))
+    inside = before & after & ~kept.mask
+    if not bool(inside.any()):
+        return plain
+    filled = hints_of_kept(noise.livelier(LIVELIER), kept, own=OWN).trusted(KEPT_POWER)
+    return Hints(
+        torch.where(inside, filled.values, plain.values),
+        torch.where(inside, filled.variance, plain.variance),
+    )
 
 
-def hinted(
-    condition: Condition,
-    noise: Noise,
-    *,
-    kept: Kept | None = None,
-    powers: tuple[float, float] = (1.0, 1.0),
-    own: float = 0.0,
-) -> Condition:
-    """`condition` with what kept numbers and the reference say, for a network that starts from
-    `noise` and takes hints; variances of the two are taken to `powers`, `own` is of `hints_of_kept`."""
-    hints = None if kept is None else hints_of_kept(noise, kept, own=own).trusted(powers[0])
+def _so_far(mask: Tensor) -> Tensor:
+    """Whether any frame up to each `(B, T, n)` is True."""
+    return mask.int().cummax(1).values.bool()
+
+
+def hinted(condition: Condition, kept: Hints | None, *, power: float = 1.0) -> Condition:
+    """`condition` with what is said of kept numbers, and what its reference says, whose variances are
+    taken to `power`."""
+    hints = kept
     if condition.reference is not None and bool(condition.referring.any()):
         there = condition.referring[:, None].expand(condition.reference.shape[:2])
         if condition.reference_mask is not None:
             there = there & condition.reference_mask
-        read = hints_of_reference(condition.reference, there).trusted(powers[1])
+        read = hints_of_reference(condition.reference, there).trusted(power)
         hints = read if hints is None else hints.joined(read)
     return replace(condition, hints=hints)
+
+
+def _told(network: ViMoGen, condition: Condition, kept: Kept | None) -> Condition:
+    if not network.config.hints or condition.hints is not None:
+        return condition
+    said = None if kept is None else trusting(network.noise, kept)
+    return hinted(condition, said, power=REFERENCE_POWER)
 
 
 class _Field:

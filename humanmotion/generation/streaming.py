@@ -24,7 +24,7 @@ from humanmotion.generation.features import (
     seen_from,
 )
 from humanmotion.generation.hints import Kept
-from humanmotion.generation.reconcile import reconciled
+from humanmotion.generation.reconcile import grounded, reconciled
 from humanmotion.generation.sampler import SHORTEST, TextToMotion, at_file_rate
 from humanmotion.generation.sampling import (
     WIDEST,
@@ -160,6 +160,8 @@ def window(
     features[: len(held)] = seen_from(held, place, rest=rest)
     features = reconciled(features, rest=rest, held=len(held), sure=sure)
     features = seen_from(features, inverse(place), rest=rest)
+    if path is None:
+        features = grounded(features, sole=make.body.sole_offset(), held=len(held))
     # As they were: what was handed out stays true.
     return torch.cat((held, features[len(held) :]))
 

@@ -17,7 +17,7 @@ from humanmotion.errors import InputError, UsageError
 from humanmotion.files import sha256, writable_folder
 from humanmotion.generation.corruption import corrupted
 from humanmotion.generation.features import REFERENCE, ROOT, SIZE, rowwise_matrix, rowwise_sixd
-from humanmotion.generation.hints import LEAST, TURNS, Kept
+from humanmotion.generation.hints import LEAST, TURNS, Kept, hints_of_kept
 from humanmotion.generation.sampling import Sampling, hinted
 from humanmotion.generation.vimogen import Condition, ViMoGen, ViMoGenConfig, linear_guess
 from humanmotion.jobs.early_stopping import fabric_on
@@ -195,7 +195,7 @@ class Objective:
         )  # fmt: skip
         if self.config.hints:
             kept = drawn_kept(asked, share=self.branches.kept, generator=generator)
-            condition = hinted(condition, self.noise, kept=Kept(clean, kept))
+            condition = hinted(condition, hints_of_kept(self.noise, Kept(clean, kept)))
         sigma, weight = self.flow.draw(count, generator=generator)
         weight = weight * self.config.counted(sigma)
         noise = self.noise.drawn((count, *clean.shape[1:]), generator=generator)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from humanmotion.generation.features import (
     ORIENT,
     POSE,
+    POSITIONS,
     STEP,
     TRANSL,
     TURN,
     decode,
+    encode,
     features_of,
     rowwise_matrix,
     rowwise_sixd,
     self_consistency,
 )
-from humanmotion.generation.reconcile import reconciled
+from humanmotion.generation.reconcile import GROUNDING, grounded, reconciled
 from humanmotion.motion import Motion
 from humanmotion.rotations import geodesic_distance, rotation_about_z, rotvec_to_matrix
 
@@ -131,3 +134,24 @@ def test_the_root_is_where_it_is_known_to_be(wandering, body) -> None:
         torch.testing.assert_close(made[:, part], features[:, part], atol=1e-4, rtol=0)
     unsure = reconciled(spoilt, rest=body.rest_joints(), sure=0 * sure)
     torch.testing.assert_close(unsure, reconciled(spoilt, rest=body.rest_joints()))
+
+
+@pytest.mark.parametrize("lift", [0.3, -0.2])
+def test_who_floats_comes_down_and_who_sinks_comes_up(wandering, body, lift: float) -> None:
+    features, held, sole = features_of(wandering, body), 20, body.sole_offset()
+    rest = body.rest_joints()
+    rotations, transl = decode(features)
+    low = (encode(rotations, transl, rest=rest)[:, FEET_UP] - sole)[held + GROUNDING - 1 :].min()
+    transl = transl + torch.tensor((0.0, 0.0, lift - float(low)))
+    lifted = encode(rotations, transl, rest=rest)
+    found = grounded(lifted, sole=sole, held=held)
+    assert torch.equal(found[: held - 1], lifted[: held - 1])
+    level = (found[:, FEET_UP] - sole)[held + GROUNDING - 1 :].min()
+    assert float(level) == pytest.approx(0, abs=1e-5)
+    gap = self_consistency(found[:-1], rest=rest)
+    assert float(gap.positions) < 1e-4 and float(gap.integrated) < 1e-3
+    speeds = (found - lifted)[:, TRANSL.stop - 1].diff().abs()
+    assert float(speeds.max()) < 2 * abs(lift) / GROUNDING
+
+
+FEET_UP = [POSITIONS.start + 3 * joint + 2 for joint in (10, 11)]
