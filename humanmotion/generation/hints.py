@@ -59,7 +59,7 @@ class Hints:
     variance: Tensor
     """`(B, T, 276)` in (0, 1]; 1 where nothing is known."""
 
-    def trusted(self, power: float) -> Hints:
+    def trusted(self, power: float | Tensor) -> Hints:
         """The same with less variance, but where there is all: to the given power."""
         return Hints(self.values, (self.variance**power).clamp(min=LEAST**2))
 

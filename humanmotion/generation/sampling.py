@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from humanmotion.attention import AttentionPlan
@@ -29,7 +30,7 @@ WIDEST = 2
 LIVELIER, OWN = 1.5, 0.1
 """Gaps are filled by the spectra to this power, as they are averaged by amplitude over clips, and to
 this share by the covariance of the frames beside them."""
-KEPT_POWER, REFERENCE_POWER = 3.0, 1.5
+ROW_POWER, KEPT_POWER, REFERENCE_POWER = 6.0, 3.0, 2.0
 """Of the variances of hints in gaps, see `trusting`, and of references, for the same reason."""
 
 
@@ -147,24 +148,28 @@ def trusting(noise: Noise, kept: Kept) -> Hints:
     """Hints of kept numbers as a network that starts from `noise` is drawn from.
 
     Out of an hour of motion a network learns what its own clips' hints lacked, and adds it to those of
-    others. Where frames are kept on both sides a hint is nearly as good: with less variance less is
-    added. How much less, and by what covariance gaps are filled, was chosen on val and train.
+    others. Between frames that are kept a hint is nearly as good: with less variance less is added,
+    least between frames in a row. How much less, and by what covariance gaps are filled, was chosen
+    on val and train.
     """
     plain = hints_of_kept(noise, kept)
-    before, after = (_so_far(kept.mask), _so_far(kept.mask.flip(1)).flip(1))
-    inside = before & after & ~kept.mask
+    inside = _between(kept.mask)
     if not bool(inside.any()):
         return plain
-    filled = hints_of_kept(noise.livelier(LIVELIER), kept, own=OWN).trusted(KEPT_POWER)
+    pairs = kept.mask[:, 1:] & kept.mask[:, :-1]
+    row = functional.pad(pairs, (0, 0, 1, 0)) | functional.pad(pairs, (0, 0, 0, 1))
+    filled = hints_of_kept(noise.livelier(LIVELIER), kept, own=OWN)
+    power = torch.where(_between(row), ROW_POWER, KEPT_POWER)
     return Hints(
         torch.where(inside, filled.values, plain.values),
-        torch.where(inside, filled.variance, plain.variance),
+        torch.where(inside, filled.trusted(power).variance, plain.variance),
     )
 
 
-def _so_far(mask: Tensor) -> Tensor:
-    """Whether any frame up to each `(B, T, n)` is True."""
-    return mask.int().cummax(1).values.bool()
+def _between(mask: Tensor) -> Tensor:
+    """Which of `(B, T, n)` are False and have a True before and one behind them."""
+    before, behind = mask.int().cummax(1).values, mask.flip(1).int().cummax(1).values.flip(1)
+    return before.bool() & behind.bool() & ~mask
 
 
 def hinted(condition: Condition, kept: Hints | None, *, power: float = 1.0) -> Condition:
