@@ -189,11 +189,15 @@ def joints_in(features: Tensor) -> Tensor:
     return features[:, POSITIONS].unflatten(-1, (JOINTS, 3))
 
 
+FOLDERS = {"light": "generator"}
+"""Of assets, where weights lie in another's."""
+
+
 def found_weights(weights: Path | None, name: str) -> Path | None:
     """`name` in the folder, else the shipped one, if there is any."""
     if weights is not None and (weights / f"{name}.safetensors").exists():
         return weights / f"{name}.safetensors"
     try:
-        return asset(f"{name}/{name}.safetensors")
+        return asset(f"{FOLDERS.get(name, name)}/{name}.safetensors")
     except InputError:
         return None

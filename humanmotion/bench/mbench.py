@@ -13,7 +13,7 @@ from torch import Tensor
 
 from humanmotion.bench import mbench_mesh, mbench_systems
 from humanmotion.bench.generation import shards_in
-from humanmotion.bench.generation_material import SPLITS
+from humanmotion.bench.generation_material import SPLITS, found_weights
 from humanmotion.bench.mbench_clips import (
     FAULTS,
     SIZES,
@@ -28,7 +28,7 @@ from humanmotion.bench.report import BenchReport, Row
 from humanmotion.body import BodyModel
 from humanmotion.jobs.demo_motion import walking_motion
 from humanmotion.jobs.evaluator_data import EvaluatorPairs
-from humanmotion.jobs.evaluator_scores import Embedded, embed, find_evaluator, load_evaluator
+from humanmotion.jobs.evaluator_scores import Embedded, embed, load_evaluator
 from humanmotion.jobs.shards import Shards
 from humanmotion.metrics.bootstrap import block_bootstrap
 from humanmotion.metrics.mbench_joints import CLEARANCE, DEPTH, JOINT_METRICS, Scene, joint_metrics
@@ -48,7 +48,7 @@ def run(data: Path | None = None, *, quick: bool, weights: Path | None = None) -
     prompts. Quick means fewer clips.
     """
     clips = _clips(data, count=8 if quick else 40)
-    evaluator = find_evaluator(weights)
+    evaluator = found_weights(weights, "evaluator")
     shards = _shards(data, quick=quick)
     real = _embedded(shards, evaluator)
     found = [

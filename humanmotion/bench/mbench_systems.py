@@ -29,7 +29,6 @@ from humanmotion.generation.sampler import LONGEST, SHORTEST, TextToMotion
 from humanmotion.generation.text import TextEncoder
 from humanmotion.io.npz import write_motion
 from humanmotion.jobs.evaluator_data import EvaluatorPairs
-from humanmotion.jobs.evaluator_scores import find_evaluator
 from humanmotion.jobs.score import MoreMetrics, score
 from humanmotion.jobs.score_mesh import MESH_METRICS, MeshMetrics
 from humanmotion.jobs.score_prompts import CONSISTENCY, GENERAL, POSE, QUALITY, read_prompts
@@ -88,7 +87,7 @@ def rows(
         return []
     wanted = asked(path, quick=quick)
     body, encoder, mesh = BodyModel.load(), MiniLM.load(), MeshMetrics()
-    makers, evaluator = makers_in(weights, encoder, body=body), find_evaluator(weights)
+    makers, evaluator = makers_in(weights, encoder, body=body), found_weights(weights, "evaluator")
     words = [] if evaluator is None else [RetrievalMetrics(evaluator, encoder=encoder)]
     out: list[Row] = []
     with tempfile.TemporaryDirectory() as work:

@@ -77,6 +77,9 @@ def generate(
         Path | None,
         typer.Option(help="Weights that `train generator` wrote, in place of the shipped ones."),
     ] = None,
+    light: Annotated[
+        bool, typer.Option("--light", help="The small student of few steps: faster, text only.")
+    ] = False,
     body: Body = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -90,7 +93,7 @@ def generate(
             prompts or (), output=output, seconds=seconds or None, num=num, seed=seed, steps=steps,
             guidance=guidance, sequence=sequence, keyframes=keyframes, path=path, targets=targets,
             reference=reference, style=style, style_strength=style_strength,
-            mirror=mirror,
+            mirror=mirror, light=light,
             cleanup=cleanup, weights=weights, body=body, overwrite=overwrite, progress=progress,
         )  # fmt: skip
     for note in made.notes if not quiet else ():

@@ -49,7 +49,7 @@ from humanmotion.generation.text import TextEncoder, checked_prompt
 from humanmotion.generation.vimogen import Condition, ViMoGen, ViMoGenConfig
 from humanmotion.motion import Motion
 
-WEIGHTS = "generator/generator.safetensors"
+WEIGHTS, LIGHT = "generator/generator.safetensors", "generator/light.safetensors"
 KNOWN = "known.safetensors"
 """Lies beside the weights, where there is one."""
 FILE_FPS = 30.0
@@ -81,12 +81,13 @@ class TextToMotion:
         cls,
         path: str | Path | None = None,
         *,
+        light: bool = False,
         encoder: TextEncoder | None = None,
         body: BodyModel | None = None,
         device: torch.device | str = "cpu",
     ) -> TextToMotion:
-        """The shipped weights, or others with their `.json` beside them, as `train generator` and
-        `train light` write them.
+        """The shipped weights, with `light` the student's of few steps; or others with their `.json`
+        beside them, as `train generator` and `train light` write them.
 
         A `sampling` in that file says how the weights are drawn from. Without an encoder the embedded
         one is taken, without a body the default one. Captions known are read from `known.safetensors`
@@ -94,7 +95,7 @@ class TextToMotion:
         shipped ones. Raises InputError where the weights are missing, FileFormatError for other
         weights, UsageError for an encoder of other tokens.
         """
-        path = shipped_weights() if path is None else Path(path)
+        path = shipped_weights(light=light) if path is None else Path(path)
         network = load_generator(path).to(device)
         encoder = MiniLM.load() if encoder is None else encoder
         if encoder.width != network.config.text_width:
@@ -283,13 +284,14 @@ def at_file_rate(
     return replace(motion, times=motion.times + start, meta=meta)
 
 
-def shipped_weights() -> Path:
+def shipped_weights(*, light: bool = False) -> Path:
     """Path of the weights in the package; raises InputError, with what to do, where there are none."""
+    name = LIGHT if light else WEIGHTS
     try:
-        return asset(WEIGHTS)
+        return asset(name)
     except InputError as error:
         raise InputError(
-            f"the shipped generator (assets/{WEIGHTS}) is missing; install humanmotion again, or give "
+            f"the shipped generator (assets/{name}) is missing; install humanmotion again, or give "
             "weights that `humanmotion train generator` wrote"
         ) from error
 

@@ -52,6 +52,7 @@ def generate(
     mirror: bool = False,
     cleanup: bool | None = None,
     weights: str | Path | None = None,
+    light: bool = False,
     body: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -70,7 +71,8 @@ def generate(
     movement are carried over, by `style_strength` of 0 to 1, all of it if not given. `mirror` swaps
     left and right in the end, `cleanup` plants feet and raises soles out of the floor, which is done to
     all but references that are followed unless it is said: feet that were captured are where they
-    were. Without `weights` the shipped are used.
+    were. Without `weights` the shipped are used, with `light` the small student of few steps, which
+    reads text alone.
 
     Raises UsageError for what cannot be meant, InputError for a file that cannot be read, OutputError
     when a file exists without `overwrite` or cannot be written; nothing is written then.
@@ -79,12 +81,19 @@ def generate(
     given = Given(keyframes, path, targets, reference)
     if style is None and style_strength is not None:
         raise UsageError("a style strength without a style given; give the style's motion too")
+    if light and (weights is not None or reference is not None):
+        raise UsageError(
+            "light weights are shipped and read text alone; leave out `light`, or weights and reference"
+        )
     given.check(texts, seconds=seconds, sequence=sequence, mirror=mirror, body=body)
     asked = DEFAULT.given(steps=steps, guidance=guidance)
     wish = Wish(tuple(texts), lengths(seconds, len(texts)), num, seed, asked, sequence)
     files = sample_files(output, given.titles(texts, sequence=sequence), num=num)
     check_samples(files, overwrite=overwrite)
-    make, control = in_style(TextToMotion.from_pretrained(weights), style, style_strength), None
+    make, control = (
+        in_style(TextToMotion.from_pretrained(weights, light=light), style, style_strength),
+        None,
+    )
     if reference is not None and not make.network.config.refers:
         raise UsageError(
             f"{weights} read text alone; leave out the reference, or give a full model"

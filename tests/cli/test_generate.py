@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 from humanmotion.body import BodyModel
 from humanmotion.cli.main import main
@@ -82,6 +83,24 @@ def test_one_line_for_what_cannot_be(weights, tmp_path, capsys, arguments, words
     out, err = capsys.readouterr()
     assert out == "" and words in err and err.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_the_light_student_makes_other_motion(tmp_path):
+    made = []
+    for name, more in (("full", ()), ("light", ("--light",))):
+        path = tmp_path / f"{name}.npz"
+        words = ["generate", "a person walks", "-o", str(path), "--seconds", "2", "--quiet", *more]
+        assert main(words) == 0
+        made.append(read_motion(path))
+    full, light = made
+    assert len(full) == len(light) == 60 and not torch.equal(full.transl, light.transl)
+
+
+def test_light_reads_no_reference(tmp_path, capsys):
+    path = tmp_path / "x.npz"
+    code = main(["generate", "-o", str(path), "--light", "--reference", str(tmp_path / "no.npz")])
+    assert code != 0 and "read text alone" in capsys.readouterr().err
+    assert not path.exists()
 
 
 def test_without_shipped_weights(monkeypatch, tmp_path, capsys):
