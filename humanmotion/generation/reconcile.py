@@ -32,7 +32,9 @@ WIDTH = 10.0
 """Frames at 20 fps of the Gaussian that parts slow movement from fast: half a second."""
 GROUNDING = 30
 """Frames over which a motion comes back to the floor."""
-FEET = (10, 11)
+FEET = [10, 11]
+FLESH = 0.05
+"""Metres that any other joint is above what it lies on, at least about: ankles stand higher."""
 EASED = 15
 """Frames over which a step between what is held and what follows fades."""
 _BEFORE = round(3 * WIDTH)
@@ -78,20 +80,17 @@ def reconciled(
 
 
 def grounded(features: Tensor, *, sole: Tensor, held: int) -> Tensor:
-    """Features `(T, 276)` whose lower sole comes down to the floor, and no deeper, behind those held.
+    """Features `(T, 276)` of which something comes to the floor, and nothing deeper, behind those held.
 
-    In three seconds a foot stands: what is left of its height then would add up from window to window.
-    It eases in over GROUNDING frames; `sole` `(2,)` is the height of the foot joints above the soles.
+    In three seconds a foot stands, or what lies lies: what is left of its height then would add up from
+    window to window. It eases in over GROUNDING frames, of which there must be more; `sole` `(2,)` is
+    the height of the foot joints above the soles.
     """
-    after = features.shape[0] - held
-    if after < 2:
-        return features
-    feet = [POSITIONS.start + 3 * joint + 2 for joint in FEET]
-    lowest = (features[held:, feet] - sole).amin(-1)
-    x = (torch.arange(1, after + 1, device=features.device) / GROUNDING).clamp(max=1)
+    heights = features[held:, POSITIONS].unflatten(-1, (-1, 3))[..., 2] - FLESH
+    heights[:, FEET] += FLESH - sole
+    x = (torch.arange(1, len(heights) + 1, device=features.device) / GROUNDING).clamp(max=1)
     share = x * x * (3 - 2 * x)
-    # The level that is lowest once the correction is there in full.
-    level = (lowest + (1 - share) * 1e3).amin() if after > GROUNDING else lowest[-1] / share[-1]
+    level = heights[share == 1].amin()
     shift = functional.pad(-level * share, (held, 0))
     out = features.clone()
     out[:, [TRANSL.stop - 1, *range(POSITIONS.start + 2, POSITIONS.stop, 3)]] += shift[:, None]

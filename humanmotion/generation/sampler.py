@@ -55,6 +55,8 @@ KNOWN = "known.safetensors"
 FILE_FPS = 30.0
 SHORTEST, LONGEST = 0.5, 10.0
 """Seconds; the network was trained on windows of at most ten."""
+BRIEFEST = 0.2
+"""Seconds of a reference: of fewer frames none says where the others should be."""
 MOST_SAMPLES = 1000
 BATCH = 16
 """Samples that go through the network at once."""
@@ -151,9 +153,13 @@ class TextToMotion:
 
         It follows local poses, the root's orientation and its path, from over the origin, facing y.
         (Published references have no path: what video said of it was not trusted.) Raises UsageError
-        beyond ten seconds and for what `features_of` refuses.
+        beyond ten seconds, below BRIEFEST and for what `features_of` refuses.
         """
         check_seed(seed)
+        if motion.duration < BRIEFEST:
+            raise UsageError(
+                f"a reference of {motion.duration:.2f} s given; give {BRIEFEST:g} s or more"
+            )
         features = features_of(motion, self.body)
         seconds = len(features) / FPS
         if seconds > LONGEST:

@@ -70,9 +70,9 @@ def generate(
     alone is followed, and a note says which and why. `style` is a motion whose posture and size of
     movement are carried over, by `style_strength` of 0 to 1, all of it if not given. `mirror` swaps
     left and right in the end, `cleanup` plants feet and raises soles out of the floor, which is done to
-    all but references that are followed unless it is said: feet that were captured are where they
-    were. Without `weights` the shipped are used, with `light` the small student of few steps, which
-    reads text alone.
+    all but references that are followed, on the body they are made on, unless it is said: feet that
+    were captured are where they were. Without `weights` the shipped are used, with `light` the small
+    student of few steps, which reads text alone.
 
     Raises UsageError for what cannot be meant, InputError for a file that cannot be read, OutputError
     when a file exists without `overwrite` or cannot be written; nothing is written then.
@@ -81,10 +81,10 @@ def generate(
     given = Given(keyframes, path, targets, reference)
     if style is None and style_strength is not None:
         raise UsageError("a style strength without a style given; give the style's motion too")
-    if light and (weights is not None or reference is not None):
-        raise UsageError(
-            "light weights are shipped and read text alone; leave out `light`, or weights and reference"
-        )
+    if light and weights is not None:
+        raise UsageError("--light and --weights given, both say which weights; give one of them")
+    if light and reference is not None:
+        raise UsageError("the light student reads text alone; leave out --light or --reference")
     given.check(texts, seconds=seconds, sequence=sequence, mirror=mirror, body=body)
     asked = DEFAULT.given(steps=steps, guidance=guidance)
     wish = Wish(tuple(texts), lengths(seconds, len(texts)), num, seed, asked, sequence)
@@ -117,7 +117,7 @@ def generate(
 def _finished(
     motion: Motion, body: BodyModel, *, control: Control | None, cleanup: bool | None, mirror: bool
 ) -> Motion:
-    refers = "reference" in motion.meta
+    refers = "reference" in motion.meta and motion.body_id == body.body_id
     motion = onto_body(motion, body)
     if not refers if cleanup is None else cleanup:
         motion = cleaned(motion, body, control=control)

@@ -6,11 +6,10 @@ import torch
 from torch import Tensor
 
 from humanmotion.generation.features import POSITIONS, STEP, TRANSL, TURN, VELOCITIES
+from humanmotion.generation.streaming import KEPT
 
 GAP = (8, 60)
 """Frames at 20 fps of a gap."""
-BEGINNING = 20
-"""Frames that streaming holds."""
 MOST_KEYS = 4
 WAYPOINTS = 20
 """Frames between places on the floor."""
@@ -38,7 +37,7 @@ def drawn_kept(asked: Tensor, *, share: float, generator: torch.Generator) -> Te
     order = torch.where(steps < frames, order, 2.0).argsort(-1).argsort(-1)
     kinds = (
         (steps < first) | (steps >= first + lengths),
-        (steps < BEGINNING).expand_as(order),
+        (steps < KEPT).expand_as(order),
         order < 1 + (u[1][:, None] * MOST_KEYS).floor(),
         (steps % WAYPOINTS == 0).expand_as(order),
     )

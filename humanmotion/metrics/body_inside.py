@@ -69,7 +69,9 @@ class BodyInside:
         stopped = self.surface.stopped_ways(corners, torch.cat((pairs, fans)))
         patch = self.surface.patches(stopped)
         # Any face of a patch speaks for it.
-        speaker = patch.new_zeros(len(corners)).scatter(0, patch, torch.arange(len(patch)))
+        speaker = patch.new_zeros(len(corners)).scatter(
+            0, patch, torch.arange(len(patch), device=patch.device)
+        )
         asked = patch[rim].unique()
         wound = winding_numbers(vertices, self.body.faces, speaker[asked])
         return torch.isin(patch, asked[wound > 1])

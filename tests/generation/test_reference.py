@@ -70,5 +70,8 @@ def test_what_cannot_be_followed(make) -> None:
     still = Motion.create(torch.zeros(2, 22, 3), torch.zeros(2, 3), fps=0.001)
     with pytest.raises(UsageError, match="at most 600 s are followed"):
         followed(make, still)
-    with pytest.raises(UsageError, match="two or more"):
-        followed(make, Motion.create(torch.zeros(1, 22, 3), torch.zeros(1, 3), fps=30))
+    for frames in (1, 2, 5):
+        brief = Motion.create(torch.zeros(frames, 22, 3), torch.zeros(frames, 3), fps=30)
+        for make_anew in (followed, type(make).refine):
+            with pytest.raises(UsageError, match=r"give 0\.2 s or more"):
+                make_anew(make, brief)
