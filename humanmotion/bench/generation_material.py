@@ -189,8 +189,19 @@ def joints_in(features: Tensor) -> Tensor:
     return features[:, POSITIONS].unflatten(-1, (JOINTS, 3))
 
 
+NAMES = ("generator", "light", "evaluator", "mdm_0")
+"""Weights that a folder may hold, `.safetensors` each."""
 FOLDERS = {"light": "generator"}
 """Of assets, where weights lie in another's."""
+
+
+def check_weights(weights: Path | None) -> None:
+    """Raise InputError for a folder that holds none of NAMES."""
+    if weights is not None and not any((weights / f"{n}.safetensors").exists() for n in NAMES):
+        raise InputError(
+            f"{weights} holds no weights to measure; give a folder with one of "
+            f"{', '.join(f'{n}.safetensors' for n in NAMES)}"
+        )
 
 
 def found_weights(weights: Path | None, name: str) -> Path | None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from humanmotion.bench import mbench_mesh, mbench_systems
 from humanmotion.bench.generation import shards_in
-from humanmotion.bench.generation_material import SPLITS, found_weights
+from humanmotion.bench.generation_material import SPLITS, check_weights, found_weights
 from humanmotion.bench.mbench_clips import (
     FAULTS,
     SIZES,
@@ -47,6 +47,7 @@ def run(data: Path | None = None, *, quick: bool, weights: Path | None = None) -
     `data` holds shards, its rows read `not run`. Systems are compared where `data` holds MBench's
     prompts. Quick means fewer clips.
     """
+    check_weights(weights)
     clips = _clips(data, count=8 if quick else 40)
     evaluator = found_weights(weights, "evaluator")
     shards = _shards(data, quick=quick)

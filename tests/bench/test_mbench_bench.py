@@ -31,7 +31,10 @@ def test_weights_that_are_none_are_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("HUMANMOTION_DATA", raising=False)
     assert main(["bench", "mbench", "--quick", "--weights", str(tmp_path)]) == 1
     err = capsys.readouterr().err
-    assert "evaluator.safetensors does not exist" in err and err.count("\n") == 1
+    assert (
+        "holds no weights to measure; give a folder with one of generator.safetensors" in err
+        and err.count("\n") == 1
+    )
 
 
 def test_the_evaluator_in_a_folder_looks_at_the_real_clips_of_shards(tmp_path):

@@ -140,7 +140,7 @@ def test_what_is_not_there_is_not_run(data, weights, tmp_path) -> None:
             file = f"{name}.{ending}"
             (tmp_path / file).write_bytes((weights / file).read_bytes())
     rows = {r.id: r for r in bench.rows(data, None, quick=True, weights=tmp_path)}
-    for name in (LIGHT, MDM, bench.REAL, bench.NEAREST):
+    for name in (MDM, bench.REAL, bench.NEAREST):
         assert rows[f"system/{name}"].value is None and " at hand" in rows[f"system/{name}"].what
         assert not any(i.startswith(f"system/{name}/") for i in rows)
     # Nor is a bound made up where none lies beside the evaluator.
