@@ -58,8 +58,9 @@ class Material:
     ) -> Material:
         """Models from the folder `weights`, what it lacks from what is shipped.
 
-        Raises InputError where neither holds the generator or the evaluator.
+        Raises InputError where neither holds the generator or the evaluator, or the folder nothing.
         """
+        check_weights(weights)
         body, encoder = BodyModel.load(), encoder or MiniLM.load()
         own = found_weights(weights, "generator")
         if own is None:

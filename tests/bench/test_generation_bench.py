@@ -99,7 +99,10 @@ def test_bad_input_is_one_line(tmp_path, capsys, monkeypatch, shards) -> None:
         assert main(["bench", "generation", *arguments]) == 1
         out, err = capsys.readouterr()
         assert out == "" and said in err and err.count("\n") == 1
+    with pytest.raises(InputError, match="holds no weights to measure"):
+        bench.run(shards, quick=True, weights=tmp_path)
     monkeypatch.setattr("humanmotion.bench.generation_material.asset", _no_asset)
+    (tmp_path / "light.safetensors").touch()
     with pytest.raises(InputError, match="train generator makes it"):
         bench.run(shards, quick=True, weights=tmp_path)
 
