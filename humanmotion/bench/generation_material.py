@@ -34,6 +34,10 @@ Makes = Callable[[Sequence[str], Sequence[float], int], list[Motion]]
 """From texts, their seconds and a seed to a motion each."""
 SPLITS = ("seen", "test")
 """Held-out takes of actions that were learnt, and actions that were not."""
+NAMES = ("generator", "light", "evaluator", "mdm_0")
+"""Weights that a folder may hold, `.safetensors` each."""
+FOLDERS = {"light": "generator"}
+"""Of assets, where weights lie in another's."""
 _AT_ONCE = 64
 
 
@@ -188,12 +192,6 @@ def embedded_motion(evaluator: Evaluator, features: Sequence[Tensor]) -> Tensor:
 def joints_in(features: Tensor) -> Tensor:
     """The 22 joints `(T, 22, 3)` that features `(T, 276)` hold."""
     return features[:, POSITIONS].unflatten(-1, (JOINTS, 3))
-
-
-NAMES = ("generator", "light", "evaluator", "mdm_0")
-"""Weights that a folder may hold, `.safetensors` each."""
-FOLDERS = {"light": "generator"}
-"""Of assets, where weights lie in another's."""
 
 
 def check_weights(weights: Path | None) -> None:

@@ -51,9 +51,8 @@ class Noise:
     def like(cls, values: Tensor, mask: Tensor) -> Noise:
         """Of the spectra of values `(B, T, n)`, `mask` `(B, T)` False behind their ends.
 
-        Above no frequency amplitudes are averaged, not powers, which a few lively clips would decide;
-        how much is constant goes by the variances of all. Raises UsageError
-        where all samples are shorter than a piece.
+        Amplitudes are averaged, not powers, which a few lively clips would decide; how much is constant
+        goes by the variances of all. Raises UsageError where all samples are shorter than a piece.
         """
         window = torch.hann_window(SEGMENT, device=values.device, dtype=torch.float64)[:, None]
         total = values.new_zeros(SEGMENT // 2, values.shape[-1], dtype=torch.float64)

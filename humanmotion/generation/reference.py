@@ -15,7 +15,7 @@ from torch import Tensor
 
 from humanmotion.errors import UsageError
 from humanmotion.generation.features import FPS, REFERENCE, features_of, recanonical
-from humanmotion.generation.sampler import BRIEFEST, LONGEST, TextToMotion, at_file_rate
+from humanmotion.generation.sampler import LONGEST, TextToMotion, at_file_rate
 from humanmotion.generation.sampling import check_seed
 from humanmotion.generation.streaming import AHEAD, KEPT, MOST_SECONDS, window
 from humanmotion.generation.vimogen import Condition
@@ -51,7 +51,7 @@ def followed(
 ) -> Motion:
     """A motion like `motion`, at 30 fps, of its length; see `TextToMotion.refine` for what is kept.
 
-    Raises UsageError beyond MOST_SECONDS, below BRIEFEST and for what `features_of` refuses.
+    Raises UsageError beyond MOST_SECONDS and as `TextToMotion.refine` does below ten seconds.
     """
     check_seed(seed)
     if motion.duration > MOST_SECONDS:
@@ -59,16 +59,11 @@ def followed(
             f"a reference of {motion.duration:.0f} s given; at most {MOST_SECONDS:g} s are followed, "
             "so cut it"
         )
-    if motion.duration < BRIEFEST:
-        raise UsageError(
-            f"a reference of {motion.duration:.2f} s given; give {BRIEFEST:g} s or more to follow"
-        )
-    features, sampling = features_of(motion, make.body), make.sampling.given(steps=steps)
-    parts = parts_of(len(features))
-    if len(parts) == 1:
+    if motion.duration <= LONGEST:
         return make.refine(motion, seed=seed, steps=steps)
+    features, sampling = features_of(motion, make.body), make.sampling.given(steps=steps)
     made: Tensor | None = None
-    for number, part in enumerate(parts):
+    for number, part in enumerate(parts_of(len(features))):
         found = window(
             make, _referring(make, features[part.start : part.end]),
             None if made is None else made[-KEPT:], frames=part.end - part.start,

@@ -90,10 +90,8 @@ def generate(
     wish = Wish(tuple(texts), lengths(seconds, len(texts)), num, seed, asked, sequence)
     files = sample_files(output, given.titles(texts, sequence=sequence), num=num)
     check_samples(files, overwrite=overwrite)
-    make, control = (
-        in_style(TextToMotion.from_pretrained(weights, light=light), style, style_strength),
-        None,
-    )
+    plain, control = TextToMotion.from_pretrained(weights, light=light), None
+    make = in_style(plain, style, style_strength)
     if reference is not None and not make.network.config.refers:
         raise UsageError(
             f"{weights} read text alone; leave out the reference, or give a full model"
@@ -119,6 +117,7 @@ def _finished(
 ) -> Motion:
     refers = "reference" in motion.meta and motion.body_id == body.body_id
     motion = onto_body(motion, body)
-    if not refers if cleanup is None else cleanup:
+    wanted = cleanup if cleanup is not None else not refers
+    if wanted:
         motion = cleaned(motion, body, control=control)
     return motion.mirror() if mirror else motion
