@@ -2,7 +2,8 @@
 
 One program computes a tile of queries (or, backward, of keys) of one head, walking the compressed rows
 (or columns) of its block mask; short blocks are masked at their end. Tensors are contiguous. Inside,
-`head` counts query heads over the whole batch and `pair` key heads.
+`head` counts query heads over the whole batch and `pair` key heads. What is handed in is annotated for
+readers as tensors, numbers too: the compiler looks annotations up and knows no others.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ else:
 
 @_jit
 def _load(
-    x: Any, rows: Any, there: Any, SIZE: tl.constexpr, WIDTH: tl.constexpr, WIDE: tl.constexpr
-) -> Any:
+    x: tl.tensor, rows: tl.tensor, there: tl.tensor, SIZE: tl.constexpr, WIDTH: tl.constexpr,
+    WIDE: tl.constexpr,
+) -> tl.tensor:  # fmt: skip
     """Rows of a matrix of SIZE columns as a tile of WIDTH, zero beyond; in float32 when WIDE."""
     channel = tl.arange(0, WIDTH)
     inside = there[:, None] & (channel < SIZE)[None, :]
@@ -39,8 +41,9 @@ def _load(
 
 @_jit
 def _store(
-    x: Any, rows: Any, there: Any, tile: Any, SIZE: tl.constexpr, WIDTH: tl.constexpr
-) -> None:
+    x: tl.tensor, rows: tl.tensor, there: tl.tensor, tile: tl.tensor, SIZE: tl.constexpr,
+    WIDTH: tl.constexpr,
+) -> None:  # fmt: skip
     channel = tl.arange(0, WIDTH)
     inside = there[:, None] & (channel < SIZE)[None, :]
     at = x + rows[:, None] * SIZE + channel[None, :]
@@ -48,7 +51,9 @@ def _store(
 
 
 @_jit
-def _places(starts: Any, lengths: Any, block: Any, part: Any, TILE: tl.constexpr) -> Any:
+def _places(
+    starts: tl.tensor, lengths: tl.tensor, block: tl.tensor, part: tl.tensor, TILE: tl.constexpr,
+) -> tl.tensor:  # fmt: skip
     """Places of one tile of a block, and which of them the block has."""
     within = part * TILE + tl.arange(0, TILE)
     return (tl.load(starts + block) + within).to(tl.int64), within < tl.load(lengths + block)
@@ -56,8 +61,9 @@ def _places(starts: Any, lengths: Any, block: Any, part: Any, TILE: tl.constexpr
 
 @_jit
 def _allowed(
-    key_mask: Any, item: Any, key: Any, there: Any, KEYS: tl.constexpr, MASKED: tl.constexpr
-) -> Any:
+    key_mask: tl.tensor, item: tl.tensor, key: tl.tensor, there: tl.tensor, KEYS: tl.constexpr,
+    MASKED: tl.constexpr,
+) -> tl.tensor:  # fmt: skip
     if MASKED:
         there = there & (tl.load(key_mask + item * KEYS + key, mask=there, other=0) != 0)
     return there
@@ -65,12 +71,13 @@ def _allowed(
 
 @_jit
 def _forward(
-    q: Any, k: Any, v: Any, out: Any, lse: Any, key_mask: Any, starts: Any, numbers: Any,
-    q_starts: Any, q_lengths: Any, k_starts: Any, k_lengths: Any, scale: Any,
-    HEADS: tl.constexpr, GROUPS: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr,
-    BLOCKS: tl.constexpr, PARTS: tl.constexpr, KEY_PARTS: tl.constexpr,
-    D: tl.constexpr, DV: tl.constexpr, WIDTH: tl.constexpr, WIDTH_V: tl.constexpr,
-    TILE: tl.constexpr, KEY_TILE: tl.constexpr, MASKED: tl.constexpr, WIDE: tl.constexpr,
+    q: tl.tensor, k: tl.tensor, v: tl.tensor, out: tl.tensor, lse: tl.tensor, key_mask: tl.tensor,
+    starts: tl.tensor, numbers: tl.tensor, q_starts: tl.tensor, q_lengths: tl.tensor,
+    k_starts: tl.tensor, k_lengths: tl.tensor, scale: tl.tensor, HEADS: tl.constexpr,
+    GROUPS: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr, BLOCKS: tl.constexpr,
+    PARTS: tl.constexpr, KEY_PARTS: tl.constexpr, D: tl.constexpr, DV: tl.constexpr,
+    WIDTH: tl.constexpr, WIDTH_V: tl.constexpr, TILE: tl.constexpr, KEY_TILE: tl.constexpr,
+    MASKED: tl.constexpr, WIDE: tl.constexpr,
 ) -> None:  # fmt: skip
     block, part = tl.program_id(0) // PARTS, tl.program_id(0) % PARTS
     head = tl.program_id(1).to(tl.int64)
@@ -110,8 +117,9 @@ def _forward(
 
 @_jit
 def _weights(
-    queries: Any, keys: Any, values: Any, grads: Any, lse: Any, delta: Any, ok: Any, scale: Any
-) -> Any:
+    queries: tl.tensor, keys: tl.tensor, values: tl.tensor, grads: tl.tensor, lse: tl.tensor,
+    delta: tl.tensor, ok: tl.tensor, scale: tl.tensor,
+) -> tl.tensor:  # fmt: skip
     """Attention weights `(queries, keys)` of two tiles, and the gradients of their logits."""
     logits = tl.dot(queries, tl.trans(keys), input_precision="ieee") * scale
     base = tl.where(lse == float("-inf"), 0.0, lse)
@@ -122,11 +130,11 @@ def _weights(
 
 @_jit
 def _backward_q(
-    q: Any, k: Any, v: Any, grad: Any, lse: Any, delta: Any, grad_q: Any, key_mask: Any,
-    starts: Any, numbers: Any, q_starts: Any, q_lengths: Any, k_starts: Any, k_lengths: Any,
-    scale: Any,
-    HEADS: tl.constexpr, GROUPS: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr,
-    BLOCKS: tl.constexpr, PARTS: tl.constexpr, KEY_PARTS: tl.constexpr,
+    q: tl.tensor, k: tl.tensor, v: tl.tensor, grad: tl.tensor, lse: tl.tensor, delta: tl.tensor,
+    grad_q: tl.tensor, key_mask: tl.tensor, starts: tl.tensor, numbers: tl.tensor,
+    q_starts: tl.tensor, q_lengths: tl.tensor, k_starts: tl.tensor, k_lengths: tl.tensor,
+    scale: tl.tensor, HEADS: tl.constexpr, GROUPS: tl.constexpr, QUERIES: tl.constexpr,
+    KEYS: tl.constexpr, BLOCKS: tl.constexpr, PARTS: tl.constexpr, KEY_PARTS: tl.constexpr,
     D: tl.constexpr, DV: tl.constexpr, WIDTH: tl.constexpr, WIDTH_V: tl.constexpr,
     TILE: tl.constexpr, KEY_TILE: tl.constexpr, MASKED: tl.constexpr, WIDE: tl.constexpr,
 ) -> None:  # fmt: skip
@@ -157,13 +165,14 @@ def _backward_q(
 
 @_jit
 def _backward_kv(
-    q: Any, k: Any, v: Any, grad: Any, lse: Any, delta: Any, grad_k: Any, grad_v: Any,
-    key_mask: Any, starts: Any, numbers: Any, q_starts: Any, q_lengths: Any, k_starts: Any,
-    k_lengths: Any, scale: Any,
-    HEADS: tl.constexpr, GROUPS: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr,
-    BLOCKS: tl.constexpr, PARTS: tl.constexpr, KEY_PARTS: tl.constexpr,
-    D: tl.constexpr, DV: tl.constexpr, WIDTH: tl.constexpr, WIDTH_V: tl.constexpr,
-    TILE: tl.constexpr, KEY_TILE: tl.constexpr, MASKED: tl.constexpr, WIDE: tl.constexpr,
+    q: tl.tensor, k: tl.tensor, v: tl.tensor, grad: tl.tensor, lse: tl.tensor, delta: tl.tensor,
+    grad_k: tl.tensor, grad_v: tl.tensor, key_mask: tl.tensor, starts: tl.tensor,
+    numbers: tl.tensor, q_starts: tl.tensor, q_lengths: tl.tensor, k_starts: tl.tensor,
+    k_lengths: tl.tensor, scale: tl.tensor, HEADS: tl.constexpr, GROUPS: tl.constexpr,
+    QUERIES: tl.constexpr, KEYS: tl.constexpr, BLOCKS: tl.constexpr, PARTS: tl.constexpr,
+    KEY_PARTS: tl.constexpr, D: tl.constexpr, DV: tl.constexpr, WIDTH: tl.constexpr,
+    WIDTH_V: tl.constexpr, TILE: tl.constexpr, KEY_TILE: tl.constexpr, MASKED: tl.constexpr,
+    WIDE: tl.constexpr,
 ) -> None:  # fmt: skip
     # BLOCKS are those of the keys here: the compressed rows are those of the transposed mask.
     block, part = tl.program_id(0) // KEY_PARTS, tl.program_id(0) % KEY_PARTS

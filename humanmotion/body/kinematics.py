@@ -9,8 +9,9 @@ from torch import Tensor
 
 from humanmotion.body.skeleton import JOINTS, level_indices, parent_indices
 
-BLOCK = 512
-"""Bodies posed at once: what is needed on the way is five times what comes out."""
+BLOCK, DEVICE_BLOCK = 512, 2**17
+"""Bodies posed at once, on a CPU, whose caches they fit, and elsewhere: what is needed on the way is
+five times what comes out."""
 
 
 def forward_kinematics(rotations: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,7 +44,8 @@ def _blocks(rotations: Tensor, rest: Tensor) -> tuple[torch.Size, list[tuple[Ten
     joints = rest.shape[-2]
     rotations = rotations.expand(*lead, joints, 3, 3).reshape(math.prod(lead), joints, 3, 3)
     offsets = _offsets(rest).expand(*lead, joints, 3).reshape(math.prod(lead), joints, 3)
-    blocks = zip(rotations.split(BLOCK), offsets.split(BLOCK), strict=True)
+    size = BLOCK if rotations.device.type == "cpu" else DEVICE_BLOCK
+    blocks = zip(rotations.split(size), offsets.split(size), strict=True)
     return lead, list(blocks) or [(rotations, offsets)]
 
 

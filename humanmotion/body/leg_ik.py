@@ -17,8 +17,8 @@ LEGS = ((1, 4, 7, 10), (2, 5, 8, 11))
 LONGEST = 0.9995
 """Largest share of the leg's length that a hip may be from its ankle; straighter would be unstable."""
 
-STRAIGHT = 0.01
-"""A knee this near to the line from hip to ankle, in metres, does not show which way it bends."""
+STRAIGHT = 0.02
+"""A knee this near to the line from hip to ankle, in metres, does not show well which way it bends."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,13 @@ def _knee_side(posed: Posed, limb: tuple[int, int, int], axis: Tensor, *, front:
     """Unit vector `(T, 3)` across the leg towards which the knee bends.
 
     A leg that is straight, or bent backwards by an error of the fit, has no bend worth keeping:
-    there `front` takes over, as the thigh's own.
+    there `front` takes over, as the thigh's own, little by little. What is bent aside stays aside.
     """
     hip, knee, _ = limb
     bend = posed.joints[:, knee] - posed.joints[:, hip]
     bend, front = (v - (v * axis).sum(-1, keepdim=True) * axis for v in (bend, front))
     front = torch.nn.functional.normalize(front, dim=-1)
-    share = ((bend * front).sum(-1, keepdim=True) / STRAIGHT).clamp(0, 1)
-    side = share * torch.nn.functional.normalize(bend, dim=-1) + (1 - share) * front
+    bend = bend - (bend * front).sum(-1, keepdim=True).clamp(max=0) * front
+    lacking = (STRAIGHT - bend.norm(dim=-1, keepdim=True)).clamp(min=0)
+    side = bend + lacking * front
     return torch.nn.functional.normalize(side, dim=-1)

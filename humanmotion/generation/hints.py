@@ -7,7 +7,6 @@ of every frame. What they leave open is the network's to say.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -35,6 +34,8 @@ SPOILT = (1e-3, 5e-2)
 """Least and most variance of a reference about the truth, in units of the spread."""
 LEAST = 1e-4
 """Variance of what is known."""
+NOTHING = 1e6
+"""Variance of what is not known."""
 _ROUNDS, _LEAST_TRUST, _RIDGE, _LEAST_OFF = 3, 0.02, 1e-4, 1e-9
 _MEDIAN = 0.6745
 """Of the absolute of a normal number."""
@@ -80,60 +81,65 @@ def hints_of_kept(noise: Noise, kept: Kept, *, own: float = 0.0) -> Hints:
     How numbers of different frames hang together is that of `noise`, and, to the share `own`, that of
     the kept frames themselves where they are ENOUGH: a walk goes on in its own step.
     """
-    values, variance = torch.zeros_like(kept.values), torch.ones_like(kept.values)
-    for row, mask in enumerate(kept.mask):
-        for columns, known in _alike(mask):
-            values[row, :, columns], variance[row, :, columns] = _kriged(
-                kept.values[row][:, columns], known,
-                _by_lag(noise, kept.values[row][:, columns], known, columns=columns, own=own),
-            )  # fmt: skip
+    values = torch.where(kept.mask, kept.values, 0.0)
+    variance = torch.where(kept.mask, LEAST, 1.0).to(values)
+    by_lag = noise.covariance(values.shape[1]).to(values).expand(values.shape[1:])
+    partly = kept.mask.any(1) & ~kept.mask.all(1)
+    for row in partly.any(-1).nonzero()[:, 0].tolist():
+        columns = partly[row].nonzero()[:, 0]
+        known, series = kept.mask[row][:, columns].mT, values[row][:, columns].mT
+        lags = by_lag[:, columns].mT
+        if own and noise.spectra is not None:
+            constant = noise.spectra[0].to(values)[columns, None]
+            lags = _with_own(lags, series, known, constant=constant, own=own)
+        values[row, :, columns], variance[row, :, columns] = (
+            x.mT for x in _kriged(series, known, lags)
+        )
     return Hints(values, variance)
 
 
-def _alike(mask: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Columns of `mask` `(T, n)` that are known in the same frames, and these `(T)` bool."""
-    patterns, which = mask.unique(dim=1, return_inverse=True)
-    for number, known in enumerate(patterns.unbind(1)):
-        if bool(known.any()):
-            yield (which == number).nonzero()[:, 0], known
-
-
-def _by_lag(noise: Noise, values: Tensor, known: Tensor, *, columns: Tensor, own: float) -> Tensor:
-    """Covariance `(T, n)` of values `(T, n)` by how many frames lie between them."""
-    frames = len(known)
-    said = noise.covariance(frames).to(values)
-    said = said[:, columns] if said.shape[1] > 1 else said.expand(-1, len(columns))
-    if own == 0 or noise.spectra is None or int(known.sum()) < ENOUGH:
-        return said
-    constant = noise.spectra[0].to(values)[columns]
-    off = (values - values[known].mean(0)) * known[:, None]
-    waves = torch.fft.rfft(off.double(), n=2 * frames, dim=0).abs().square()
-    found = torch.fft.irfft(waves, n=2 * frames, dim=0)[:frames]
-    moves = found[0] > LEAST * int(known.sum())
-    clip = (found / torch.where(moves, found[0], 1.0)).to(values)
+def _with_own(
+    by_lag: Tensor, series: Tensor, known: Tensor, *, constant: Tensor, own: float
+) -> Tensor:
+    """Covariances `(n, T)` to the share `own` those of the `series` `(n, T)` themselves."""
+    frames, count = series.shape[1], known.sum(1, keepdim=True)
+    off = (series - series.sum(1, keepdim=True) / count) * known
+    waves = torch.fft.rfft(off.double(), n=2 * frames).abs().square()
+    found = torch.fft.irfft(waves, n=2 * frames)[:, :frames]
+    moves = (found[:, :1] > LEAST * count) & (count >= ENOUGH)
+    clip = (found / torch.where(moves, found[:, :1], 1.0)).to(series)
     # Both are covariances of something, so that any mean of them is one.
-    return said + own * moves * ((1 - constant) * clip - (said - constant))
+    return by_lag + own * moves * ((1 - constant) * clip - (by_lag - constant))
 
 
-def _kriged(values: Tensor, known: Tensor, by_lag: Tensor) -> tuple[Tensor, Tensor]:
-    """Values `(T, n)` and their variances where they are known in frames `known` `(T)`."""
-    frames = torch.arange(len(known), device=known.device)
-    open_at = frames[~known]
-    mean, variance = values.clone(), torch.full_like(values, LEAST)
-    if not len(open_at):
-        return mean, variance
-    at = frames[known]
-    at = at[(at[:, None] - open_at).abs().amin(1) <= NEAR]
+def _kriged(series: Tensor, known: Tensor, by_lag: Tensor) -> tuple[Tensor, Tensor]:
+    """Series `(n, T)`, of which some frames `known` `(n, T)` are given, filled, and the variances.
 
-    def between(a: Tensor, b: Tensor) -> Tensor:
-        return by_lag[(a[:, None] - b).abs()].permute(2, 0, 1)
+    `by_lag` `(n, T)` is the covariance. All are solved at once: of those with fewer frames that count,
+    some that do not are taken for so uncertain that they say nothing.
+    """
+    frames = series.shape[1]
+    counts = known & _near(~known)
+    most, open_at = counts.sum(-1).amax(), (~known).any(0).nonzero()[:, 0]
+    at = counts.int().argsort(dim=-1, descending=True, stable=True)[:, :most]
+    both_ways = torch.cat((by_lag.flip(-1)[:, :-1], by_lag), -1)
+    rows = torch.arange(len(at), device=at.device)[:, None, None]
+    own = both_ways[rows, at[:, :, None] - at[:, None] + frames - 1]
+    across = both_ways[rows, at[:, :, None] - open_at + frames - 1]
+    noise = torch.where(counts.gather(-1, at), LEAST, NOTHING).to(own)
+    root = torch.linalg.cholesky(own + torch.diag_embed(noise))
+    wanted = torch.cat((across, series.gather(-1, at)[..., None]), -1)
+    solved = torch.linalg.solve_triangular(root, wanted, upper=False)
+    across, said = solved[..., :-1], solved[..., -1:]
+    mean, variance = series.clone(), torch.full_like(series, LEAST)
+    mean[:, open_at] = (across * said).sum(-2)
+    variance[:, open_at] = (1 - across.square().sum(-2)).clamp(LEAST, 1)
+    return torch.where(known, series, mean), variance.where(~known, LEAST)
 
-    own = between(at, at) + LEAST * torch.eye(len(at), device=at.device)
-    across = between(at, open_at)
-    weights = torch.cholesky_solve(across, torch.linalg.cholesky(own))
-    mean[open_at] = torch.einsum("nko,kn->on", weights, values[at])
-    variance[open_at] = (1 - (weights * across).sum(1)).mT.clamp(LEAST, 1)
-    return mean, variance
+
+def _near(open_at: Tensor) -> Tensor:
+    """Which frames `(S, T)` are within NEAR of one that is open."""
+    return functional.max_pool1d(open_at[:, None].float(), 2 * NEAR + 1, 1, NEAR)[:, 0] > 0
 
 
 def hints_of_reference(reference: Tensor, mask: Tensor | None = None) -> Hints:
@@ -148,9 +154,8 @@ def hints_of_reference(reference: Tensor, mask: Tensor | None = None) -> Hints:
     trusted = there
     for _ in range(_ROUNDS):
         found, left, trusted = _despiked(poses, trusted, there)
-    # A turn leads from one frame to the next: one that is odd spoils two of them.
-    both = torch.minimum(trusted, functional.pad(trusted[:, 1:], (0, 1), value=1.0))
-    turned, left_of_turns, _ = _despiked(turns, both, there)
+    # A turn leads from one frame to the next: one that is odd or lost spoils two of them.
+    turned, left_of_turns, _ = _despiked(turns, _with_next(trusted), _with_next(there))
     left_of_turns = TURNS_SPOILT * left_of_turns
     reach = functional.max_pool1d(there[:, None], 2 * REACH + 1, 1, REACH)[:, 0]
     # Where all frames within reach are lost, nothing is known.
@@ -162,6 +167,11 @@ def hints_of_reference(reference: Tensor, mask: Tensor | None = None) -> Hints:
     values[..., REFERENCE] = torch.where(seen, said, 0.0)
     variance[..., REFERENCE] = torch.where(seen, open_of, 1.0)
     return Hints(values, variance)
+
+
+def _with_next(frames: Tensor) -> Tensor:
+    """The less of each frame's number `(B, T)` and the next one's; the last one keeps its own."""
+    return torch.minimum(frames, functional.pad(frames[:, 1:], (0, 1), value=1.0))
 
 
 def _despiked(values: Tensor, trusted: Tensor, there: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -35,7 +35,9 @@ def mdm_task(material: Material) -> Task:
     network.mean.copy_(mean)
     network.spread.copy_(spread)
     scale = mean.to(at), spread.to(at)
-    return Task(network, _asked(train.to(at), scale), _asked(val.to(at), scale),
+    look = _asked(val.to(at), scale)
+    return Task(network, _asked(train.to(at), scale),
+                lambda network, count, generator: look(network, min(count, MOST), generator),
                 Normaliser(mean, spread, torch.ones_like(mean)))  # fmt: skip
 
 
@@ -43,7 +45,7 @@ def _asked(windows: GeneratorWindows, scale: tuple[Tensor, Tensor]) -> Ask:
     mean, spread = scale
 
     def ask(network: nn.Module, count: int, generator: torch.Generator) -> Tensor:
-        batch = windows.draw(min(count, MOST), generator=generator)
+        batch = windows.draw(count, generator=generator)
         asked = batch.mask[..., None] & batch.known[:, None]
         clean = (batch.features - mean) / spread * asked
         sentence = sentences(batch.text, batch.text_mask) * batch.captioned[:, None]

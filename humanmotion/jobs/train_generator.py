@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from humanmotion.diffusion.noise import Noise
 from humanmotion.errors import InputError, UsageError
 from humanmotion.files import sha256, writable_folder
 from humanmotion.generation.corruption import corrupted
-from humanmotion.generation.features import REFERENCE, ROOT, SIZE, rowwise_matrix, rowwise_sixd
+from humanmotion.generation.features import ORIENT, REFERENCE, ROOT, SIZE, rowwise_matrix, rowwise_sixd
+from humanmotion.generation.foot_loss import FootLoss
 from humanmotion.generation.hints import LEAST, TURNS, Kept, hints_of_kept
 from humanmotion.generation.sampling import Sampling, hinted
 from humanmotion.generation.vimogen import Condition, ViMoGen, ViMoGenConfig, linear_guess
@@ -74,7 +75,9 @@ def train_generator(
     check_same_run(folder / "generator.run.json", settings | {"data": known})
     train, val = (GeneratorWindows.read(data, split=s, body=body) for s in ("train", "val"))
     network = untrained(settings, train, where=data)
-    objective = Objective.of(network, Branches(**settings["branches"])).to(fabric.device)
+    objective = Objective.of(
+        network, Branches(**settings["branches"]), rest=train.rest, feet=settings["feet"]
+    ).to(fabric.device)
     path = train_in(
         folder, "generator", network, settings=settings, fabric=fabric, progress=progress,
         losses=(_loss(train.to(fabric.device), objective), _loss(val.to(fabric.device), objective)),
@@ -130,6 +133,7 @@ def read_generator_settings(path: str | Path) -> dict[str, Any]:
     settings = read_settings(path, ViMoGenConfig, what="generator")
     try:
         Branches(**settings["branches"])
+        settings["feet"] = float(settings.get("feet", 0.0))
         settings["sampling"] = asdict(Sampling(**settings.get("sampling", {})))
     except (KeyError, TypeError, ValueError, UsageError) as error:
         raise InputError(f"{path} is no config of a generator: {error}") from error
@@ -158,6 +162,9 @@ class Objective:
     """What each number counts `(276)`."""
     noise: Noise
     """What it starts from."""
+    feet: FootLoss
+    feet_weight: float = 0.0
+    """What the feet's steps count beside everything else; published is nothing."""
 
     @property
     def flow(self) -> Flow:
@@ -165,18 +172,21 @@ class Objective:
         return self.config.flow
 
     @classmethod
-    def of(cls, network: ViMoGen, branches: Branches) -> Objective:
-        """Of a network's noise levels, statistics and kind of prediction."""
+    def of(
+        cls, network: ViMoGen, branches: Branches, *, rest: Tensor, feet: float = 0.0
+    ) -> Objective:
+        """Of a network's noise levels, statistics and kind of prediction; `rest` are the body's joints
+        at rest `(55, 3)`."""
         channels = torch.ones(SIZE)
         channels[ROOT] = ROOT_WEIGHT
         mean, spread = network.mean.clone(), network.spread.clone()
-        return cls(network.config, branches, mean, spread, channels, network.noise)
+        return cls(network.config, branches, mean, spread, channels, network.noise,
+                   FootLoss.of(rest, spread), feet)  # fmt: skip
 
     def to(self, device: torch.device | str) -> Objective:
         """The same on `device`."""
-        mean, spread, channels = (x.to(device) for x in (self.mean, self.spread, self.channels))
-        noise = self.noise.to(device)
-        return Objective(self.config, self.branches, mean, spread, channels, noise)
+        names = ("mean", "spread", "channels", "noise", "feet")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
     def __call__(self, network: nn.Module, batch: Batch, *, generator: torch.Generator) -> Tensor:
         """A scalar; what a source did not record is asked for nowhere, and shown as the mean."""
@@ -201,6 +211,13 @@ class Objective:
         noise = self.noise.drawn((count, *clean.shape[1:]), generator=generator)
         state = noised(clean, noise, sigma=sigma)
         said = network(state, self.flow.time(sigma), mask=batch.mask, **vars(condition))
+        feet: Tensor | float = 0.0
+        if self.feet_weight:
+            guess = (state - sigma[:, None, None] * said) * self.spread + self.mean
+            feet = self.feet_weight * self.feet(
+                guess, batch.features, level=sigma, weight=weight,
+                mask=batch.mask & batch.known[:, None, ORIENT.start],
+            )  # fmt: skip
         channels = self.channels
         if condition.hints is not None:
             # What is known comes out as it is; the rest counts in units of what the guess leaves open.
@@ -208,7 +225,9 @@ class Objective:
             level = sigma[:, None, None]
             left = linear_guess(state, level, condition.hints)[1]
             channels = channels * linear_guess(state, level)[1] / left
-        return flow_loss(said, noise - clean, weight=weight, mask=asked, channels=channels)
+        return feet + flow_loss(
+            said, noise - clean, weight=weight, mask=asked, channels=channels
+        )
 
     def _as_read(self, reference: Tensor, mask: Tensor) -> Tensor:
         """References `(B, T, 138)` as they are read off a motion: rotations are rotations, turns lead

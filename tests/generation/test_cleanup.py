@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from humanmotion.errors import UsageError
-from humanmotion.generation.cleanup import SHORTEST, cleaned, standstill
+from humanmotion.generation.cleanup import MOST_HELD, SHORTEST, cleaned, held
 from humanmotion.generation.control import Control, frames_at
 from humanmotion.jobs.demo_motion import walking_motion
 from humanmotion.metrics import floor_penetration, foot_contact, foot_sliding, jitter
@@ -76,7 +76,7 @@ def test_feet_that_never_rest_are_held_where_they_stand(walk, body) -> None:
 
 def test_a_clean_walk_hardly_moves(walk, body) -> None:
     away = (body.joints_of(cleaned(walk, body)) - body.joints_of(walk))[:, :22].norm(dim=-1)
-    assert float(away.mean()) < 1e-3
+    assert float(away.mean()) < 2e-3
 
 
 def test_recorded_motion_hardly_moves_and_slides_no_more(recorded, body) -> None:
@@ -109,15 +109,14 @@ def test_keyframes_and_waypoints_are_hit_after_clean_up(walk, body) -> None:
     assert torch.equal(frames_at(control.times, 30), frames)
 
 
-def test_a_foot_that_only_slides_stands_still_and_one_that_stands_is_left() -> None:
+def test_a_foot_that_slides_stands_still_and_one_that_walks_off_is_let_go() -> None:
     time = np.arange(20)[:, None] / 30
-    still = np.zeros((20, 2))
-    np.testing.assert_allclose(standstill(still, fps=30), 0)
-    slid = np.concatenate((0.4 * time, -0.1 * time), 1)
-    np.testing.assert_allclose(np.diff(slid + standstill(slid, fps=30), axis=0), 0, atol=1e-12)
-    # It rolls in by 8 cm over a third of the stand, which is its own but for where it halts.
-    rolled = np.concatenate((np.minimum(0.4 * time, 0.4 * 6 / 30), 0 * time), 1)
-    np.testing.assert_allclose(standstill(rolled, fps=30), 0, atol=0.006)
+    np.testing.assert_allclose(held(np.zeros((20, 2))), 0)
+    slid = np.concatenate((0.2 * time, -0.1 * time), 1)
+    place = slid + held(slid)
+    assert np.ptp(place, axis=0).max() < 0.01 < np.ptp(slid, axis=0).min()
+    far = 10 * slid
+    assert np.linalg.norm(held(far), axis=-1).max() < MOST_HELD
 
 
 def test_another_body_and_a_motion_too_short(walk, body) -> None:
