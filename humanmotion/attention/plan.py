@@ -64,7 +64,8 @@ class AttentionPlan:
     """Without one no step or layer is dense by itself."""
     backend: Backend = "auto"
     """What computes. "auto" is dense where sparse would not gain; another is taken at its word."""
-    break_even: BreakEven = field(default_factory=BreakEven)
+    break_even: BreakEven | None = None
+    """When dense is faster; the default of the device that the tensors are on unless given."""
     tail: bool = False
     """Whether dropped blocks still count by their mean keys."""
     permuted: bool = False
@@ -203,7 +204,8 @@ class AttentionPlan:
         """Whether dense attention would be faster; to compare, the host waits for the device."""
         if self.backend != "auto" or not self.method.saves_time:
             return False
-        return self.break_even.prefers_dense(min(q.shape[2], k.shape[2]), float(density))
+        even = self.break_even or BreakEven.on(q.device)
+        return even.prefers_dense(min(q.shape[2], k.shape[2]), float(density))
 
     def _dense(self, q: Tensor, k: Tensor, v: Tensor, problem: Problem) -> Tensor:
         out = attend_dense(q, k, v, bias=forbidding(problem.key_mask, q), scale=problem.scale)

@@ -35,7 +35,7 @@ from humanmotion.generation.hands import with_hands
 from humanmotion.generation.hints import Kept
 from humanmotion.generation.known import KnownCaptions, read_known
 from humanmotion.generation.minilm import MiniLM
-from humanmotion.generation.reconcile import reconciled
+from humanmotion.generation.reconcile import levelled, reconciled
 from humanmotion.generation.sampling import (
     DEFAULT,
     Sampling,
@@ -243,8 +243,10 @@ class TextToMotion:
         text: tuple[Tensor, Tensor] | None = None,
         sure: Tensor | None = None,
     ) -> Motion:
-        """The motion at 30 fps of features `(T, 276)`."""
+        """The motion at 30 fps of features `(T, 276)`; where nothing was known of it, on the floor."""
         features = reconciled(features, rest=self.body.rest_joints(), sure=sure)
+        if sure is None:
+            features = levelled(features, sole=self.body.sole_offset())
         meta = {"text": wanted.text, "seed": wanted.seed, "notes": list(wanted.notes)}
         hands = self.fingers(features, text=text, seed=wanted.seed)
         return at_file_rate(features, self.body, seconds=wanted.seconds, hands=hands, meta=meta)

@@ -28,7 +28,7 @@ def read_settings(path: str | Path, sizes: Callable[..., Any], *, what: str) -> 
     try:
         settings = tomllib.loads(read_text(path))
         sizes(**settings["network"])
-        _schedule(settings)
+        schedule_of(settings)
         Stopping(**settings["stopping"])
         settings.setdefault("precision", "32-true")
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
@@ -36,7 +36,8 @@ def read_settings(path: str | Path, sizes: Callable[..., Any], *, what: str) -> 
     return settings
 
 
-def _schedule(settings: dict[str, Any]) -> tuple[Schedule, int]:
+def schedule_of(settings: dict[str, Any]) -> tuple[Schedule, int]:
+    """How long and how fast, and how many windows at once; TypeError or KeyError for what cannot be."""
     training = dict(settings["training"])
     batch = int(training.pop("batch"))
     return Schedule(**training, seed=settings["seed"]), batch
@@ -67,7 +68,7 @@ def train_in(
     returned: parameters in bfloat16, buffers (statistics) as they are. Of several processes the first
     one writes.
     """
-    schedule, batch = _schedule(settings)
+    schedule, batch = schedule_of(settings)
     train, val = losses
     best = train_network(
         folder, name, network, schedule=schedule, stopping=Stopping(**settings["stopping"]),

@@ -16,16 +16,30 @@ from humanmotion.diffusion.noise import Noise
 from humanmotion.errors import InputError, UsageError
 from humanmotion.files import sha256, writable_folder
 from humanmotion.generation.corruption import corrupted
-from humanmotion.generation.features import ORIENT, REFERENCE, ROOT, SIZE, rowwise_matrix, rowwise_sixd
+from humanmotion.generation.features import (
+    ORIENT,
+    REFERENCE,
+    ROOT,
+    SIZE,
+    rowwise_matrix,
+    rowwise_sixd,
+)
 from humanmotion.generation.foot_loss import FootLoss
 from humanmotion.generation.hints import LEAST, TURNS, Kept, hints_of_kept
+from humanmotion.generation.sampler import load_generator
 from humanmotion.generation.sampling import Sampling, hinted
 from humanmotion.generation.vimogen import Condition, ViMoGen, ViMoGenConfig, linear_guess
 from humanmotion.jobs.early_stopping import fabric_on
 from humanmotion.jobs.generator_data import Batch, GeneratorWindows, statistics
 from humanmotion.jobs.generator_kept import drawn_kept
 from humanmotion.jobs.known_captions import write_known_beside
-from humanmotion.jobs.network_run import Draws, check_same_run, read_settings, train_in
+from humanmotion.jobs.network_run import (
+    Draws,
+    check_same_run,
+    read_settings,
+    schedule_of,
+    train_in,
+)
 from humanmotion.jobs.shards import Shards
 from humanmotion.jobs.stages import Progress, silent
 
@@ -66,7 +80,8 @@ def train_generator(
     Beside them lie the captions that were learnt, where val has known and unknown actions to tell what
     is unlike them. Raises InputError for data or a config that cannot be used, MissingExtraError
     without the `train` extra. Run again after an interruption, it goes on where it was. Each of several
-    processes draws batches of its own.
+    processes draws batches of its own. What each leg of a config ends with lies beside the last one's
+    weights, numbered.
     """
     settings = read_generator_settings(config)
     fabric = fabric_on(device, settings["precision"], processes=processes)
@@ -75,14 +90,19 @@ def train_generator(
     check_same_run(folder / "generator.run.json", settings | {"data": known})
     train, val = (GeneratorWindows.read(data, split=s, body=body) for s in ("train", "val"))
     network = untrained(settings, train, where=data)
-    objective = Objective.of(
-        network, Branches(**settings["branches"]), rest=train.rest, feet=settings["feet"]
-    ).to(fabric.device)
-    path = train_in(
-        folder, "generator", network, settings=settings, fabric=fabric, progress=progress,
-        losses=(_loss(train.to(fabric.device), objective), _loss(val.to(fabric.device), objective)),
-        told={"sampling": settings["sampling"]},
-    )  # fmt: skip
+    on = [windows.to(fabric.device) for windows in (train, val)]
+    legs = legs_of(settings)
+    for number, leg in enumerate(legs, 1):
+        objective = Objective.of(
+            network, Branches(**leg["branches"]), rest=train.rest, feet=leg["feet"]
+        ).to(fabric.device)
+        path = train_in(
+            folder, "generator" if number == len(legs) else f"generator_{number}", network,
+            settings=leg, fabric=fabric, progress=progress,
+            losses=(_loss(on[0], objective), _loss(on[1], objective)),
+            told={"sampling": settings["sampling"]},
+        )  # fmt: skip
+        network = load_generator(path).train().requires_grad_(True)
     if fabric.is_global_zero:
         write_known_beside(path, Shards.read(data))
     return path
@@ -135,9 +155,24 @@ def read_generator_settings(path: str | Path) -> dict[str, Any]:
         Branches(**settings["branches"])
         settings["feet"] = float(settings.get("feet", 0.0))
         settings["sampling"] = asdict(Sampling(**settings.get("sampling", {})))
+        for leg in legs_of(settings):
+            Branches(**leg["branches"])
+            schedule_of(leg)
     except (KeyError, TypeError, ValueError, UsageError) as error:
         raise InputError(f"{path} is no config of a generator: {error}") from error
     return settings
+
+
+def legs_of(settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """The config of each leg of training: the first, then one for each table of `more`.
+
+    A later leg goes on from the weights of the one before, and is as that one but for what it says.
+    """
+    legs = [settings]
+    for more in settings.get("more", []):
+        own = {k: legs[-1][k] | v if isinstance(v, dict) else v for k, v in more.items()}
+        legs.append(legs[-1] | own)
+    return legs
 
 
 def _loss(windows: GeneratorWindows, objective: Objective) -> Draws:
@@ -225,9 +260,7 @@ class Objective:
             level = sigma[:, None, None]
             left = linear_guess(state, level, condition.hints)[1]
             channels = channels * linear_guess(state, level)[1] / left
-        return feet + flow_loss(
-            said, noise - clean, weight=weight, mask=asked, channels=channels
-        )
+        return feet + flow_loss(said, noise - clean, weight=weight, mask=asked, channels=channels)
 
     def _as_read(self, reference: Tensor, mask: Tensor) -> Tensor:
         """References `(B, T, 138)` as they are read off a motion: rotations are rotations, turns lead

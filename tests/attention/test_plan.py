@@ -254,3 +254,9 @@ def test_the_shorter_the_sequence_the_fewer_pairs_are_worth_it():
     assert even.prefers_dense(200, 0.26) and not even.prefers_dense(200, 0.24)
     assert even.prefers_dense(10**6, 0.51) and not even.prefers_dense(10**6, 0.49)
     assert not ALWAYS.prefers_dense(1, 1.0)
+
+
+def test_a_gpu_is_dense_until_much_is_dropped() -> None:
+    gpu, cpu = (BreakEven.on(torch.device(kind)) for kind in ("cuda", "cpu"))
+    assert gpu.prefers_dense(32_768, 0.3) and not cpu.prefers_dense(32_768, 0.3)
+    assert not gpu.prefers_dense(32_768, 0.2)

@@ -1,4 +1,4 @@
-"""The kernels compile for a GPU, on a machine without one: the interpreter takes more than that does."""
+"""The kernels compile for a GPU, on a machine without one: the interpreter takes more than that."""
 
 from __future__ import annotations
 

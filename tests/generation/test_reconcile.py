@@ -19,7 +19,8 @@ from humanmotion.generation.features import (
     rowwise_sixd,
     self_consistency,
 )
-from humanmotion.generation.reconcile import FLESH, GROUNDING, grounded, reconciled
+from humanmotion.generation.reconcile import FLESH, GROUNDING, grounded, levelled, reconciled
+from humanmotion.jobs.demo_motion import walking_motion
 from humanmotion.motion import Motion
 from humanmotion.rotations import geodesic_distance, rotation_about_z, rotvec_to_matrix
 
@@ -159,3 +160,40 @@ def lowest(features: torch.Tensor, sole: torch.Tensor) -> torch.Tensor:
     above = torch.full((22,), FLESH)
     above[10], above[11] = sole
     return (features[:, POSITIONS].reshape(-1, 22, 3)[..., 2] - above).min(-1).values
+
+
+@pytest.fixture(scope="module")
+def walk_features(body) -> torch.Tensor:
+    return features_of(walking_motion(body, seconds=6), body)
+
+
+def raised_by(features: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    out = features.clone()
+    out[:, TRANSL.stop - 1] += shift
+    out[:, POSITIONS.start + 2 : POSITIONS.stop : 3] += shift[:, None]
+    return out
+
+
+def soles(features: torch.Tensor, sole: torch.Tensor) -> torch.Tensor:
+    return features[:, POSITIONS].unflatten(-1, (-1, 3))[:, [10, 11], 2] - sole
+
+
+def test_a_motion_that_hovers_or_sinks_comes_to_the_floor(body, walk_features) -> None:
+    """Slowly, and by what stands: a jump stays one."""
+    sole, frames = body.sole_offset(), len(walk_features)
+    shift = 0.08 * torch.cos(torch.arange(frames) / 60) + 0.05
+    high = raised_by(walk_features, shift)
+    was, before, after = (
+        soles(f, sole).amin(-1) for f in (walk_features, high, levelled(high, sole=sole))
+    )
+    assert float((after - was).abs().mean()) < 0.02 < 0.06 < float((before - was).abs().mean())
+    jump = raised_by(walk_features, 0.4 * (abs(torch.arange(frames) - frames // 2) < 5))
+    height = soles(levelled(jump, sole=sole), sole)[frames // 2].amin()
+    assert float(height) > 0.35
+
+
+def test_levelled_features_say_the_same_of_steps_and_places(body, walk_features) -> None:
+    done = levelled(raised_by(walk_features, torch.full((len(walk_features),), 0.1)),
+                    sole=body.sole_offset())  # fmt: skip
+    gaps = self_consistency(done, rest=body.rest_joints())
+    assert float(gaps.integrated) < 1e-4 and float(gaps.positions) < 1e-4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -24,6 +25,7 @@ from humanmotion.jobs.train_generator import CONFIG as CONFIG_FILE
 from humanmotion.jobs.train_generator import (
     Branches,
     Objective,
+    legs_of,
     read_generator_settings,
     train_generator,
     untrained,
@@ -268,3 +270,36 @@ def test_bf16_rounds_the_network_and_not_what_it_is_told(windows) -> None:
     full, plain, state, mixed = seen
     assert torch.equal(full, state)
     assert mixed == pytest.approx(plain, rel=0.05) and mixed != plain
+
+
+MORE = """
+[[more]]
+seed = 5
+branches = { kept = 0.5 }
+training = { steps = 3 }
+"""
+
+
+def test_a_later_leg_goes_on_from_the_one_before(shards, config, tmp_path) -> None:
+    both = tmp_path / "both.toml"
+    both.write_text(CONFIG + MORE)
+    legs = legs_of(read_generator_settings(both))
+    assert [leg["branches"]["kept"] for leg in legs[1:]] == [0.5]
+    assert legs[1]["branches"]["text"] == 0.5 and legs[1]["training"]["batch"] == 4
+    path = train_generator(shards, output=tmp_path / "two", config=both)
+    alone = train_generator(shards, output=tmp_path / "one", config=config)
+    assert (tmp_path / "two" / "generator_1.safetensors").read_bytes() == alone.read_bytes()
+    assert path.name == "generator.safetensors" and path.read_bytes() != alone.read_bytes()
+    log = (tmp_path / "two" / "generator.log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in log] == [2, 3]
+    # Twice the same, though the first leg was there already.
+    before = path.read_bytes()
+    assert train_generator(shards, output=tmp_path / "two", config=both).read_bytes() == before
+
+
+@pytest.mark.parametrize("wrong", ["training = { stops = 3 }", "branches = { text = 2.0 }"])
+def test_a_leg_that_cannot_be(tmp_path, wrong) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(f"{CONFIG}\n[[more]]\n{wrong}\n")
+    with pytest.raises(InputError, match="is no config of a generator"):
+        read_generator_settings(path)
