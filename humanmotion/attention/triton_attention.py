@@ -5,7 +5,7 @@ Under `TRITON_INTERPRET=1` the same kernels run on a CPU, slowly: that is how th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,6 +19,9 @@ from humanmotion.errors import UsageError
 
 TILE = 64
 """Rows of queries, and of keys, that a program holds at a time; larger blocks are walked in parts."""
+FORWARD_TILE = 128
+"""Rows of queries of a program that only goes forward, where rows are short: twice the work for each key
+that is fetched. Eight warps hold it without spilling registers (compiled for sm_90)."""
 
 
 def attend_triton(
@@ -67,6 +70,8 @@ class _Call:
     scale: float
     sizes: dict[str, int | bool]
     """The kernels' compile-time numbers, except BLOCKS."""
+    roomy: bool
+    """Whether rows are short enough for the larger tile: half precision, heads of 128 or less."""
 
     @classmethod
     def of(
@@ -90,7 +95,15 @@ class _Call:
             "MASKED": key_mask is not None, "WIDE": q.dtype == torch.float32 or _interprets(),
         }  # fmt: skip
         given = q.new_zeros(1, dtype=torch.uint8) if key_mask is None else key_mask.to(torch.uint8)
-        return cls(mask, given.contiguous(), scale, sizes)
+        roomy = q.dtype != torch.float32 and max(size, size_v) <= 128
+        return cls(mask, given.contiguous(), scale, sizes, roomy)
+
+    @property
+    def forward(self) -> _Call:
+        """The same with the tile of queries that going forward has room for."""
+        rows = self.mask.rows.size
+        tile = min(FORWARD_TILE if self.roomy else TILE, _power(rows))
+        return replace(self, sizes=self.sizes | {"TILE": tile, "PARTS": -(-rows // tile)})
 
     def blocks(self) -> list[Tensor]:
         """Starts and lengths of the blocks of queries, then of keys."""
@@ -104,7 +117,8 @@ class _Call:
         starts, numbers = mask.csr()
         told = [*tensors, self.key_mask, starts, numbers, *self.blocks(), self.scale]
         with torch.cuda.device_of(tensors[0]):
-            kernel[programs](*told, **self.sizes, BLOCKS=mask.rows.count)
+            warps = 8 if self.sizes["TILE"] == FORWARD_TILE else 4
+            kernel[programs](*told, **self.sizes, BLOCKS=mask.rows.count, num_warps=warps)
 
 
 def _power(size: int) -> int:
@@ -122,8 +136,9 @@ class _Triton(torch.autograd.Function):
         q, _, v = tensors
         out = q.new_zeros(*q.shape[:-1], v.shape[-1])
         lse = q.new_zeros(q.shape[:-1], dtype=torch.float32)
-        programs = call.mask.rows.count * int(call.sizes["PARTS"]), q.shape[0] * q.shape[1]
-        call.run(kernels._forward, call.mask, [*tensors, out, lse], programs=programs)
+        ahead = call.forward
+        programs = ahead.mask.rows.count * int(ahead.sizes["PARTS"]), q.shape[0] * q.shape[1]
+        ahead.run(kernels._forward, call.mask, [*tensors, out, lse], programs=programs)
         ctx.call = call
         ctx.save_for_backward(*tensors, out, lse)
         return out

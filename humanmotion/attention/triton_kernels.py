@@ -89,24 +89,24 @@ def _forward(
     sums = tl.zeros((TILE, WIDTH_V), tl.float32)
     begin = tl.load(starts + head * (BLOCKS + 1) + block)
     end = tl.load(starts + head * (BLOCKS + 1) + block + 1)
-    for at in range(begin, end):
-        number = tl.load(numbers + at)
-        for key_part in range(KEY_PARTS):
-            key, real = _places(k_starts, k_lengths, number, key_part, KEY_TILE)
-            ok = _allowed(key_mask, item, key, real, KEYS, MASKED)
-            keys = _load(k, pair * KEYS + key, real, D, WIDTH, WIDE)
-            logits = tl.dot(queries, tl.trans(keys), input_precision="ieee") * scale
-            logits = tl.where(ok[None, :], logits, float("-inf"))
-            higher = tl.maximum(peak, tl.max(logits, 1))
-            # Before the first allowed key there is no peak to subtract.
-            base = tl.where(higher == float("-inf"), 0.0, higher)
-            weights = tl.exp(logits - base[:, None])
-            shrink = tl.exp(peak - base)
-            values = _load(v, pair * KEYS + key, real, DV, WIDTH_V, WIDE)
-            total = total * shrink + tl.sum(weights, 1)
-            gained = tl.dot(weights.to(values.dtype), values, input_precision="ieee")
-            sums = sums * shrink[:, None] + gained
-            peak = higher
+    # One loop over the parts of all blocks: what comes next is fetched while this is multiplied.
+    for step in range((end - begin) * KEY_PARTS):
+        number = tl.load(numbers + begin + step // KEY_PARTS)
+        key, real = _places(k_starts, k_lengths, number, step % KEY_PARTS, KEY_TILE)
+        ok = _allowed(key_mask, item, key, real, KEYS, MASKED)
+        keys = _load(k, pair * KEYS + key, real, D, WIDTH, WIDE)
+        logits = tl.dot(queries, tl.trans(keys), input_precision="ieee") * scale
+        logits = tl.where(ok[None, :], logits, float("-inf"))
+        higher = tl.maximum(peak, tl.max(logits, 1))
+        # Before the first allowed key there is no peak to subtract.
+        base = tl.where(higher == float("-inf"), 0.0, higher)
+        weights = tl.exp(logits - base[:, None])
+        shrink = tl.exp(peak - base)
+        values = _load(v, pair * KEYS + key, real, DV, WIDTH_V, WIDE)
+        total = total * shrink + tl.sum(weights, 1)
+        gained = tl.dot(weights.to(values.dtype), values, input_precision="ieee")
+        sums = sums * shrink[:, None] + gained
+        peak = higher
     some = total > 0
     safe = tl.where(some, total, 1.0)
     _store(out, head * QUERIES + row, there, sums / safe[:, None], DV, WIDTH_V)

@@ -63,9 +63,10 @@ def test_numbers_and_gradients_are_those_of_the_reference(name, masked, normal, 
         assert float((slope - other).abs().max()) <= 1e-5 * largest
 
 
+@pytest.mark.parametrize("name", ["grouped", "tall_tiles", "odd_blocks"])
 @pytest.mark.parametrize(("dtype", "close"), [(torch.bfloat16, 1e-2), (torch.float16, 2e-3)])
-def test_half_precision(dtype, close, normal, generator):
-    q, k, v, mask = problem("grouped", normal, generator, dtype=dtype)
+def test_half_precision(name, dtype, close, normal, generator):
+    q, k, v, mask = problem(name, normal, generator, dtype=dtype)
     found, slopes = gradients(attend_triton, q, k, v, mask=mask)
     wide = [x.float() for x in (q, k, v)]
     want, want_slopes = gradients(attend_reference, *wide, mask=mask)
