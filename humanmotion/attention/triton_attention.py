@@ -20,8 +20,8 @@ from humanmotion.errors import UsageError
 TILE = 64
 """Rows of queries, and of keys, that a program holds at a time; larger blocks are walked in parts."""
 FORWARD_TILE = 128
-"""Rows of queries of a program that only goes forward, where rows are short: twice the work for each key
-that is fetched. Eight warps hold it without spilling registers (compiled for sm_90)."""
+"""Rows of queries of a program that only goes forward, where rows are short: twice the work for each
+key that is fetched. Eight warps hold it without spilling registers (compiled for sm_90)."""
 
 
 def attend_triton(
