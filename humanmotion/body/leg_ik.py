@@ -17,8 +17,8 @@ LEGS = ((1, 4, 7, 10), (2, 5, 8, 11))
 LONGEST = 0.9995
 """Largest share of the leg's length that a hip may be from its ankle; straighter would be unstable."""
 
-STRAIGHT = 0.02
-"""A knee this near to the line from hip to ankle, in metres, does not show well which way it bends."""
+STRAIGHT = 0.01
+"""A knee this near to the line from hip to ankle, in metres, does not show which way it bends."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _knee_side(posed: Posed, limb: tuple[int, int, int], axis: Tensor, *, front:
     """Unit vector `(T, 3)` across the leg towards which the knee bends.
 
     A leg that is straight, or bent backwards by an error of the fit, has no bend worth keeping:
-    there `front` takes over, as the thigh's own, little by little. What is bent aside stays aside.
+    there `front` takes over, as the thigh's own, as far as it is bent aside by less than STRAIGHT.
     """
     hip, knee, _ = limb
     bend = posed.joints[:, knee] - posed.joints[:, hip]

@@ -37,16 +37,20 @@ class FootLoss:
     """Rest joints of the body `(22, 3)`."""
     spread: Tensor
     """Of the steps of FEET, metres a frame, `(4)`."""
+    weight: float = 1.0
+    """What it counts."""
 
     @classmethod
-    def of(cls, rest: Tensor, spread: Tensor) -> FootLoss:
-        """By rest joints `(55, 3)` and the spread of features `(276)`."""
+    def of(cls, rest: Tensor, spread: Tensor, *, weight: float = 1.0) -> FootLoss | None:
+        """By rest joints `(55, 3)` and the spread of features `(276)`; none that counts nothing."""
+        if weight == 0:
+            return None
         steps = spread[VELOCITIES].unflatten(-1, (JOINTS, 3))[FEET]
-        return cls(rest[:JOINTS].clone(), steps.norm(dim=-1))
+        return cls(rest[:JOINTS].clone(), steps.norm(dim=-1), weight)
 
     def to(self, device: torch.device | str) -> FootLoss:
         """The same on `device`."""
-        return FootLoss(self.rest.to(device), self.spread.to(device))
+        return FootLoss(self.rest.to(device), self.spread.to(device), self.weight)
 
     def __call__(
         self, guess: Tensor, true: Tensor, *, level: Tensor, weight: Tensor, mask: Tensor
@@ -63,7 +67,7 @@ class FootLoss:
         scale = steps.square().sum(-1) + open_of + LEAST_STEP**2
         asked = (mask[:, 1:] & mask[:, :-1])[..., None]
         total = (error / scale * weight[:, None, None] * asked).sum()
-        return total / (asked.sum() * len(FEET)).clamp(min=1)
+        return self.weight * total / (asked.sum() * len(FEET)).clamp(min=1)
 
     def steps(self, features: Tensor, *, heading: Tensor) -> Tensor:
         """Steps `(B, T - 1, 4, 3)` of the feet as rotations and the root's changes say them.

@@ -35,7 +35,7 @@ SPOILT = (1e-3, 5e-2)
 LEAST = 1e-4
 """Variance of what is known."""
 NOTHING = 1e6
-"""Variance of what is not known."""
+"""Variance put on a given frame that is to say nothing."""
 _ROUNDS, _LEAST_TRUST, _RIDGE, _LEAST_OFF = 3, 0.02, 1e-4, 1e-9
 _MEDIAN = 0.6745
 """Of the absolute of a normal number."""

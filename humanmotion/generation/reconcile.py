@@ -101,7 +101,8 @@ def levelled(features: Tensor, *, sole: Tensor) -> Tensor:
 
     Heights are told to a share of how far people go up and down, standing feet so to some centimetres.
     Within two seconds something stands or lies most of the time: the quantile STANDING of how high the
-    lowest part is becomes the floor. A jump is shorter than that.
+    lowest part is becomes the floor. A jump is shorter than that; stairs are flattened. At both ends,
+    where only one side says where the floor is, a slope is levelled less well.
     """
     lowest = _lowest(features, sole=sole)
     around = functional.pad(lowest[None], (REACH, REACH), value=torch.nan)[0]

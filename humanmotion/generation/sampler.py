@@ -231,7 +231,7 @@ class TextToMotion:
                      mask=None if bool(mask.all()) else mask)  # fmt: skip
         told = zip(condition.text, condition.text_mask, strict=True)
         return [
-            self._motion(features[: w.frames], w, text=text)
+            self._motion(features[: w.frames], w, text=text, on_floor=True)
             for features, w, text in zip(found.features, wanted, told, strict=True)
         ]
 
@@ -242,10 +242,11 @@ class TextToMotion:
         *,
         text: tuple[Tensor, Tensor] | None = None,
         sure: Tensor | None = None,
+        on_floor: bool = False,
     ) -> Motion:
-        """The motion at 30 fps of features `(T, 276)`; where nothing was known of it, on the floor."""
+        """The motion at 30 fps of features `(T, 276)`, brought to the floor if asked for."""
         features = reconciled(features, rest=self.body.rest_joints(), sure=sure)
-        if sure is None:
+        if on_floor:
             features = levelled(features, sole=self.body.sole_offset())
         meta = {"text": wanted.text, "seed": wanted.seed, "notes": list(wanted.notes)}
         hands = self.fingers(features, text=text, seed=wanted.seed)

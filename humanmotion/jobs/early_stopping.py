@@ -47,29 +47,17 @@ def fabric_on(device: str, precision: Any, *, processes: int | None = None) -> A
     one = "auto" if device != "cpu" else 1
     # A batch without a reference motion leaves the blocks that read one without a gradient.
     several = "ddp_find_unused_parameters_true" if (processes or 1) > 1 else "auto"
-    if device != "cpu":
+    fabric: Any = Fabric(
+        accelerator=device, devices=processes or one, strategy=several, precision=precision
+    )
+    # Mixed precision would round what goes into a network too: noisy states are lost below their
+    # noise, and values that cannot be changed are refused.
+    fabric.strategy.precision.convert_input = lambda data: data
+    if fabric.device.type != "cpu":
         # Of float32 an accelerator multiplies the leading digits at several times the speed.
         torch.set_float32_matmul_precision("high")
-    mixed = str(precision).endswith("-mixed")
-    fabric = Fabric(
-        accelerator=device, devices=processes or one, strategy=several,
-        precision=None if mixed else precision,
-        plugins=[_autocast(precision, device)] if mixed else [],
-    )  # fmt: skip
     fabric.launch()
     return fabric
-
-
-def _autocast(precision: Any, device: str) -> Any:
-    """Fabric's mixed precision, but for what goes into a network: rounded, noisy states would be lost
-    below their noise, and values that cannot be changed are refused."""
-    from lightning.fabric.plugins.precision import MixedPrecision
-
-    class Autocast(MixedPrecision):
-        def convert_input(self, data: Any) -> Any:
-            return data
-
-    return Autocast(precision, device)
 
 
 def train_network(

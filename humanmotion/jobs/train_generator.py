@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from humanmotion.generation.hints import LEAST, TURNS, Kept, hints_of_kept
 from humanmotion.generation.sampler import load_generator
 from humanmotion.generation.sampling import Sampling, hinted
 from humanmotion.generation.vimogen import Condition, ViMoGen, ViMoGenConfig, linear_guess
-from humanmotion.jobs.early_stopping import fabric_on
+from humanmotion.jobs.early_stopping import Stopping, fabric_on
 from humanmotion.jobs.generator_data import Batch, GeneratorWindows, statistics
 from humanmotion.jobs.generator_kept import drawn_kept
 from humanmotion.jobs.known_captions import write_known_beside
@@ -46,6 +47,7 @@ from humanmotion.jobs.stages import Progress, silent
 CONFIG = Path(__file__).with_name("generator.toml")
 ROOT_WEIGHT = 3.0
 """How much more the root's numbers count in the loss (ViMoGen's code)."""
+_OF_A_LEG = ("seed", "feet", "branches", "training", "stopping")
 LEAST_SPREAD = 1e-4
 """Numbers that hardly change are not blown up further."""
 
@@ -81,7 +83,7 @@ def train_generator(
     is unlike them. Raises InputError for data or a config that cannot be used, MissingExtraError
     without the `train` extra. Run again after an interruption, it goes on where it was. Each of several
     processes draws batches of its own. What each leg of a config ends with lies beside the last one's
-    weights, numbered.
+    weights, numbered; the next one goes on from that, rounded to bfloat16.
     """
     settings = read_generator_settings(config)
     fabric = fabric_on(device, settings["precision"], processes=processes)
@@ -93,16 +95,18 @@ def train_generator(
     on = [windows.to(fabric.device) for windows in (train, val)]
     legs = legs_of(settings)
     for number, leg in enumerate(legs, 1):
-        objective = Objective.of(
-            network, Branches(**leg["branches"]), rest=train.rest, feet=leg["feet"]
-        ).to(fabric.device)
+        if number > 1:
+            before = folder / f"generator_{number - 1}.safetensors"
+            network = load_generator(before).train().requires_grad_(True)
+        feet = FootLoss.of(train.rest, network.spread, weight=leg["feet"])
+        objective = Objective.of(network, Branches(**leg["branches"]), feet=feet)
+        objective = objective.to(fabric.device)
         path = train_in(
             folder, "generator" if number == len(legs) else f"generator_{number}", network,
             settings=leg, fabric=fabric, progress=progress,
             losses=(_loss(on[0], objective), _loss(on[1], objective)),
             told={"sampling": settings["sampling"]},
         )  # fmt: skip
-        network = load_generator(path).train().requires_grad_(True)
     if fabric.is_global_zero:
         write_known_beside(path, Shards.read(data))
     return path
@@ -153,11 +157,10 @@ def read_generator_settings(path: str | Path) -> dict[str, Any]:
     settings = read_settings(path, ViMoGenConfig, what="generator")
     try:
         Branches(**settings["branches"])
-        settings["feet"] = float(settings.get("feet", 0.0))
+        settings["feet"] = settings.get("feet", 0.0)
         settings["sampling"] = asdict(Sampling(**settings.get("sampling", {})))
         for leg in legs_of(settings):
-            Branches(**leg["branches"])
-            schedule_of(leg)
+            _check_leg(leg)
     except (KeyError, TypeError, ValueError, UsageError) as error:
         raise InputError(f"{path} is no config of a generator: {error}") from error
     return settings
@@ -167,12 +170,32 @@ def legs_of(settings: dict[str, Any]) -> list[dict[str, Any]]:
     """The config of each leg of training: the first, then one for each table of `more`.
 
     A later leg goes on from the weights of the one before, and is as that one but for what it says.
+    Without a seed of its own it would see the same windows. Raises ValueError for what no leg can say.
     """
-    legs = [settings]
-    for more in settings.get("more", []):
-        own = {k: legs[-1][k] | v if isinstance(v, dict) else v for k, v in more.items()}
-        legs.append(legs[-1] | own)
+    legs, more = [settings], settings.get("more", [])
+    if not isinstance(more, list) or not all(isinstance(leg, dict) for leg in more):
+        raise ValueError("more is no list of tables; begin each with [[more]]")
+    for own in more:
+        if unknown := own.keys() - _OF_A_LEG:
+            raise ValueError(
+                f"a leg says {', '.join(sorted(unknown))}; it may say {', '.join(_OF_A_LEG)}"
+            )
+        if "seed" not in own:
+            raise ValueError("a leg has no seed; give one that no other leg has")
+        parts = {k: legs[-1][k] | v if isinstance(v, dict) else v for k, v in own.items()}
+        legs.append(legs[-1] | parts)
     return legs
+
+
+def _check_leg(leg: dict[str, Any]) -> None:
+    """Raise ValueError or TypeError for a leg that cannot be."""
+    Branches(**leg["branches"])
+    Stopping(**leg["stopping"])
+    schedule, batch = schedule_of(leg)
+    if schedule.steps < 1 or batch < 1 or not isinstance(leg["seed"], int):
+        raise ValueError("steps, batch and seed must be whole numbers, the first two 1 or more")
+    if not 0 <= float(leg["feet"]) < math.inf:
+        raise ValueError(f"feet is {leg['feet']}; give a number of 0 or more")
 
 
 def _loss(windows: GeneratorWindows, objective: Objective) -> Draws:
@@ -185,7 +208,7 @@ def _loss(windows: GeneratorWindows, objective: Objective) -> Draws:
 
 @dataclass(frozen=True)
 class Objective:
-    """The published loss on batches of features."""
+    """The published loss on batches of features, and what feet do beside it."""
 
     config: ViMoGenConfig
     branches: Branches
@@ -197,9 +220,8 @@ class Objective:
     """What each number counts `(276)`."""
     noise: Noise
     """What it starts from."""
-    feet: FootLoss
-    feet_weight: float = 0.0
-    """What the feet's steps count beside everything else; published is nothing."""
+    feet: FootLoss | None = None
+    """On top of the published loss."""
 
     @property
     def flow(self) -> Flow:
@@ -207,21 +229,18 @@ class Objective:
         return self.config.flow
 
     @classmethod
-    def of(
-        cls, network: ViMoGen, branches: Branches, *, rest: Tensor, feet: float = 0.0
-    ) -> Objective:
-        """Of a network's noise levels, statistics and kind of prediction; `rest` are the body's joints
-        at rest `(55, 3)`."""
+    def of(cls, network: ViMoGen, branches: Branches, *, feet: FootLoss | None = None) -> Objective:
+        """Of a network's noise levels, statistics and kind of prediction."""
         channels = torch.ones(SIZE)
         channels[ROOT] = ROOT_WEIGHT
         mean, spread = network.mean.clone(), network.spread.clone()
-        return cls(network.config, branches, mean, spread, channels, network.noise,
-                   FootLoss.of(rest, spread), feet)  # fmt: skip
+        return cls(network.config, branches, mean, spread, channels, network.noise, feet)
 
     def to(self, device: torch.device | str) -> Objective:
         """The same on `device`."""
-        names = ("mean", "spread", "channels", "noise", "feet")
-        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+        names = ("mean", "spread", "channels", "noise")
+        there: dict[str, Any] = {name: getattr(self, name).to(device) for name in names}
+        return replace(self, **there, feet=self.feet and self.feet.to(device))
 
     def __call__(self, network: nn.Module, batch: Batch, *, generator: torch.Generator) -> Tensor:
         """A scalar; what a source did not record is asked for nowhere, and shown as the mean."""
@@ -246,12 +265,11 @@ class Objective:
         noise = self.noise.drawn((count, *clean.shape[1:]), generator=generator)
         state = noised(clean, noise, sigma=sigma)
         said = network(state, self.flow.time(sigma), mask=batch.mask, **vars(condition))
-        feet: Tensor | float = 0.0
-        if self.feet_weight:
-            guess = (state - sigma[:, None, None] * said) * self.spread + self.mean
-            feet = self.feet_weight * self.feet(
-                guess, batch.features, level=sigma, weight=weight,
-                mask=batch.mask & batch.known[:, None, ORIENT.start],
+        steps: Tensor | float = 0.0
+        if self.feet is not None:
+            steps = self.feet(
+                (state - sigma[:, None, None] * said) * self.spread + self.mean, batch.features,
+                level=sigma, weight=weight, mask=batch.mask & batch.known[:, None, ORIENT.start],
             )  # fmt: skip
         channels = self.channels
         if condition.hints is not None:
@@ -260,7 +278,7 @@ class Objective:
             level = sigma[:, None, None]
             left = linear_guess(state, level, condition.hints)[1]
             channels = channels * linear_guess(state, level)[1] / left
-        return feet + flow_loss(said, noise - clean, weight=weight, mask=asked, channels=channels)
+        return steps + flow_loss(said, noise - clean, weight=weight, mask=asked, channels=channels)
 
     def _as_read(self, reference: Tensor, mask: Tensor) -> Tensor:
         """References `(B, T, 138)` as they are read off a motion: rotations are rotations, turns lead

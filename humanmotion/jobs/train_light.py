@@ -151,9 +151,7 @@ def _loss(
     real: float,
 ) -> Draws:
     """Of pairs, and at some steps of real clips, whose noise is their own."""
-    objective = Objective.of(
-        student, Branches(text=1.0, dropped=0.0), rest=BodyModel.load().rest_joints()
-    )
+    objective = Objective.of(student, Branches(text=1.0, dropped=0.0))
 
     def loss(network: nn.Module, count: int, generator: torch.Generator) -> Tensor:
         own = objective.to(generator.device)

@@ -260,3 +260,10 @@ def test_a_gpu_is_dense_until_much_is_dropped() -> None:
     gpu, cpu = (BreakEven.on(torch.device(kind)) for kind in ("cuda", "cpu"))
     assert gpu.prefers_dense(32_768, 0.3) and not cpu.prefers_dense(32_768, 0.3)
     assert not gpu.prefers_dense(32_768, 0.2)
+
+
+def test_a_plan_asks_the_device_that_the_tensors_are_on() -> None:
+    plan = AttentionPlan(LAYOUT, RainFusion2())
+    there = {kind: torch.zeros(1, 1, 32_768, 8, device=kind) for kind in ("cpu", "meta")}
+    assert not plan._is_slower(there["cpu"], there["cpu"], 0.3)
+    assert plan._is_slower(there["meta"], there["meta"], 0.3)

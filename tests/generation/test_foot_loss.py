@@ -39,6 +39,7 @@ def true(rest: torch.Tensor) -> torch.Tensor:
 
 def loss_of(rest, guess, true, *, spread=0.02, level=0.5, mask=None) -> float:
     feet = FootLoss.of(rest, torch.full((276,), spread))
+    assert feet is not None
     levels = torch.full((len(true),), level)
     mask = torch.ones(true.shape[:2], dtype=torch.bool) if mask is None else mask
     return float(feet(guess, true, level=levels, weight=torch.ones(len(true)), mask=mask))

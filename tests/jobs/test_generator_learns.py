@@ -49,7 +49,7 @@ def learnt(windows) -> tuple[ViMoGen, list[float]]:
         network.spread.copy_(spread.clamp(min=LEAST_SPREAD))
         schedule = Schedule(steps=STEPS, warmup=20, learning_rate=1e-2, ema=0.9)
         trainer = Trainer(network, schedule, fabric=fabric_on("cpu", "32-true"))
-        objective = Objective.of(network, Branches(text=0.6, dropped=0.2), rest=windows.rest)
+        objective = Objective.of(network, Branches(text=0.6, dropped=0.2))
 
         def loss(module, generator):
             return objective(module, windows.draw(8, generator=generator), generator=generator)

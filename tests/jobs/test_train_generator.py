@@ -16,6 +16,7 @@ from humanmotion.diffusion.flow import Flow
 from humanmotion.diffusion.training import Schedule, Trainer
 from humanmotion.errors import InputError
 from humanmotion.files import read_json, read_tensors
+from humanmotion.generation.foot_loss import FootLoss
 from humanmotion.generation.sampler import load_generator, load_sampling
 from humanmotion.generation.sampling import Sampling
 from humanmotion.generation.vimogen import PRESETS, ViMoGen, ViMoGenConfig
@@ -100,7 +101,7 @@ class Watching(torch.nn.Module):
 
 class TestObjective:
     def ask(self, windows, drawn, *, branches=None, seed=3):
-        objective = Objective.of(network(), branches or Branches(), rest=windows.rest)
+        objective = Objective.of(network(), branches or Branches())
         watching = Watching()
         loss = objective(watching, drawn, generator=torch.Generator().manual_seed(seed))
         return watching, loss
@@ -199,7 +200,7 @@ def slow_twin(shards: Path, config: Path) -> dict[str, torch.Tensor]:
     made = untrained(settings, windows, where=shards)
     schedule = Schedule(steps=4, warmup=2, seed=1)
     trainer = Trainer(made, schedule, fabric=fabric_on("cpu", "32-true"))
-    objective = Objective.of(made, Branches(**settings["branches"]), rest=windows.rest)
+    objective = Objective.of(made, Branches(**settings["branches"]))
 
     def both(network, generator):
         losses = []
@@ -257,7 +258,9 @@ def test_bf16_rounds_the_network_and_not_what_it_is_told(windows) -> None:
     """The linear guess at data is worth nothing of a state that lost its digits."""
     made = ViMoGen(ViMoGenConfig(width=16, hidden=16, blocks=1, heads=2, reference_blocks=1,
                                  text_width=WIDTH, predicts="residual", hints=True))  # fmt: skip
-    objective = Objective.of(made, Branches(text=0.5, kept=1.0), rest=windows.rest, feet=1.0)
+    objective = Objective.of(
+        made, Branches(text=0.5, kept=1.0), feet=FootLoss.of(windows.rest, made.spread)
+    )
     seen = []
     made.enter.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
 
@@ -297,9 +300,44 @@ def test_a_later_leg_goes_on_from_the_one_before(shards, config, tmp_path) -> No
     assert train_generator(shards, output=tmp_path / "two", config=both).read_bytes() == before
 
 
-@pytest.mark.parametrize("wrong", ["training = { stops = 3 }", "branches = { text = 2.0 }"])
+WRONG = (
+    "training = { stops = 3 }", "branches = { text = 2.0 }", "training = { steps = 0 }",
+    "training = { batch = 0 }", 'stopping = { keep = "bst" }', "stopping = { evry = 3 }",
+    'feet = "x"', "feet = -3.0", "feet = nan", "network = { width = 8 }", "learning_rate = 0.1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", [f"[[more]]\nseed = 2\n{w}" for w in WRONG] + [
+    "[[more]]\nfeet = 1.0", "[more]\nseed = 2", "[[more]]\nseed = 'a'",
+])  # fmt: skip
 def test_a_leg_that_cannot_be(tmp_path, wrong) -> None:
     path = tmp_path / "wrong.toml"
-    path.write_text(f"{CONFIG}\n[[more]]\n{wrong}\n")
+    path.write_text(f"{CONFIG}\n{wrong}\n")
     with pytest.raises(InputError, match="is no config of a generator"):
         read_generator_settings(path)
+
+
+def test_a_run_killed_in_a_later_leg_ends_with_the_same_bytes(shards, tmp_path) -> None:
+    both = tmp_path / "both.toml"
+    both.write_text(CONFIG + MORE)
+    whole = train_generator(shards, output=tmp_path / "one", config=both)
+
+    class Killed(Exception):
+        pass
+
+    def kill(stage: str, share: float) -> None:
+        if stage == "generator" and share > 0.9:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train_generator(shards, output=tmp_path / "two", config=both, progress=kill)
+    again = train_generator(shards, output=tmp_path / "two", config=both)
+    assert whole.read_bytes() == again.read_bytes()
+
+
+def test_the_machine_is_found_under_mixed_precision(windows) -> None:
+    made = network()
+    objective = Objective.of(made, Branches(text=0.5))
+    trainer = Trainer(made, Schedule(steps=1), fabric=fabric_on("auto", "bf16-mixed"))
+    found = trainer.step(lambda n, g: objective(n, windows.draw(4, generator=g), generator=g))
+    assert bool(torch.isfinite(found))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from humanmotion.body.leg_ik import Posed, overreach, reach_ankles
+from humanmotion.body.leg_ik import Posed, _knee_side, overreach, reach_ankles
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +74,21 @@ def test_knees_bend_forwards_when_a_straight_leg_is_shortened(body, posed) -> No
         assert straight.any()
         bent = ((after.joints[:, knee] - middle) * front).sum(-1)
         assert (bent[straight] > 0.05).all()
+
+
+@pytest.mark.parametrize("bend", [0.05, 0.2])
+def test_a_knee_that_turns_about_its_leg_never_snaps(bend) -> None:
+    """By a quarter of a degree at a time, from ahead to aside: as far as most people turn one."""
+    angle = torch.deg2rad(torch.arange(-120, 120, 0.25))
+    joints = torch.zeros(len(angle), 3, 3)
+    joints[:, 1] = torch.stack((bend * angle.sin(), bend * angle.cos(), 0 * angle - 0.4), -1)
+    joints[:, 2, 2] = -0.8
+    posed = Posed(joints, torch.eye(3).expand(len(angle), 3, 3, 3))
+    axis, front = torch.zeros(2, len(angle), 3)
+    axis[:, 2], front[:, 1] = -1, 1
+    side = _knee_side(posed, (0, 1, 2), axis, front=front)
+    turned = (side[1:] * side[:-1]).sum(-1).clamp(max=1).acos().rad2deg()
+    assert float(turned.max()) < 1.0
+    ahead = angle.abs() < torch.pi / 3
+    own = torch.stack((angle.sin(), angle.cos(), 0 * angle), -1)
+    torch.testing.assert_close(side[ahead], own[ahead])
