@@ -19,6 +19,8 @@ LONGEST = 0.9995
 
 STRAIGHT = 0.01
 """A knee this near to the line from hip to ankle, in metres, does not show which way it bends."""
+ASIDE = 0.05
+"""Metres up to which a knee is aside for the shape of the leg; at twice as many it was turned."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +98,15 @@ def _knee_side(posed: Posed, limb: tuple[int, int, int], axis: Tensor, *, front:
     """Unit vector `(T, 3)` across the leg towards which the knee bends.
 
     A leg that is straight, or bent backwards by an error of the fit, has no bend worth keeping:
-    there `front` takes over, as the thigh's own, as far as it is bent aside by less than STRAIGHT.
+    there `front` takes over, as the thigh's own. A knee that is far aside was turned there.
     """
     hip, knee, _ = limb
     bend = posed.joints[:, knee] - posed.joints[:, hip]
     bend, front = (v - (v * axis).sum(-1, keepdim=True) * axis for v in (bend, front))
     front = torch.nn.functional.normalize(front, dim=-1)
-    bend = bend - (bend * front).sum(-1, keepdim=True).clamp(max=0) * front
-    lacking = (STRAIGHT - bend.norm(dim=-1, keepdim=True)).clamp(min=0)
-    side = bend + lacking * front
+    ahead = (bend * front).sum(-1, keepdim=True)
+    bend = bend - ahead.clamp(max=0) * front
+    aside = bend.norm(dim=-1, keepdim=True) / ASIDE - 1
+    share = torch.maximum(ahead / STRAIGHT, aside).clamp(0, 1)
+    side = share * torch.nn.functional.normalize(bend, dim=-1) + (1 - share) * front
     return torch.nn.functional.normalize(side, dim=-1)

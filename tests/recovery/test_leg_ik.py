@@ -76,7 +76,7 @@ def test_knees_bend_forwards_when_a_straight_leg_is_shortened(body, posed) -> No
         assert (bent[straight] > 0.05).all()
 
 
-@pytest.mark.parametrize("bend", [0.05, 0.2])
+@pytest.mark.parametrize("bend", [0.12, 0.2])
 def test_a_knee_that_turns_about_its_leg_never_snaps(bend) -> None:
     """By a quarter of a degree at a time, from ahead to aside: as far as most people turn one."""
     angle = torch.deg2rad(torch.arange(-120, 120, 0.25))
