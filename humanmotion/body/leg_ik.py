@@ -19,8 +19,8 @@ LONGEST = 0.9995
 
 STRAIGHT = 0.01
 """A knee this near to the line from hip to ankle, in metres, does not show which way it bends."""
-ASIDE = 0.05
-"""Metres up to which a knee is aside for the shape of the leg; at twice as many it was turned."""
+BENT = 0.05
+"""From here on it does, and from twice as far on nothing else counts."""
 
 
 @dataclass(frozen=True)
@@ -95,18 +95,26 @@ def _bend(
 
 
 def _knee_side(posed: Posed, limb: tuple[int, int, int], axis: Tensor, *, front: Tensor) -> Tensor:
-    """Unit vector `(T, 3)` across the leg towards which the knee bends.
+    """Unit vector `(T, 3)` across the leg, which is to lie along `axis`, towards which the knee bends.
 
-    A leg that is straight, or bent backwards by an error of the fit, has no bend worth keeping:
-    there `front` takes over, as the thigh's own. A knee that is far aside was turned there.
+    A leg that is straight, or bent backwards by an error of the fit, has no bend worth keeping: there
+    `front` takes over, as the thigh's own. That is seen from where the leg is to be; of one that is
+    BENT the side is swung over with it, or it would turn over as the foot is moved past the knee.
     """
-    hip, knee, _ = limb
-    bend = posed.joints[:, knee] - posed.joints[:, hip]
-    bend, front = (v - (v * axis).sum(-1, keepdim=True) * axis for v in (bend, front))
+    hip, knee, ankle = limb
+    own = torch.nn.functional.normalize(posed.joints[:, ankle] - posed.joints[:, hip], dim=-1)
+    thigh = posed.joints[:, knee] - posed.joints[:, hip]
+    bend, front, kept = (_across(*v) for v in ((thigh, axis), (front, axis), (thigh, own)))
     front = torch.nn.functional.normalize(front, dim=-1)
-    ahead = (bend * front).sum(-1, keepdim=True)
-    bend = bend - ahead.clamp(max=0) * front
-    aside = bend.norm(dim=-1, keepdim=True) / ASIDE - 1
-    share = torch.maximum(ahead / STRAIGHT, aside).clamp(0, 1)
+    share = ((bend * front).sum(-1, keepdim=True) / STRAIGHT).clamp(0, 1)
     side = share * torch.nn.functional.normalize(bend, dim=-1) + (1 - share) * front
+    side = torch.nn.functional.normalize(side, dim=-1)
+    share = (kept.norm(dim=-1, keepdim=True) / BENT - 1).clamp(0, 1)
+    swung = (between_vectors(own, axis) @ kept[..., None])[..., 0]
+    side = share * torch.nn.functional.normalize(swung, dim=-1) + (1 - share) * side
     return torch.nn.functional.normalize(side, dim=-1)
+
+
+def _across(vector: Tensor, axis: Tensor) -> Tensor:
+    """What of vectors `(T, 3)` is across unit vectors `(T, 3)`."""
+    return vector - (vector * axis).sum(-1, keepdim=True) * axis
