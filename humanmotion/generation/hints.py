@@ -16,6 +16,9 @@ from torch.nn import functional
 from humanmotion.diffusion.noise import Noise
 from humanmotion.generation.features import REFERENCE, SIZE
 
+TOGETHER = 32
+"""Motions at once on a GPU, which is slow at small problems; a CPU is slow at filling them up to one
+size."""
 NEAR = 16
 """Frames beyond which a kept frame says nothing more of an open one than those between do."""
 ENOUGH = 32
@@ -85,17 +88,23 @@ def hints_of_kept(noise: Noise, kept: Kept, *, own: float = 0.0) -> Hints:
     variance = torch.where(kept.mask, LEAST, 1.0).to(values)
     by_lag = noise.covariance(values.shape[1]).to(values).expand(values.shape[1:])
     partly = kept.mask.any(1) & ~kept.mask.all(1)
-    for row in partly.any(-1).nonzero()[:, 0].tolist():
-        columns = partly[row].nonzero()[:, 0]
-        known, series = kept.mask[row][:, columns].mT, values[row][:, columns].mT
-        lags = by_lag[:, columns].mT
+    for group in partly.any(-1).nonzero()[:, 0].split(_together(values.device)):
+        which, column = partly[group].nonzero().unbind(-1)
+        if not len(which):
+            continue
+        row = group[which]
+        known, series = kept.mask[row, :, column], values[row, :, column]
+        lags = by_lag[:, column].mT
         if own and noise.spectra is not None:
-            constant = noise.spectra[0].to(values)[columns, None]
+            constant = noise.spectra[0].to(values)[column, None]
             lags = _with_own(lags, series, known, constant=constant, own=own)
-        values[row, :, columns], variance[row, :, columns] = (
-            x.mT for x in _kriged(series, known, lags)
-        )
+        values[row, :, column], variance[row, :, column] = _kriged(series, known, lags)
     return Hints(values, variance)
+
+
+def _together(device: torch.device) -> int:
+    """Of how many motions numbers are found at once."""
+    return 1 if device.type == "cpu" else TOGETHER
 
 
 def _with_own(

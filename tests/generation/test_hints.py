@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from humanmotion.diffusion.noise import Noise
+from humanmotion.generation import hints as module
 from humanmotion.generation.features import REFERENCE, SIZE
 from humanmotion.generation.hints import (
     LEAST,
@@ -76,6 +77,24 @@ def test_kept_numbers_say_what_the_whole_gaussian_says(noise: Noise, drawn: torc
             atol=0.02,
             rtol=0,
         )
+
+
+def test_motions_found_together_are_as_those_found_alone(
+    noise: Noise, drawn: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU: a gap, a beginning, keys, a path, nothing and everything in one batch."""
+    mask = torch.zeros_like(drawn, dtype=torch.bool)
+    mask[0, :20] = mask[0, 30:] = True
+    mask[1, :16] = True
+    mask[2, [3, 25, 40]] = True
+    mask[3, ::10, :4] = True
+    mask[4] = True
+    mask[6, 5:, 7] = True
+    alone = hints_of_kept(noise, Kept(drawn, mask), own=0.1)
+    monkeypatch.setattr(module, "_together", lambda device: 5)
+    together = hints_of_kept(noise, Kept(drawn, mask), own=0.1)
+    torch.testing.assert_close(together.values, alone.values, atol=2e-4, rtol=0)
+    torch.testing.assert_close(together.variance, alone.variance, atol=2e-5, rtol=0)
 
 
 def test_a_gap_in_a_walk_is_filled_with_its_own_step(noise: Noise) -> None:
