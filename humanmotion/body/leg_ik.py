@@ -97,9 +97,10 @@ def _bend(
 def _knee_side(posed: Posed, limb: tuple[int, int, int], axis: Tensor, *, front: Tensor) -> Tensor:
     """Unit vector `(T, 3)` across the leg, which is to lie along `axis`, towards which the knee bends.
 
-    A leg that is straight, or bent backwards or aside by an error of the fit, has no bend worth keeping:
-    there `front` takes over, as the thigh's own, little by little. That is seen from where the leg is to be; of one that is
-    BENT the side is swung over with it, or it would turn over as the foot is moved past the knee.
+    A leg that is straight, or bent backwards or aside by an error of the fit, has no bend worth
+    keeping: there `front` takes over little by little, as the thigh's own. That is seen from where the
+    leg is to be; of one that is BENT the side is swung over with it, or it would turn over as the foot
+    is moved past the knee.
     """
     hip, knee, ankle = limb
     own = torch.nn.functional.normalize(posed.joints[:, ankle] - posed.joints[:, hip], dim=-1)
