@@ -97,18 +97,16 @@ def _bend(
 def _knee_side(posed: Posed, limb: tuple[int, int, int], axis: Tensor, *, front: Tensor) -> Tensor:
     """Unit vector `(T, 3)` across the leg, which is to lie along `axis`, towards which the knee bends.
 
-    A leg that is straight, or bent backwards or aside by an error of the fit, has no bend worth
-    keeping: there `front` takes over little by little, as the thigh's own. That is seen from where the
-    leg is to be; of one that is BENT the side is swung over with it, or it would turn over as the foot
-    is moved past the knee.
+    A leg that is straight, or bent backwards by an error of the fit, has no bend worth keeping: there
+    `front` takes over, as the thigh's own. That is seen from where the leg is to be; of one that is
+    BENT the side is swung over with it, or it would turn over as the foot is moved past the knee.
     """
     hip, knee, ankle = limb
     own = torch.nn.functional.normalize(posed.joints[:, ankle] - posed.joints[:, hip], dim=-1)
     thigh = posed.joints[:, knee] - posed.joints[:, hip]
     bend, front, kept = (_across(*v) for v in ((thigh, axis), (front, axis), (thigh, own)))
     front = torch.nn.functional.normalize(front, dim=-1)
-    enough = (bend.norm(dim=-1, keepdim=True) / 2).clamp(min=STRAIGHT)
-    share = ((bend * front).sum(-1, keepdim=True) / enough).clamp(0, 1)
+    share = ((bend * front).sum(-1, keepdim=True) / STRAIGHT).clamp(0, 1)
     side = share * torch.nn.functional.normalize(bend, dim=-1) + (1 - share) * front
     side = torch.nn.functional.normalize(side, dim=-1)
     share = (kept.norm(dim=-1, keepdim=True) / BENT - 1).clamp(0, 1)
