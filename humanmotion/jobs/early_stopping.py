@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from humanmotion.diffusion.training import Loss, Schedule, Trainer
-from humanmotion.errors import MissingExtraError
+from humanmotion.errors import InputError, MissingExtraError, UsageError
 from humanmotion.files import read_tensors, write_tensors
 
 ValLoss = Callable[[nn.Module], float]
@@ -35,7 +35,10 @@ class Stopping:
 
 
 def fabric_on(device: str, precision: Any, *, processes: int | None = None) -> Any:
-    """A launched `lightning.fabric.Fabric`; raises MissingExtraError without the `train` extra.
+    """A launched `lightning.fabric.Fabric`.
+
+    Raises UsageError for a device that this machine has not, InputError for a precision that is none,
+    MissingExtraError without the `train` extra.
 
     Without a number of processes there is one, or one for each accelerator. Several train one network
     on batches of their own (DDP); the others of this machine are started here.
@@ -44,12 +47,20 @@ def fabric_on(device: str, precision: Any, *, processes: int | None = None) -> A
         from lightning.fabric import Fabric
     except ImportError as error:
         raise MissingExtraError("lightning", "train") from error
+    there = {"cpu": True, "auto": True, "cuda": torch.cuda.is_available(),
+             "mps": torch.backends.mps.is_available()}  # fmt: skip
+    if not there.get(device):
+        have = ", ".join(name for name, has in there.items() if has)
+        raise UsageError(f"device {device} given; this machine has {have}")
     one = "auto" if device != "cpu" else 1
     # A batch without a reference motion leaves the blocks that read one without a gradient.
     several = "ddp_find_unused_parameters_true" if (processes or 1) > 1 else "auto"
-    fabric: Any = Fabric(
-        accelerator=device, devices=processes or one, strategy=several, precision=precision
-    )
+    try:
+        fabric: Any = Fabric(
+            accelerator=device, devices=processes or one, strategy=several, precision=precision
+        )
+    except ValueError as error:
+        raise InputError(f"training at precision {precision!r} cannot be: {error}") from error
     # Mixed precision would round what goes into a network too: noisy states are lost below their
     # noise, and values that cannot be changed are refused.
     fabric.strategy.precision.convert_input = lambda data: data

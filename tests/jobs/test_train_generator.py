@@ -14,7 +14,7 @@ import torch
 from humanmotion.body import BodyModel
 from humanmotion.diffusion.flow import Flow
 from humanmotion.diffusion.training import Schedule, Trainer
-from humanmotion.errors import InputError
+from humanmotion.errors import InputError, UsageError
 from humanmotion.files import read_json, read_tensors
 from humanmotion.generation.foot_loss import FootLoss
 from humanmotion.generation.sampler import load_generator, load_sampling
@@ -341,3 +341,13 @@ def test_the_machine_is_found_under_mixed_precision(windows) -> None:
     trainer = Trainer(made, Schedule(steps=1), fabric=fabric_on("auto", "bf16-mixed"))
     found = trainer.step(lambda n, g: objective(n, windows.draw(4, generator=g), generator=g))
     assert bool(torch.isfinite(found))
+
+
+def test_a_device_that_is_not_there_is_one_line() -> None:
+    with pytest.raises(UsageError, match="device abacus given; this machine has cpu, auto"):
+        fabric_on("abacus", "32-true")
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="device cuda given"):
+            fabric_on("cuda", "32-true")
+    with pytest.raises(InputError, match="precision 'half' cannot be"):
+        fabric_on("cpu", "half")
