@@ -1,4 +1,4 @@
-"""Feet that stand are planted, soles that sink are raised; what was to be hit is hit all the same.
+"""Feet that stand are planted, soles that sink or drag are raised; what was to be hit is hit all the same.
 
 Contacts are judged with hysteresis from the speed and height of the feet (`body/contacts.py` states the
 thresholds), legs are moved by two bones in closed form (`body/leg_ik.py`), corrections fade in and out
@@ -34,6 +34,9 @@ NEAR_FLOOR = 0.01
 """Metres from the floor within which a stand is not raised or lowered as a whole."""
 MOST_HELD = 0.25
 """Metres by which a foot is held back at most."""
+CLEAR, CLEAR_SECONDS = 0.025, 0.15
+"""Metres that a swinging sole is above the floor at least, which seven of ten real swings are, and how
+long it rises before and sinks behind."""
 SHORTEST = 4
 """Frames below which no foot can be said to stand."""
 
@@ -94,8 +97,23 @@ def _shifts(balls: Tensor, lowest: Tensor, stands: NDArray[np.bool_], *, fps: fl
             gap[:, 2] = np.clip(height, -NEAR_FLOOR, NEAR_FLOOR) - height
             total += share
             wished += share * gap
-        shift[:, side] = torch.from_numpy(wished / np.maximum(total, 1.0)).to(balls.dtype)
+        found = wished / np.maximum(total, 1.0)
+        clear = CLEAR * _away_of(stands[:, side], fps=fps)
+        found[:, 2] += np.where(clear > 0, np.maximum(clear - low - found[:, 2], 0), 0)
+        shift[:, side] = torch.from_numpy(found).to(balls.dtype)
     return shift
+
+
+def _away_of(stands: NDArray[np.bool_], *, fps: float) -> NDArray[np.float64]:
+    """0 where a foot stands, rising smoothly to 1 at CLEAR_SECONDS from where it does, `(T)`; 0
+    everywhere for one that never stands, for it may lie."""
+    if not stands.any():
+        return np.zeros(len(stands))
+    index, at = np.arange(len(stands)), np.flatnonzero(stands)
+    place = np.searchsorted(at, index)
+    before = np.abs(index - at[np.maximum(place - 1, 0)])
+    behind = np.abs(at[np.minimum(place, len(at) - 1)] - index)
+    return _step(np.minimum(before, behind) / (CLEAR_SECONDS * fps))
 
 
 def held(path: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -114,5 +132,10 @@ def _away_from(at: Tensor, frames: int, *, fps: float) -> Tensor:
     if not len(at):
         return torch.ones(frames)
     away = (torch.arange(frames)[:, None] - at).abs().amin(-1) / (HIT_SECONDS * fps)
-    x = away.clamp(max=1)
-    return x * x * (3 - 2 * x)
+    return torch.from_numpy(_step(away.double().numpy()))
+
+
+def _step(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """From 0 at 0 to 1 at 1 and beyond, smoothly."""
+    x = np.minimum(x, 1)
+    return np.asarray(x * x * (3 - 2 * x))

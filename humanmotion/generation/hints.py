@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from humanmotion.diffusion.noise import Noise
 from humanmotion.generation.features import REFERENCE, SIZE
+from humanmotion.generation.spoilt import told_from_noise
 
 TOGETHER = 32
 """Motions at once on a GPU, which is slow at small problems; a CPU is slow at filling them up to one
@@ -27,21 +28,14 @@ TURNS = 6
 """The last of a reference's numbers say how the root turns."""
 TURNS_SPOILT = 10.0
 """Times the variance of others: noise of a pose is small beside poses, not beside their changes."""
-REACH, WIDTH = 4, 1.5
-"""Frames to either side that say where one of a reference should be, and the Gaussian they count by."""
-AROUND, CALM = 7, 0.3
-"""Frames to either side among which the calmer ones say how much is usual: this quantile of them."""
-ODD = 2.0
-"""Times as far off as usual, squared, up to which a frame is not odd; chosen on val."""
+REACH = 4
+"""Frames to either side of one of a reference beyond which nothing is known of it."""
 SPOILT = (1e-3, 5e-2)
 """Least and most variance of a reference about the truth, in units of the spread."""
 LEAST = 1e-4
 """Variance of what is known."""
 NOTHING = 1e6
 """Variance put on a given frame that is to say nothing."""
-_ROUNDS, _LEAST_TRUST, _RIDGE, _LEAST_OFF = 3, 0.02, 1e-4, 1e-9
-_MEDIAN = 0.6745
-"""Of the absolute of a normal number."""
 
 
 @dataclass(frozen=True)
@@ -154,70 +148,27 @@ def _near(open_at: Tensor) -> Tensor:
 def hints_of_reference(reference: Tensor, mask: Tensor | None = None) -> Hints:
     """What a spoilt reference `(B, T, 138)`, there where `mask` `(B, T)` is True, says of a motion.
 
-    Capture spoils whole frames: all numbers of one are off from what its neighbours say, by more than
-    in the frames around. Such frames are pulled towards their neighbours, the others stay.
+    Frames that are spoilt are read off their neighbours, the others stay; see spoilt.py.
     """
-    there = torch.ones(reference.shape[:2], device=reference.device)
-    there = there if mask is None else mask.to(there)
+    there = torch.ones(reference.shape[:2], dtype=torch.bool, device=reference.device)
+    there = there if mask is None else mask
     poses, turns = reference[..., :-TURNS], reference[..., -TURNS:]
-    trusted = there
-    for _ in range(_ROUNDS):
-        found, left, trusted = _despiked(poses, trusted, there)
-    # A turn leads from one frame to the next: one that is odd or lost spoils two of them.
-    turned, left_of_turns, _ = _despiked(turns, _with_next(trusted), _with_next(there))
-    left_of_turns = TURNS_SPOILT * left_of_turns
-    reach = functional.max_pool1d(there[:, None], 2 * REACH + 1, 1, REACH)[:, 0]
+    posed = told_from_noise(poses, there)
+    # A turn leads from one frame to the next: one that is spoilt or lost spoils two of them.
+    noise = TURNS_SPOILT * torch.maximum(posed.noise, _next(posed.noise))
+    turned = told_from_noise(turns, there & _next(there), noise=noise)
+    reach = functional.max_pool1d(there[:, None].to(reference), 2 * REACH + 1, 1, REACH)[:, 0]
     # Where all frames within reach are lost, nothing is known.
     seen = (reach > 0)[..., None]
-    said = torch.cat((found, turned), -1)
-    open_of = torch.cat((left.expand_as(poses), left_of_turns.expand_as(turns)), -1)
+    said = torch.cat((posed.mean, turned.mean), -1)
+    left = torch.cat((posed.variance, turned.variance), -1).clamp(*SPOILT)
     values = reference.new_zeros(*reference.shape[:2], SIZE)
     variance = torch.ones_like(values)
     values[..., REFERENCE] = torch.where(seen, said, 0.0)
-    variance[..., REFERENCE] = torch.where(seen, open_of, 1.0)
+    variance[..., REFERENCE] = torch.where(seen, left, 1.0)
     return Hints(values, variance)
 
 
-def _with_next(frames: Tensor) -> Tensor:
-    """The less of each frame's number `(B, T)` and the next one's; the last one keeps its own."""
-    return torch.minimum(frames, functional.pad(frames[:, 1:], (0, 1), value=1.0))
-
-
-def _despiked(values: Tensor, trusted: Tensor, there: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Values `(B, T, n)` with odd frames pulled towards what those `trusted` `(B, T)` say, the variance
-    left `(B, T, 1)`, and how far each frame is to be trusted."""
-    around = _by_neighbours(values, trusted)
-    # The median over numbers: what moves fast moves few of them, noise moves all.
-    off = ((values - around).abs().median(-1).values / _MEDIAN) ** 2
-    usual = _usual(torch.where(there > 0, off, torch.nan))
-    pulled = (1 - ODD * usual / off.clamp(min=_LEAST_OFF)).clamp(0, 1)
-    pulled = torch.where(there > 0, pulled, 1.0)
-    left = (usual * (1 + 2 * pulled)).clamp(*SPOILT)
-    found = torch.lerp(values, around, pulled[..., None])
-    return found, left[..., None], (1 - pulled).clamp(min=_LEAST_TRUST) * there
-
-
-def _by_neighbours(values: Tensor, trusted: Tensor) -> Tensor:
-    """Values `(B, T, n)` as the parabola through the frames around each says, itself left out.
-
-    `trusted` `(B, T)` is what each frame counts (moving least squares, Lancaster and Salkauskas 1981).
-    """
-    frames = values.shape[1]
-    away = torch.arange(-REACH, REACH + 1, device=values.device)
-    at = torch.arange(frames, device=values.device)[:, None] + away
-    inside = (at >= 0) & (at < frames) & (away != 0)
-    at = at.clamp(0, frames - 1)
-    weight = trusted[:, at] * inside * torch.exp(-0.5 * (away / WIDTH) ** 2)
-    powers = torch.stack([(away / REACH) ** k for k in range(3)], -1)
-    own = torch.einsum("btk,ki,kj->btij", weight, powers, powers)
-    own = own + _RIDGE * torch.eye(3, device=values.device)
-    taps = torch.linalg.solve(own, (weight[..., None] * powers).mT)[..., 0, :]
-    return torch.einsum("btk,btkn->btn", taps, values[:, at])
-
-
-def _usual(off: Tensor) -> Tensor:
-    """What the calmer of the frames around each, NaN being none, are off `(B, T)`."""
-    reach = AROUND
-    padded = functional.pad(off, (reach, reach), value=torch.nan)
-    found = padded.unfold(-1, 2 * reach + 1, 1).nanquantile(CALM, -1)
-    return found.nan_to_num(nan=1.0)
+def _next(frames: Tensor) -> Tensor:
+    """Each frame's number `(B, T)` the next one's; the last one keeps its own."""
+    return torch.cat((frames[:, 1:], frames[:, -1:]), 1)

@@ -24,7 +24,8 @@ from humanmotion.generation.features import (
     seen_from,
 )
 from humanmotion.generation.hints import Kept
-from humanmotion.generation.reconcile import grounded, reconciled
+from humanmotion.generation.posture import Postures, unrest
+from humanmotion.generation.reconcile import grounded, levelled, reconciled
 from humanmotion.generation.sampler import SHORTEST, TextToMotion, at_file_rate
 from humanmotion.generation.sampling import (
     WIDEST,
@@ -44,6 +45,13 @@ MOST_SECONDS = 600.0
 """Of one motion that is held as a whole."""
 AHEAD = 2 * WIDEST
 """Frames made beyond them, so that smoothing knows what comes next."""
+FREE = 6
+"""Windows that are made of a prompt alone, to know its postures."""
+TRIES = 4
+"""Times that a window is drawn at most: the first that is like its prompt and joins on calmly is taken,
+else the one that comes nearest."""
+_SEEDS = 1_000_003
+"""Windows and tries with a seed of their own."""
 
 
 def stream(
@@ -94,15 +102,15 @@ def _stream(
     held, fingers, made, number = None, None, 0, 0
     for (text, notes), wanted in zip(checked, frames, strict=True):
         condition = make.condition([text])
+        postures = _postures(make, condition, seed=seed, sampling=sampling)
         left = wanted
         while left > 0:
             count = int(min(CHUNK, left))
             shared = 1 if held is None else len(held)
-            made_now = window(
-                make, condition, held, frames=shared + CHUNK + AHEAD,
-                seed=seed * 1_000_003 + number, sampling=sampling,
-            )  # fmt: skip
-            fresh = made_now[shared - 1 : shared + CHUNK]
+            fresh = _accepted(
+                make, condition, held, seed=seed * _SEEDS + number, sampling=sampling,
+                postures=postures,
+            )[shared - 1 :]  # fmt: skip
             held = fresh if held is None else torch.cat((held[:-1], fresh))
             # Before the cut: what is handed out does not hang on how much is asked for.
             fingers = make.fingers(
@@ -119,6 +127,43 @@ def _stream(
             )  # fmt: skip
             held, fingers = held[-KEPT:], None if fingers is None else fingers[-KEPT:]
             left, made, number = left - count, made + count, number + 1
+
+
+def _postures(make: TextToMotion, condition: Condition, *, seed: int, sampling: Sampling) -> Postures:
+    """Those of windows that follow on nothing."""
+    seeds = range((seed + 1) * _SEEDS - FREE, (seed + 1) * _SEEDS)
+    return Postures.of(
+        [
+            window(make, condition, None, frames=1 + CHUNK + AHEAD, seed=own, sampling=sampling)
+            for own in seeds
+        ]
+    )
+
+
+def _accepted(
+    make: TextToMotion,
+    condition: Condition,
+    held: Tensor | None,
+    *,
+    seed: int,
+    sampling: Sampling,
+    postures: Postures,
+) -> Tensor:
+    """A window of what is held, or one frame, and CHUNK more: see TRIES."""
+    shared = 1 if held is None else len(held)
+    best, least = None, math.inf
+    for number in range(TRIES if held is not None else 1):
+        made = window(
+            make, condition, held, frames=shared + CHUNK + AHEAD,
+            seed=seed + number * _SEEDS**2, sampling=sampling,
+        )[: shared + CHUNK]  # fmt: skip
+        found = max(postures.oddness(made), unrest(made, join=shared - 1))
+        if found < least:
+            best, least = made, found
+        if least <= 1:
+            break
+    assert best is not None
+    return best
 
 
 def window(
@@ -156,7 +201,8 @@ def window(
     features = drawn.features[0]
     sure = drawn.sure[0] if path is not None and drawn.sure is not None else None
     if held is None or place is None:
-        return reconciled(features, rest=rest, sure=sure)
+        features = reconciled(features, rest=rest, sure=sure)
+        return features if path is not None else levelled(features, sole=make.body.sole_offset())
     features[: len(held)] = seen_from(held, place, rest=rest)
     features = reconciled(features, rest=rest, held=len(held), sure=sure)
     features = seen_from(features, inverse(place), rest=rest)

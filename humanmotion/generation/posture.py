@@ -1,0 +1,74 @@
+"""Whether a window of a stream is one that its prompt makes, and joins on calmly: if not, draw again.
+
+Each window goes on from the last second of the one before. What is a little odd there is odder in the
+next: a dancer who once leans too far sits after half a minute, and lies after a minute. So windows end
+in a posture that the text alone makes too, or come nearer to one; rejection is how (Robert and Casella
+2004, section 2.3), a few times and not for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from humanmotion.generation.features import JOINTS, POSITIONS
+
+LAST = 20
+"""Frames at the end of a window that are looked at: those that the next one is told."""
+BLUR = 0.03
+"""Metres that a joint may be off whatever the text makes."""
+ACCEPTED = 0.95
+"""Share of what the text makes that is no odder than the limit."""
+CALM = 1.5
+"""Times the 95th percentile of acceleration that it may be within a quarter of a second of a join."""
+USUAL, AROUND = 0.95, 5
+
+
+@dataclass(frozen=True)
+class Postures:
+    """Heights of joints as a Gaussian; how far from it a posture may be."""
+
+    mean: Tensor
+    """`(22)`, metres."""
+    precision: Tensor
+    """`(22, 22)`."""
+    limit: float
+    """Of the squared distance, see `oddness`."""
+
+    @classmethod
+    def of(cls, samples: Sequence[Tensor]) -> Postures:
+        """Of features `(T, 276)` of motions on a floor, LAST frames or more each."""
+        heights = [_heights(sample) for sample in samples]
+        every = torch.cat(heights)
+        mean = every.mean(0)
+        spread = (every - mean).mT @ (every - mean) / len(every)
+        blur = BLUR**2 * torch.eye(JOINTS).to(spread)
+        found = cls(mean, torch.linalg.inv(spread + blur), 0.0)
+        odd = torch.cat([found._distances(h).unfold(0, LAST, LAST // 2).mean(-1) for h in heights])
+        return cls(found.mean, found.precision, float(odd.quantile(ACCEPTED)))
+
+    def oddness(self, features: Tensor) -> float:
+        """How far the last of features `(T, 276)` are from what the text makes: 1 is the limit."""
+        return float(self._distances(_heights(features[-LAST:])).mean()) / self.limit
+
+    def _distances(self, heights: Tensor) -> Tensor:
+        """Squared Mahalanobis distances `(T)` of heights `(T, 22)`."""
+        off = heights - self.mean
+        return ((off @ self.precision) * off).sum(-1)
+
+
+def unrest(features: Tensor, *, join: int) -> float:
+    """Acceleration about frame `join` of features `(T, 276)` over what it may be: 1 is the limit."""
+    joints = features[:, POSITIONS].unflatten(-1, (JOINTS, 3))
+    size = joints.diff(n=2, dim=0).norm(dim=-1).mean(-1)
+    # A second difference lies at its middle frame.
+    near = size[max(join - 1 - AROUND, 0) : join + AROUND]
+    return float(near.amax() / (CALM * size.quantile(USUAL)).clamp(min=1e-9))
+
+
+def _heights(features: Tensor) -> Tensor:
+    """Of all joints `(T, 22)`."""
+    return features[:, POSITIONS].unflatten(-1, (JOINTS, 3))[..., 2]
