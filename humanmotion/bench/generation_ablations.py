@@ -6,7 +6,6 @@ spoils it. The gate is that of `humanmotion generate --reference`.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -60,15 +59,9 @@ def _variants(make: TextToMotion) -> list[tuple[str, str, Makes]]:
         found.append((f"start-{start:g}", f"sampled from level {start:g} on", maker(other)))
     for shift in SHIFTS:
         what = f"levels of shift {shift:g}"
-        found.append((f"shift-{shift:g}", what, maker(shifted(make, shift))))
+        other = replace(make, sampling=replace(make.sampling, shift=shift))
+        found.append((f"shift-{shift:g}", what, maker(other)))
     return found
-
-
-def shifted(make: TextToMotion, shift: float) -> TextToMotion:
-    """The same weights, sampled along levels of another shift than they were trained on."""
-    network = copy.copy(make.network)
-    network.config = replace(network.config, shift=shift)
-    return replace(make, network=network)
 
 
 @dataclass(frozen=True)

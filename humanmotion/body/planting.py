@@ -93,10 +93,12 @@ def _shifts(balls: Tensor, contact: Tensor, *, sole: Tensor, fps: float) -> tupl
     return shift, kept
 
 
-def fade(frames: int, start: int, stop: int, *, fps: float) -> NDArray[np.float64]:
+def fade(
+    frames: int, start: int, stop: int, *, fps: float, seconds: float = BLEND_SECONDS
+) -> NDArray[np.float64]:
     """1 inside [start, stop), a smooth step down to 0 on either side, `(T)`."""
     index = np.arange(frames)
-    away = np.maximum(np.maximum(start - index, index - (stop - 1)), 0) / (BLEND_SECONDS * fps)
+    away = np.maximum(np.maximum(start - index, index - (stop - 1)), 0) / (seconds * fps)
     x = np.clip(1 - away, 0, 1)
     return np.asarray(x * x * (3 - 2 * x))
 

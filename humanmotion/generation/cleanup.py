@@ -1,10 +1,10 @@
-"""Feet that stand are planted, soles that sink or drag are raised; what was to be hit is hit all the same.
+"""Standing feet are planted, soles that sink or drag raised; what was to be hit is hit all the same.
 
 Contacts are judged with hysteresis from the speed and height of the feet (`body/contacts.py` states the
 thresholds), legs are moved by two bones in closed form (`body/leg_ik.py`), corrections fade in and out
-over a quarter of a second (`body/planting.py`). The pelvis moves only where a leg is too short, and
-straight down, so a path over the floor is kept. The ball of a standing foot stays in its place: what
-rolls about it rolls, and no roll of a network's can be told from sliding.
+over a quarter of a second or, where they are large, longer. The pelvis moves only where a leg is too
+short, and straight down, so a path over the floor is kept. The ball of a standing foot stays in its
+place: what rolls about it rolls, and no roll of a network's can be told from sliding.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from humanmotion.body import BodyModel
 from humanmotion.body.contacts import segments, standing_feet
 from humanmotion.body.floor import ANKLES, FEET, FootShape, foot_shape
 from humanmotion.body.leg_ik import Posed
-from humanmotion.body.planting import fade, move_feet, posed_legs
+from humanmotion.body.planting import BLEND_SECONDS, fade, move_feet, posed_legs
 from humanmotion.errors import UsageError
 from humanmotion.generation.control import Control
 from humanmotion.motion import Motion
@@ -34,9 +34,14 @@ NEAR_FLOOR = 0.01
 """Metres from the floor within which a stand is not raised or lowered as a whole."""
 MOST_HELD = 0.25
 """Metres by which a foot is held back at most."""
+PUSH, LONGEST_BLEND = 3.0, 0.6
+"""Acceleration in m/s^2 that a correction adds at most as it fades in and out, but where it would take
+longer than so many seconds."""
 CLEAR, CLEAR_SECONDS = 0.025, 0.15
 """Metres that a swinging sole is above the floor at least, which seven of ten real swings are, and how
 long it rises before and sinks behind."""
+CLEAR_EASE = 0.005
+"""Metres over which a sole that is just high enough is eased onto being raised."""
 SHORTEST = 4
 """Frames below which no foot can be said to stand."""
 
@@ -89,19 +94,26 @@ def _shifts(balls: Tensor, lowest: Tensor, stands: NDArray[np.bool_], *, fps: fl
         path, low = balls[:, side].double().numpy(), lowest[:, side].double().numpy()
         total, wished = np.zeros((len(path), 1)), np.zeros_like(path)
         for start, stop in segments(stands[:, side]):
-            share = fade(len(path), start, stop, fps=fps)[:, None]
             gap = np.zeros_like(path)
             gap[start:stop, :2] = held(path[start:stop, :2])
             gap[:start], gap[stop:] = gap[start], gap[stop - 1]
             height = float(np.quantile(low[start:stop], LOWEST_SHARE))
             gap[:, 2] = np.clip(height, -NEAR_FLOOR, NEAR_FLOOR) - height
+            share = fade(len(path), start, stop, fps=fps, seconds=_blend(gap))[:, None]
             total += share
             wished += share * gap
         found = wished / np.maximum(total, 1.0)
-        clear = CLEAR * _away_of(stands[:, side], fps=fps)
-        found[:, 2] += np.where(clear > 0, np.maximum(clear - low - found[:, 2], 0), 0)
+        share = _away_of(stands[:, side], fps=fps)
+        short = CLEAR * share - low - found[:, 2]
+        found[:, 2] += share * (short + np.sqrt(short**2 + CLEAR_EASE**2)) / 2
         shift[:, side] = torch.from_numpy(found).to(balls.dtype)
     return shift
+
+
+def _blend(gap: NDArray[np.float64]) -> float:
+    """Seconds over which a correction of what is farthest off of `(T, 3)` pushes no more than PUSH."""
+    far = float(np.linalg.norm(gap, axis=-1).max())
+    return float(np.clip((6 * far / PUSH) ** 0.5, BLEND_SECONDS, LONGEST_BLEND))
 
 
 def _away_of(stands: NDArray[np.bool_], *, fps: float) -> NDArray[np.float64]:

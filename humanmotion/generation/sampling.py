@@ -5,6 +5,7 @@ Everything is in the network's normalised features; `sampler.py` speaks of promp
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -46,6 +47,8 @@ class Sampling:
     solver: Solver = "euler"
     smoothing: float = 1.0
     """Frames at 20 fps of the Gaussian over what comes out; 1 is published."""
+    shift: float | None = None
+    """Of the levels, see `Flow`; that of training unless given."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 1000:
@@ -56,6 +59,8 @@ class Sampling:
             raise UsageError(f"guidance {self.guidance} given; give a number from 0 to 100")
         if not 0 <= self.smoothing <= WIDEST:
             raise UsageError(f"smoothing {self.smoothing} given; give 0 to {WIDEST} frames")
+        if self.shift is not None and not 0 < self.shift < math.inf:
+            raise UsageError(f"shift {self.shift} given; give a number above 0")
         if self.solver not in ("euler", "heun"):
             raise UsageError(f'solver {self.solver!r} given; give "euler" or "heun"')
 
@@ -94,7 +99,9 @@ def sampled(
     by default.
     """
     condition = _told(network, condition, kept)
-    levels = network.config.flow.levels(sampling.steps, start=sampling.start)
+    flow = network.config.flow
+    flow = flow if sampling.shift is None else replace(flow, shift=sampling.shift)
+    levels = flow.levels(sampling.steps, start=sampling.start)
     field = _Field(network, condition, noise, sampling=sampling, mask=mask, kept=kept, style=style,
                    plan=plan or frame_plan(noise.shape[1], noise.device), levels=levels)  # fmt: skip
     start = noise

@@ -45,8 +45,8 @@ class Told:
 def told_from_noise(values: Tensor, there: Tensor, *, noise: Tensor | None = None) -> Told:
     """The motion in `values` `(B, T, n)`, of which those frames count that are `there` `(B, T)` bool.
 
-    With `noise` `(B, T)`, variances that are known, only the motion is looked for. Of ORDER frames and
-    less all are taken as they are. In double precision: noise may be a millionth of what it is added to.
+    With `noise` `(B, T)`, variances that are known, only the motion is looked for. Of ORDER frames or
+    fewer all are taken as they are. In double precision: noise may be a millionth of the motion.
     """
     if values.shape[1] <= ORDER:
         nothing = torch.full_like(values, LEAST)
@@ -115,7 +115,9 @@ class _Scales:
         burst = ((changes / (shares @ levels[..., None]).mT).sum(-1) + 1) / (told + 1)
         usual = ((told * burst.log()).sum(-1) / told.sum(-1)).exp()
         self._burst = (burst / usual[:, None]).clamp(*_BURST)
-        lively = (changes / self._burst[..., None]).sum(1) / (shares @ free.sum(-1)[..., None])[..., 0]
+        lively = (changes / self._burst[..., None]).sum(1) / (shares @ free.sum(-1)[..., None])[
+            ..., 0
+        ]
         self._lively = lively.clamp(min=_STILL)
 
 

@@ -129,7 +129,9 @@ def _stream(
             left, made, number = left - count, made + count, number + 1
 
 
-def _postures(make: TextToMotion, condition: Condition, *, seed: int, sampling: Sampling) -> Postures:
+def _postures(
+    make: TextToMotion, condition: Condition, *, seed: int, sampling: Sampling
+) -> Postures:
     """Those of windows that follow on nothing."""
     seeds = range((seed + 1) * _SEEDS - FREE, (seed + 1) * _SEEDS)
     return Postures.of(

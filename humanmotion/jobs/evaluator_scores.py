@@ -103,6 +103,14 @@ class Embedded:
     """`(N, width)`."""
     same: Tensor
     """Captions that mean the same `(N, N)` bool."""
+    akin: Tensor | None = None
+    """Clips of one action `(N, N)` bool, whatever their captions say; None: each of its own."""
+
+    @property
+    def right(self) -> Tensor:
+        """Captions that are no wrong answer `(N, N)` bool: "walk" says of a walk what "a person walks"
+        does, however little alike the two are to a text encoder."""
+        return self.same if self.akin is None else self.same | self.akin
 
 
 @torch.no_grad()
@@ -117,7 +125,9 @@ def embed(evaluator: Evaluator, pairs: EvaluatorPairs, *, seed: int = 0) -> Embe
         for tokens, there, features, mask in parts
     ]
     text, motion = (torch.cat(side) for side in zip(*found, strict=True))
-    return Embedded(text, motion, drawn.same)
+    actions = [pairs.shards.rows[clip]["action"] for clip in pairs.clips]
+    akin = torch.tensor([[one == other for other in actions] for one in actions])
+    return Embedded(text, motion, drawn.same, akin)
 
 
 def retrieval_figures(

@@ -48,7 +48,8 @@ def test_a_skated_walk_slides_no_more_than_a_clean_one(walk, body, speed) -> Non
     assert slides(good, body, truth=walk) < 1.1 * own < slides(bad, body, truth=walk)
     assert deepest(bad, body) > 0.02 > 1e-4 > deepest(good, body)
     shake = [float(jitter(body.joints_of(m)[:, :22], fps=30).mean()) for m in (good, walk)]
-    assert shake[0] < 1.25 * shake[1]
+    # What dragged 3 cm deep is raised within half a swing.
+    assert shake[0] < 1.3 * shake[1]
     torch.testing.assert_close(good.transl[:, :2], bad.transl[:, :2])
     assert float(good.contact.mean()) > 0.3
 

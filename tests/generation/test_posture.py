@@ -1,0 +1,97 @@
+"""Postures of a prompt and calm joins: what is odd is told, and the least odd window is taken."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from humanmotion.generation import streaming
+from humanmotion.generation.features import JOINTS, POSITIONS, SIZE
+from humanmotion.generation.posture import LAST, Postures, unrest
+from humanmotion.generation.streaming import stream
+from humanmotion.motion import concat
+
+
+def standing(seed: int, *, frames: int = 60, lower: float = 0.0) -> torch.Tensor:
+    """Features of heights that are 3 cm off here and there, `lower` metres lower in the end."""
+    g = torch.Generator().manual_seed(seed)
+    out = torch.zeros(frames, SIZE)
+    sway = 0.03 * torch.randn(frames, JOINTS, generator=g)
+    down = lower * torch.linspace(0, 1, frames)[:, None]
+    out[:, range(POSITIONS.start + 2, POSITIONS.stop, 3)] = (
+        torch.linspace(0.1, 1.6, JOINTS) + sway - down
+    )
+    return out
+
+
+def test_what_is_like_the_samples_is_within_the_limit_and_what_sinks_is_odder_and_odder() -> None:
+    postures = Postures.of([standing(k) for k in range(6)])
+    odd = [postures.oddness(standing(9, lower=lower)) for lower in (0.0, 0.2, 0.4, 0.8)]
+    assert odd[0] < 1.5 and odd[1] > 2 and odd == sorted(odd)
+    shares = [postures.oddness(standing(k)[: 20 + LAST]) <= 1 for k in range(6)]
+    assert sum(shares) >= 5
+
+
+def test_only_the_end_counts_and_where_it_lies_does_not() -> None:
+    postures = Postures.of([standing(k) for k in range(6)])
+    one = standing(7)
+    early = one.clone()
+    early[:20] -= 1.0
+    away = one.clone()
+    away[:, [POSITIONS.start, POSITIONS.start + 1]] += 5.0
+    for other in (early, away):
+        assert postures.oddness(other) == pytest.approx(postures.oddness(one))
+
+
+def test_a_jerk_at_the_join_is_told_and_one_elsewhere_is_not() -> None:
+    t = torch.arange(80) / 20
+    calm = torch.sin(3 * t)[:, None].repeat(1, SIZE) * 0.1
+    assert unrest(calm, join=19) < 1
+    for at, jerky in ((19, True), (24, True), (60, False)):
+        hit = calm.clone()
+        hit[at, POSITIONS] += 0.05
+        # Three accelerations in eighty are no usual ones.
+        assert (unrest(hit, join=19) > 1) is jerky
+
+
+def test_the_first_window_that_is_within_its_limits_is_taken_else_the_least_odd(
+    make, monkeypatch
+) -> None:
+    """Windows of made-up oddness; each is told by the frames it has."""
+    asked: list[int] = []
+
+    def made_up(*_: object, seed: int, **__: object) -> torch.Tensor:
+        asked.append(seed)
+        return torch.full((100, SIZE), float(len(asked)))
+
+    class MadeUp:
+        def __init__(self, odd: list[float]) -> None:
+            self.odd = odd
+
+        def oddness(self, features: torch.Tensor) -> float:
+            return self.odd[int(features[0, 0]) - 1]
+
+    monkeypatch.setattr(streaming, "window", made_up)
+    held = torch.zeros(streaming.KEPT, SIZE)
+    for odd, taken, count in (
+        ([0.5, 0.1], 1, 1), ([3.0, 0.9, 0.1], 2, 2), ([3.0, 1.5, 2.0, 4.0], 2, 4),
+    ):  # fmt: skip
+        asked.clear()
+        found = streaming._accepted(
+            make, None, held, seed=5, sampling=make.sampling, postures=MadeUp(odd)
+        )
+        assert len(found) == streaming.KEPT + streaming.CHUNK
+        assert float(found[0, 0]) == taken and len(asked) == count == len(set(asked))
+    asked.clear()
+    streaming._accepted(make, None, None, seed=5, sampling=make.sampling, postures=MadeUp([9.0]))
+    assert len(asked) == 1
+
+
+def test_a_minute_ends_as_it_begins(body) -> None:
+    """The shipped weights, asked for a dance: without the limits one in three lies down."""
+    from humanmotion.generation.sampler import TextToMotion
+
+    motion = concat(list(stream(TextToMotion.from_pretrained(), "a person dances salsa",
+                                seconds=30.0, seed=11)))  # fmt: skip
+    pelvis = body.joints_of(motion)[:, 0, 2]
+    assert float(pelvis[-150:].mean()) > 0.85 * float(pelvis[:150].mean())
