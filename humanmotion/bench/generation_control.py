@@ -12,8 +12,7 @@ from humanmotion.bench.generation_material import Material
 from humanmotion.bench.report import Baseline, Row
 from humanmotion.body import BodyModel
 from humanmotion.generation.cleanup import cleaned
-from humanmotion.generation.control import Control
-from humanmotion.generation.directed import directed
+from humanmotion.generation.control import Control, directed
 from humanmotion.generation.features import FPS, JOINTS, motion_of
 from humanmotion.generation.sampler import FILE_FPS, LONGEST
 from humanmotion.metrics import acceleration

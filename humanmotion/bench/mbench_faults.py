@@ -14,7 +14,7 @@ from humanmotion.bench.mbench_clips import SIZES
 from humanmotion.bench.mbench_matrix import Change
 from humanmotion.bench.report import Row
 from humanmotion.body import BodyModel
-from humanmotion.generation.retrieval_tasks import choice_hits
+from humanmotion.generation.retrieval_tasks import WRONG, choice_hits
 from humanmotion.jobs.evaluator_scores import Embedded
 from humanmotion.joint_sets import SMPLX_JOINTS
 from humanmotion.metrics.body_inside import BodyInside
@@ -105,13 +105,12 @@ def _turned(motion: Motion, radians: float, joints: Sequence[str]) -> Motion:
 def wrong_text(real: Embedded | None, *, seed: int = 0) -> tuple[list[Row], list[Change]]:
     """The least fall of the 10-way task as more real clips are given another one's text.
 
-    Not run without the evaluator's vectors of real clips.
+    Not run without the evaluator's vectors of real clips, or where too few are of other actions.
     """
     id = f"sensitivity-{WRONG_TEXT}-{CHOICE}"
-    if real is None:
-        return [
-            Row(id, f"{CHOICE} under {WRONG_TEXT}; needs the evaluator's weights", None, "")
-        ], []
+    if real is None or int((~real.right).sum(1).min()) < WRONG:
+        why = "the evaluator's weights" if real is None else "more clips of other actions"
+        return [Row(id, f"{CHOICE} under {WRONG_TEXT}; needs {why}", None, "")], []
     at = [_right(real, share, seed=seed) for share in (0.0, *SHARES)]
     told = ", ".join(f"{100 * share:g}" for share in SHARES)
     own = Row(

@@ -20,7 +20,7 @@ from torch import Tensor
 from humanmotion.bench.report import Direction, Row
 from humanmotion.body import BodyModel
 from humanmotion.errors import InputError
-from humanmotion.generation.retrieval_tasks import choice_hits, match_threshold
+from humanmotion.generation.retrieval_tasks import WRONG, choice_hits, match_threshold
 from humanmotion.jobs.data import list_clips, load_clip
 from humanmotion.jobs.evaluator_scores import Embedded, own_and_others
 from humanmotion.jobs.fit import load_prior
@@ -165,22 +165,32 @@ def retrieval_rows(real: Sequence[tuple[str, Embedded]], *, seed: int = 0) -> li
     threshold = match_threshold(*own_and_others(real[0][1]))
     out = []
     for name, own in real:
-        found, harder = (
-            repeated(partial(_accuracy, own, right), seed=seed) for right in (own.right, own.same)
-        )
-        bar = SEEN_BAR if name == "seen" else UNSEEN_BAR
         said, other = (x > threshold for x in own_and_others(own))
         out += [
-            _row(f"real/{CHOICE}/{name}", f"{CHOICE}, {len(own.text)} real {name} clips, wrong labels "
-                 f"of other actions, chance 0.1, +-{found.half_width:.3f} over {found.repetitions} "
-                 "draws of labels", found.mean, "", bar=(bar, ">=")),
-            _row(f"real/{CHOICE}/{name}/any", "where labels of the same action count as wrong too, if "
-                 f"they read differently, +-{harder.half_width:.3f}", harder.mean, ""),
+            *_choice_rows(name, own, seed=seed),
             _row(f"real/{MATCH}/{name}", f"{MATCH}, real {name} clips and their own labels; other "
                  f"clips' labels {float(other.double().mean()):.3f}",
                  float(said.double().mean()), ""),
         ]  # fmt: skip
     return out
+
+
+def _choice_rows(name: str, own: Embedded, *, seed: int) -> list[Row]:
+    """The 10-way task with wrong labels of other actions; and of any, which has no bar."""
+    bar = SEEN_BAR if name == "seen" else UNSEEN_BAR
+    what = f"{CHOICE}, {len(own.text)} real {name} clips"
+    if int((~own.right).sum(1).min()) < WRONG:
+        return [Row(f"real/{CHOICE}/{name}", f"{what}: too few are of other actions", None, "")]
+    found, harder = (
+        repeated(partial(_accuracy, own, right), seed=seed) for right in (own.right, own.same)
+    )
+    return [
+        _row(f"real/{CHOICE}/{name}", f"{what}, wrong labels of other actions, chance 0.1, "
+             f"+-{found.half_width:.3f} over {found.repetitions} draws of labels", found.mean, "",
+             bar=(bar, ">=")),
+        _row(f"real/{CHOICE}/{name}/any", "where labels of the same action count as wrong too, if "
+             f"they read differently, +-{harder.half_width:.3f}", harder.mean, ""),
+    ]  # fmt: skip
 
 
 def auc(real: Tensor, spoilt: Tensor) -> float:

@@ -94,12 +94,17 @@ def _shifts(balls: Tensor, contact: Tensor, *, sole: Tensor, fps: float) -> tupl
 
 
 def fade(
-    frames: int, start: int, stop: int, *, fps: float, seconds: float = BLEND_SECONDS
+    frames: int,
+    start: int,
+    stop: int,
+    *,
+    fps: float,
+    seconds: tuple[float, float] = (BLEND_SECONDS, BLEND_SECONDS),
 ) -> NDArray[np.float64]:
-    """1 inside [start, stop), a smooth step down to 0 on either side, `(T)`."""
+    """1 inside [start, stop), smooth steps up to it and down from it in so many seconds, `(T)`."""
     index = np.arange(frames)
-    away = np.maximum(np.maximum(start - index, index - (stop - 1)), 0) / (seconds * fps)
-    x = np.clip(1 - away, 0, 1)
+    before, behind = (start - index) / (seconds[0] * fps), (index - stop + 1) / (seconds[1] * fps)
+    x = np.clip(1 - np.maximum(np.maximum(before, behind), 0), 0, 1)
     return np.asarray(x * x * (3 - 2 * x))
 
 

@@ -93,27 +93,34 @@ def _shifts(balls: Tensor, lowest: Tensor, stands: NDArray[np.bool_], *, fps: fl
     for side in range(2):
         path, low = balls[:, side].double().numpy(), lowest[:, side].double().numpy()
         total, wished = np.zeros((len(path), 1)), np.zeros_like(path)
-        for start, stop in segments(stands[:, side]):
+        there = segments(stands[:, side])
+        ends = [0, *(stop for _, stop in there)], [*(start for start, _ in there[1:]), len(path)]
+        for (start, stop), before, behind in zip(there, *ends, strict=False):
             gap = np.zeros_like(path)
             gap[start:stop, :2] = held(path[start:stop, :2])
             gap[:start], gap[stop:] = gap[start], gap[stop - 1]
             height = float(np.quantile(low[start:stop], LOWEST_SHARE))
             gap[:, 2] = np.clip(height, -NEAR_FLOOR, NEAR_FLOOR) - height
-            share = fade(len(path), start, stop, fps=fps, seconds=_blend(gap))[:, None]
+            seconds = _blend(gap, (start - before) / fps), _blend(gap, (behind - stop) / fps)
+            share = fade(len(path), start, stop, fps=fps, seconds=seconds)[:, None]
             total += share
             wished += share * gap
         found = wished / np.maximum(total, 1.0)
-        share = _away_of(stands[:, side], fps=fps)
+        share = _away_of(stands[:, side], fps=fps) * stands[:, 1 - side]
         short = CLEAR * share - low - found[:, 2]
         found[:, 2] += share * (short + np.sqrt(short**2 + CLEAR_EASE**2)) / 2
         shift[:, side] = torch.from_numpy(found).to(balls.dtype)
     return shift
 
 
-def _blend(gap: NDArray[np.float64]) -> float:
-    """Seconds over which a correction of what is farthest off of `(T, 3)` pushes no more than PUSH."""
+def _blend(gap: NDArray[np.float64], free: float) -> float:
+    """Seconds over which a correction of what is farthest off of `(T, 3)` pushes no more than PUSH.
+
+    No longer than the `free` ones until the foot stands again, but BLEND_SECONDS.
+    """
     far = float(np.linalg.norm(gap, axis=-1).max())
-    return float(np.clip((6 * far / PUSH) ** 0.5, BLEND_SECONDS, LONGEST_BLEND))
+    longest = min(LONGEST_BLEND, max(free, BLEND_SECONDS))
+    return float(np.clip((6 * far / PUSH) ** 0.5, BLEND_SECONDS, longest))
 
 
 def _away_of(stands: NDArray[np.bool_], *, fps: float) -> NDArray[np.float64]:

@@ -34,8 +34,19 @@ from humanmotion.generation.features import (
     rowwise_sixd,
 )
 from humanmotion.generation.hints import Kept
+from humanmotion.generation.reconcile import reconciled
 from humanmotion.generation.sampler import (
+    BATCH,
     FILE_FPS,
+    LONGEST,
+    SHORTEST,
+    TextToMotion,
+    at_file_rate,
+)
+from humanmotion.generation.sampling import (
+    check_seed,
+    drawn_features,
+    noise_of,
 )
 from humanmotion.generation.targets import FASTEST, Targets, no_targets, reached, targets_of
 from humanmotion.motion import Motion
@@ -162,16 +173,6 @@ class Control:
         _put_poses(values, mask, at, (turned, pelvis - rest[0]), rest)
         return Kept(values[None], mask[None])
 
-    def passed(self, frames: int) -> list[int]:
-        """The frames at 20 fps, of so many, of keyframes that are passed alone: not at an end, and no
-        part of a motion that is given."""
-        alone = torch.ones(len(self.times), dtype=torch.bool)
-        near = self.times.diff() < 1.4 / FILE_FPS
-        alone[1:] &= ~near
-        alone[:-1] &= ~near
-        at = frames_at(self.times[alone], FPS)
-        return at[(at > 0) & (at < frames - 1)].tolist()
-
     def posed_frames(self) -> Tensor:
         """The frames at 30 fps `(K)` in which more than a place on the floor is given."""
         return torch.cat([frames_at(times, FILE_FPS) for times in (self.times, self.targets.times)])
@@ -294,3 +295,57 @@ def _put_path(values: Tensor, mask: Tensor, at: Tensor, transl: Tensor, rest: Te
         columns = slice(part.start, part.start + 2)
         values[at, columns] = transl + shift
         mask[at, columns] = True
+
+
+def directed(
+    make: TextToMotion,
+    prompt: str,
+    control: Control,
+    *,
+    seconds: float,
+    num: int = 1,
+    seed: int = 0,
+    steps: int | None = None,
+    guidance: float | None = None,
+) -> list[Motion]:
+    """`num` motions at 30 fps of a prompt that hit what `control` gives.
+
+    Raises UsageError for a prompt or a length that cannot be, and for hits behind the end.
+    """
+    sampling = make.sampling.given(steps=steps, guidance=guidance)
+    check_seed(seed)
+    text, notes = make.checked(prompt)
+    _check_length(control, seconds)
+    if not 1 <= num <= BATCH:
+        raise UsageError(f"{num} motions asked for; give 1 to {BATCH}")
+    network, rest = make.network, make.body.rest_joints()
+    device, place = network.mean.device, control.start(rest)
+    frames = round(seconds * FPS) + 1
+    kept = control.kept(frames, place, rest=rest)
+    values = network.normalised(kept.values.to(device)).expand(num, -1, -1)
+    seeds = [seed * BATCH + k for k in range(num)]
+    noise = noise_of(network.noise, seeds, [frames] * num).to(device)
+    condition = make.condition([text] * num)
+    drawn = drawn_features(network, condition, noise, sampling=sampling, style=make.style,
+                    kept=Kept(values, kept.mask.to(device).expand(num, -1, -1)))  # fmt: skip
+    features = reconciled(drawn.features, rest=rest, sure=drawn.sure)
+    told = condition.text[0], condition.text_mask[0]
+    meta = {"text": text, "seed": seed, "notes": list(notes)}
+    found = []
+    for own, seed_of in zip(features, seeds, strict=True):
+        fingers = make.fingers(own, text=told, seed=seed_of)
+        motion = at_file_rate(
+            own, make.body, seconds=seconds, hands=fingers, place=place, meta=meta
+        )
+        found.append(control.hit(motion, make.body))
+    return found
+
+
+def _check_length(control: Control, seconds: float) -> None:
+    if not SHORTEST <= seconds <= LONGEST:
+        raise UsageError(f"{seconds:g} seconds asked for; give {SHORTEST:g} to {LONGEST:g}")
+    if int(frames_at(torch.tensor(control.last), FILE_FPS)) >= round(seconds * FILE_FPS):
+        raise UsageError(
+            f"a keyframe, waypoint or target at {control.last:.2f} s lies behind the motion's end at "
+            f"{seconds:g} s"
+        )

@@ -17,9 +17,9 @@ from torch import Tensor
 from humanmotion.generation.features import JOINTS, POSITIONS
 
 LAST = 20
-"""Frames at the end of a window that are looked at: those that the next one is told."""
+"""Frames at the end of a window that are looked at; its prompt's end may cut it before."""
 BLUR = 0.03
-"""Metres that a joint may be off whatever the text makes."""
+"""Metres that half of the joints may be off whatever the text makes."""
 ACCEPTED = 0.95
 """Share of what the text makes that is no odder than the limit."""
 CALM = 1.5
@@ -40,15 +40,18 @@ class Postures:
 
     @classmethod
     def of(cls, samples: Sequence[Tensor]) -> Postures:
-        """Of features `(T, 276)` of motions on a floor, LAST frames or more each."""
-        heights = [_heights(sample) for sample in samples]
+        """Of the second half of features `(T, 276)` of motions on a floor, 2 LAST frames or more each.
+
+        Who is to sit down sits in the second half; where the motion begins is no matter.
+        """
+        heights = [_heights(sample[len(sample) // 2 :]) for sample in samples]
         every = torch.cat(heights)
         mean = every.mean(0)
         spread = (every - mean).mT @ (every - mean) / len(every)
         blur = BLUR**2 * torch.eye(JOINTS).to(spread)
         found = cls(mean, torch.linalg.inv(spread + blur), 0.0)
         odd = torch.cat([found._distances(h).unfold(0, LAST, LAST // 2).mean(-1) for h in heights])
-        return cls(found.mean, found.precision, float(odd.quantile(ACCEPTED)))
+        return cls(found.mean, found.precision, max(float(odd.quantile(ACCEPTED)), JOINTS / 2))
 
     def oddness(self, features: Tensor) -> float:
         """How far the last of features `(T, 276)` are from what the text makes: 1 is the limit."""
@@ -60,7 +63,7 @@ class Postures:
         return ((off @ self.precision) * off).sum(-1)
 
 
-def unrest(features: Tensor, *, join: int) -> float:
+def jerk_at(features: Tensor, *, join: int) -> float:
     """Acceleration about frame `join` of features `(T, 276)` over what it may be: 1 is the limit."""
     joints = features[:, POSITIONS].unflatten(-1, (JOINTS, 3))
     size = joints.diff(n=2, dim=0).norm(dim=-1).mean(-1)

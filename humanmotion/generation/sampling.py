@@ -16,7 +16,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from humanmotion.attention import AttentionPlan
-from humanmotion.diffusion.flow import euler, guided, heun, noised
+from humanmotion.diffusion.flow import Flow, euler, guided, heun, noised
 from humanmotion.diffusion.noise import Noise
 from humanmotion.errors import UsageError
 from humanmotion.generation.features import SIZE
@@ -75,6 +75,11 @@ class Sampling:
         asked = {"steps": steps, "guidance": guidance, "solver": solver}
         return replace(self, **{k: v for k, v in asked.items() if v is not None})  # type: ignore[arg-type]
 
+    def levels(self, flow: Flow) -> list[float]:
+        """The levels, from the first to 0, of a network that was trained on those of `flow`."""
+        flow = flow if self.shift is None else replace(flow, shift=self.shift)
+        return flow.levels(self.steps, start=self.start)
+
 
 DEFAULT = Sampling()
 
@@ -99,9 +104,7 @@ def sampled(
     by default.
     """
     condition = _told(network, condition, kept)
-    flow = network.config.flow
-    flow = flow if sampling.shift is None else replace(flow, shift=sampling.shift)
-    levels = flow.levels(sampling.steps, start=sampling.start)
+    levels = sampling.levels(network.config.flow)
     field = _Field(network, condition, noise, sampling=sampling, mask=mask, kept=kept, style=style,
                    plan=plan or frame_plan(noise.shape[1], noise.device), levels=levels)  # fmt: skip
     start = noise
@@ -184,12 +187,21 @@ def hinted(condition: Condition, kept: Hints | None, *, power: float = 1.0) -> C
     taken to `power`."""
     hints = kept
     if condition.reference is not None and bool(condition.referring.any()):
-        there = condition.referring[:, None].expand(condition.reference.shape[:2])
-        if condition.reference_mask is not None:
-            there = there & condition.reference_mask
-        read = hints_of_reference(condition.reference, there).trusted(power)
+        read = _read(condition).trusted(power)
         hints = read if hints is None else hints.joined(read)
     return replace(condition, hints=hints)
+
+
+def _read(condition: Condition) -> Hints:
+    """What references say, nothing of the samples that do not refer."""
+    assert condition.reference is not None
+    rows = condition.referring.nonzero()[:, 0]
+    mask = None if condition.reference_mask is None else condition.reference_mask[rows]
+    own = hints_of_reference(condition.reference[rows], mask)
+    shape = (*condition.reference.shape[:2], SIZE)
+    values = condition.reference.new_zeros(shape).index_copy(0, rows, own.values)
+    variance = condition.reference.new_ones(shape).index_copy(0, rows, own.variance)
+    return Hints(values, variance)
 
 
 def _told(network: ViMoGen, condition: Condition, kept: Kept | None) -> Condition:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 ORDER = 3
 """Of the differences that are small."""
@@ -24,6 +25,11 @@ START = 3e-4
 """Variance of noise that is assumed at first."""
 LEAST, MOST = 1e-6, 4e-2
 """Variance of noise, in units of the spread: what is farther off than MOST says is a burst."""
+ASTRAY, ABOUT = 0.5, 3
+"""Spreads that half of a frame's numbers are off the medians of as many frames to either side, if its
+track has jumped; no real clip of val and train comes near."""
+TOGETHER = 16
+"""Motions at once, as many as fit into the memory of a small GPU."""
 _STILL, _BURST = 1e-9, (1e-3, 1e3)
 _PRIOR = 1e-4
 """Precision of numbers of which nothing at all is known: their spread is 1."""
@@ -38,25 +44,43 @@ class Told:
     variance: Tensor
     """Of the motion about it `(B, T, n)`."""
     noise: Tensor
-    """Variance of what each frame was spoilt by `(B, T)`."""
+    """Variance of what each frame was spoilt by `(B, T)`; MOST where it counts for nothing."""
 
 
 @torch.no_grad()
 def told_from_noise(values: Tensor, there: Tensor, *, noise: Tensor | None = None) -> Told:
     """The motion in `values` `(B, T, n)`, of which those frames count that are `there` `(B, T)` bool.
 
-    With `noise` `(B, T)`, variances that are known, only the motion is looked for. Of ORDER frames or
-    fewer all are taken as they are. In double precision: noise may be a millionth of the motion.
+    Frames that are off by more than any noise, as where a track jumps, count for nothing either. With
+    `noise` `(B, T)`, variances that are known, only the motion is looked for. Of ORDER frames or fewer
+    all are taken as they are. In double precision: noise may be a millionth of the motion.
     """
+    values = torch.where(there[..., None], values, 0.0)
     if values.shape[1] <= ORDER:
-        nothing = torch.full_like(values, LEAST)
-        return Told(values, nothing, nothing[..., 0])
-    at, dtype = values.device, values.dtype
+        sure = torch.where(there, LEAST, 1.0).to(values)
+        return Told(values, sure[..., None].expand_as(values), sure)
+    if noise is None:
+        there = there & ~_astray(values, there)
+    at = values.device
     work = at if at.type == "cuda" else torch.device("cpu")
-    known = None if noise is None else noise.to(work, torch.float64)
-    seen = values.to(work, torch.float64), there.to(work, torch.float64)
-    found = _Scales(*seen, noise=known).found()
-    return Told(*(x.to(at, dtype) for x in (found.mean, found.variance, found.noise)))
+    parts = [
+        _Scales(*(x.to(work).double() for x in part[:2]),
+                noise=part[2].to(work).double() if len(part) > 2 else None).found()
+        for part in zip(*(x.split(TOGETHER) for x in (values, there, noise) if x is not None),
+                        strict=True)
+    ]  # fmt: skip
+    return Told(*(
+        torch.cat([getattr(part, name) for part in parts]).to(values.dtype).to(at)
+        for name in ("mean", "variance", "noise")
+    ))  # fmt: skip
+
+
+def _astray(values: Tensor, there: Tensor) -> Tensor:
+    """Frames `(B, T)` bool half of whose numbers are ASTRAY of the medians around them (Hampel)."""
+    seen = torch.where(there[..., None], values, torch.nan).mT
+    around = functional.pad(seen, (ABOUT, ABOUT), value=torch.nan).unfold(-1, 2 * ABOUT + 1, 1)
+    off = (seen - around.nanmedian(-1).values).abs().mT.nanmedian(-1).values
+    return off > ASTRAY
 
 
 class _Scales:
@@ -64,7 +88,7 @@ class _Scales:
 
     def __init__(self, values: Tensor, there: Tensor, *, noise: Tensor | None) -> None:
         self._there, self._known = there, noise is not None
-        self._values = torch.where(there[..., None] > 0, values, 0.0)
+        self._values = values * there[..., None]
         self._steps = _differences(values.shape[1]).to(values)
         changes = (self._steps @ self._values).square()
         whole = (self._steps.abs() @ (1 - there)[..., None] == 0).to(values)
@@ -91,7 +115,8 @@ class _Scales:
         if not self._known:
             free = ((1 - weight[:, None] * variance) * counts[..., None]).sum(1)
             off = (self._values - mean).square().sum(-1)
-            self._noise = (off / free.clamp(min=1e-3)).clamp(LEAST, MOST)
+            found = (off / free.clamp(min=1e-3)).clamp(LEAST, MOST)
+            self._noise = torch.where(self._there > 0, found, MOST)
         self._rescale((self._steps @ mean).square(), spread, (levels, shares, counts))
         return told
 

@@ -24,7 +24,7 @@ from humanmotion.generation.features import (
     seen_from,
 )
 from humanmotion.generation.hints import Kept
-from humanmotion.generation.posture import Postures, unrest
+from humanmotion.generation.posture import Postures, jerk_at
 from humanmotion.generation.reconcile import grounded, levelled, reconciled
 from humanmotion.generation.sampler import SHORTEST, TextToMotion, at_file_rate
 from humanmotion.generation.sampling import (
@@ -51,7 +51,8 @@ TRIES = 4
 """Times that a window is drawn at most: the first that is like its prompt and joins on calmly is taken,
 else the one that comes nearest."""
 _SEEDS = 1_000_003
-"""Windows and tries with a seed of their own."""
+"""Windows with seeds of their own, before the next seed's; tries are its square apart, which differ in
+the 32 bits that count."""
 
 
 def stream(
@@ -100,17 +101,21 @@ def _stream(
     sampling: Sampling,
 ) -> Iterator[Motion]:
     held, fingers, made, number = None, None, 0, 0
+    known: dict[str, Postures] = {}
     for (text, notes), wanted in zip(checked, frames, strict=True):
         condition = make.condition([text])
-        postures = _postures(make, condition, seed=seed, sampling=sampling)
         left = wanted
         while left > 0:
             count = int(min(CHUNK, left))
             shared = 1 if held is None else len(held)
-            fresh = _accepted(
-                make, condition, held, seed=seed * _SEEDS + number, sampling=sampling,
-                postures=postures,
-            )[shared - 1 :]  # fmt: skip
+            own = seed * _SEEDS + number
+            if held is None:
+                fresh = _window(make, condition, None, seed=own, sampling=sampling)
+            else:
+                if text not in known:
+                    known[text] = _postures(make, text, seed=seed, sampling=sampling)
+                fresh = _accepted(make, condition, held, seed=own, sampling=sampling,
+                                  postures=known[text])[shared - 1 :]  # fmt: skip
             held = fresh if held is None else torch.cat((held[:-1], fresh))
             # Before the cut: what is handed out does not hang on how much is asked for.
             fingers = make.fingers(
@@ -129,43 +134,51 @@ def _stream(
             left, made, number = left - count, made + count, number + 1
 
 
-def _postures(
-    make: TextToMotion, condition: Condition, *, seed: int, sampling: Sampling
-) -> Postures:
-    """Those of windows that follow on nothing."""
+def _postures(make: TextToMotion, text: str, *, seed: int, sampling: Sampling) -> Postures:
+    """Those of windows of a prompt that follow on nothing."""
+    frames = 1 + CHUNK + AHEAD
     seeds = range((seed + 1) * _SEEDS - FREE, (seed + 1) * _SEEDS)
-    return Postures.of(
-        [
-            window(make, condition, None, frames=1 + CHUNK + AHEAD, seed=own, sampling=sampling)
-            for own in seeds
-        ]
-    )
+    noise = noise_of(make.network.noise, seeds, [frames] * FREE).to(make.network.mean.device)
+    condition = make.condition([text] * FREE)
+    drawn = drawn_features(make.network, condition, noise, sampling=sampling, style=make.style)
+    features = reconciled(drawn.features, rest=make.body.rest_joints())
+    return Postures.of([levelled(own, sole=make.body.sole_offset()) for own in features])
 
 
 def _accepted(
+    make: TextToMotion,
+    condition: Condition,
+    held: Tensor,
+    *,
+    seed: int,
+    sampling: Sampling,
+    postures: Postures,
+) -> Tensor:
+    """Frames held and a window of CHUNK more: see TRIES."""
+    best, least = held, math.inf
+    for number in range(TRIES):
+        own = seed + number * _SEEDS**2
+        made = _window(make, condition, held, seed=own, sampling=sampling)
+        found = max(postures.oddness(made), jerk_at(made, join=len(held) - 1))
+        if found < least:
+            best, least = made, found
+        if least <= 1:
+            break
+    return best
+
+
+def _window(
     make: TextToMotion,
     condition: Condition,
     held: Tensor | None,
     *,
     seed: int,
     sampling: Sampling,
-    postures: Postures,
 ) -> Tensor:
-    """A window of what is held, or one frame, and CHUNK more: see TRIES."""
-    shared = 1 if held is None else len(held)
-    best, least = None, math.inf
-    for number in range(TRIES if held is not None else 1):
-        made = window(
-            make, condition, held, frames=shared + CHUNK + AHEAD,
-            seed=seed + number * _SEEDS**2, sampling=sampling,
-        )[: shared + CHUNK]  # fmt: skip
-        found = max(postures.oddness(made), unrest(made, join=shared - 1))
-        if found < least:
-            best, least = made, found
-        if least <= 1:
-            break
-    assert best is not None
-    return best
+    """Frames held, or one, and CHUNK more."""
+    frames = (1 if held is None else len(held)) + CHUNK
+    made = window(make, condition, held, frames=frames + AHEAD, seed=seed, sampling=sampling)
+    return made[:frames]
 
 
 def window(

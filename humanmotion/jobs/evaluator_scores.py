@@ -125,9 +125,10 @@ def embed(evaluator: Evaluator, pairs: EvaluatorPairs, *, seed: int = 0) -> Embe
         for tokens, there, features, mask in parts
     ]
     text, motion = (torch.cat(side) for side in zip(*found, strict=True))
-    actions = [pairs.shards.rows[clip]["action"] for clip in pairs.clips]
-    akin = torch.tensor([[one == other for other in actions] for one in actions])
-    return Embedded(text, motion, drawn.same, akin)
+    names = [pairs.shards.rows[clip]["action"] for clip in pairs.clips]
+    number = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    action = torch.tensor([number[name] for name in names])
+    return Embedded(text, motion, drawn.same, action[:, None] == action)
 
 
 def retrieval_figures(

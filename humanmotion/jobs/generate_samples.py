@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from humanmotion.errors import InputError, UsageError
-from humanmotion.generation.control import Control
-from humanmotion.generation.directed import directed
+from humanmotion.generation.control import Control, directed
 from humanmotion.generation.reference import followed
 from humanmotion.generation.sampler import FILE_FPS, LONGEST, SHORTEST, TextToMotion
 from humanmotion.generation.sampling import Sampling, check_seed

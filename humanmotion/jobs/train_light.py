@@ -175,7 +175,7 @@ def _chance(generator: torch.Generator) -> float:
 def levels_of(flow: Flow, drawn: Sampling, count: int, *, generator: torch.Generator) -> Tensor:
     """Levels `(count)` to learn at: the sampler's own at ON_GRID of the draws, else any from 0 to 1."""
     at = generator.device
-    grid = torch.tensor(flow.levels(drawn.steps, start=drawn.start)[:-1], device=at)
+    grid = torch.tensor(drawn.levels(flow)[:-1], device=at)
     u = torch.rand(3, count, generator=generator, device=at)
     own = grid[(u[1] * len(grid)).long().clamp(max=len(grid) - 1)]
     return torch.where(u[0] < ON_GRID, own, flow.sigma(u[2]))

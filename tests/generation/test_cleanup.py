@@ -8,8 +8,18 @@ import numpy as np
 import pytest
 import torch
 
+from humanmotion.body.planting import BLEND_SECONDS, fade
 from humanmotion.errors import UsageError
-from humanmotion.generation.cleanup import MOST_HELD, SHORTEST, cleaned, held
+from humanmotion.generation.cleanup import (
+    CLEAR,
+    LONGEST_BLEND,
+    MOST_HELD,
+    PUSH,
+    SHORTEST,
+    _blend,
+    cleaned,
+    held,
+)
 from humanmotion.generation.control import Control, frames_at
 from humanmotion.jobs.demo_motion import walking_motion
 from humanmotion.metrics import floor_penetration, foot_contact, foot_sliding, jitter
@@ -126,3 +136,40 @@ def test_another_body_and_a_motion_too_short(walk, body) -> None:
     assert cleaned(walk[: SHORTEST - 1], body) is not None
     for frames in (SHORTEST, SHORTEST + 1):
         assert len(cleaned(walk[:frames], body)) == frames
+
+
+def test_a_foot_that_swings_clears_the_floor_and_one_that_glides_stays_on_it(walk, body) -> None:
+    sole = body.sole_offset()
+    done = cleaned(skated(walk, 0.0, 0.03), body)
+    height = body.joints_of(done)[:, [10, 11], 2] - sole
+    stands = done.contact.bool()
+    other = stands.flip(-1) & ~stands
+    # Well within a swing, the other foot standing.
+    inside = torch.nn.functional.max_pool1d(stands.float().mT, 11, 1, 5).mT == 0
+    assert bool((inside & other).any())
+    assert float(height[inside & other].min()) > 0.8 * CLEAR
+    # Carried along while it stands still: both feet go, and none is raised.
+    one = walk[:1]
+    t = (torch.arange(90) / 30 - 0.7).clamp(0, 1.6)[:, None]
+    along = Motion.create(
+        one.rotvec[:, :22].expand(90, -1, -1),
+        one.transl + t * torch.tensor((0.0, 1.5, 0.0)),
+        fps=30,
+        body_id=body.body_id,
+    )
+    before, after = (body.joints_of(m)[:, [10, 11], 2] for m in (along, cleaned(along, body)))
+    gliding = slice(40, 51)
+    assert float((after - before)[gliding].max()) < 0.01
+
+
+@pytest.mark.parametrize("far", [0.02, 0.1, 0.2])
+def test_a_correction_pushes_no_more_than_it_may(far) -> None:
+    gap = np.zeros((100, 3))
+    gap[:, 0] = far
+    seconds = _blend(gap, 10.0)
+    share = fade(100, 40, 41, fps=30, seconds=(seconds, seconds))
+    push = np.abs(np.diff(far * share, 2)).max() * 30**2
+    assert push < 1.15 * PUSH or seconds == LONGEST_BLEND
+    assert BLEND_SECONDS <= seconds <= LONGEST_BLEND
+    # It is gone where the foot stands again, if that is no nearer than the usual fade.
+    assert _blend(gap, 0.3) <= 0.3 and _blend(gap, 0.0) == BLEND_SECONDS

@@ -8,9 +8,7 @@ import pytest
 import torch
 
 from humanmotion.errors import UsageError
-from humanmotion.generation.control import Control
-from humanmotion.generation.directed import directed
-from humanmotion.generation.easing import eased, frames_at
+from humanmotion.generation.control import Control, directed, eased, frames_at
 from humanmotion.generation.features import canonical, encode, features_of
 from humanmotion.rotations import geodesic_distance, rotation_about_z
 

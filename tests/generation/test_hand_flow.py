@@ -10,8 +10,7 @@ import torch
 
 from humanmotion.errors import FileFormatError, UsageError
 from humanmotion.files import write_json, write_tensors
-from humanmotion.generation.control import Control
-from humanmotion.generation.directed import directed
+from humanmotion.generation.control import Control, directed
 from humanmotion.generation.features import features_of, motion_of, place_of, seen_from
 from humanmotion.generation.hand_flow import (
     KEPT,

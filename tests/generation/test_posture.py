@@ -7,7 +7,7 @@ import torch
 
 from humanmotion.generation import streaming
 from humanmotion.generation.features import JOINTS, POSITIONS, SIZE
-from humanmotion.generation.posture import LAST, Postures, unrest
+from humanmotion.generation.posture import BLUR, LAST, Postures, jerk_at
 from humanmotion.generation.streaming import stream
 from humanmotion.motion import concat
 
@@ -27,7 +27,7 @@ def standing(seed: int, *, frames: int = 60, lower: float = 0.0) -> torch.Tensor
 def test_what_is_like_the_samples_is_within_the_limit_and_what_sinks_is_odder_and_odder() -> None:
     postures = Postures.of([standing(k) for k in range(6)])
     odd = [postures.oddness(standing(9, lower=lower)) for lower in (0.0, 0.2, 0.4, 0.8)]
-    assert odd[0] < 1.5 and odd[1] > 2 and odd == sorted(odd)
+    assert odd[0] <= 1 and odd[1] > 1 and odd == sorted(odd)
     shares = [postures.oddness(standing(k)[: 20 + LAST]) <= 1 for k in range(6)]
     assert sum(shares) >= 5
 
@@ -46,12 +46,45 @@ def test_only_the_end_counts_and_where_it_lies_does_not() -> None:
 def test_a_jerk_at_the_join_is_told_and_one_elsewhere_is_not() -> None:
     t = torch.arange(80) / 20
     calm = torch.sin(3 * t)[:, None].repeat(1, SIZE) * 0.1
-    assert unrest(calm, join=19) < 1
+    assert jerk_at(calm, join=19) < 1
     for at, jerky in ((19, True), (24, True), (60, False)):
         hit = calm.clone()
         hit[at, POSITIONS] += 0.05
         # Three accelerations in eighty are no usual ones.
-        assert (unrest(hit, join=19) > 1) is jerky
+        assert (jerk_at(hit, join=19) > 1) is jerky
+
+
+def test_where_all_samples_are_alike_a_blur_is_not_odd() -> None:
+    one = torch.zeros(60, SIZE)
+    postures = Postures.of([one] * 3)
+    heights = list(range(POSITIONS.start + 2, POSITIONS.stop, 3))
+    some, much = one.clone(), one.clone()
+    some[:, heights[:5]] += BLUR
+    much[:, heights] += 2 * BLUR
+    assert postures.oddness(one) == 0 and postures.oddness(some) < 1 < postures.oddness(much)
+
+
+def test_a_first_piece_needs_one_window_and_a_prompt_that_comes_back_is_known(
+    make, monkeypatch
+) -> None:
+    made: list[str] = []
+    own_window, own_postures = streaming.window, streaming._postures
+    monkeypatch.setattr(
+        streaming, "window", lambda *a, **k: (made.append("window"), own_window(*a, **k))[1]
+    )
+    monkeypatch.setattr(
+        streaming,
+        "_postures",
+        lambda m, text, **k: (made.append(text), own_postures(m, text, **k))[1],
+    )
+    pieces = stream(make, ["a", "b", "a"], seconds=3.0, steps=1)
+    next(pieces)
+    assert made == ["window"]
+    list(pieces)
+    assert [x for x in made if x != "window"] == ["b", "a"]
+    made.clear()
+    list(stream(make, ["a", "b", "a", "b"], seconds=3.0, steps=1))
+    assert [x for x in made if x != "window"] == ["b", "a"]
 
 
 def test_the_first_window_that_is_within_its_limits_is_taken_else_the_least_odd(
@@ -73,6 +106,7 @@ def test_the_first_window_that_is_within_its_limits_is_taken_else_the_least_odd(
 
     monkeypatch.setattr(streaming, "window", made_up)
     held = torch.zeros(streaming.KEPT, SIZE)
+    monkeypatch.setattr(streaming, "jerk_at", lambda *_, **__: 0.0)
     for odd, taken, count in (
         ([0.5, 0.1], 1, 1), ([3.0, 0.9, 0.1], 2, 2), ([3.0, 1.5, 2.0, 4.0], 2, 4),
     ):  # fmt: skip
@@ -81,13 +115,12 @@ def test_the_first_window_that_is_within_its_limits_is_taken_else_the_least_odd(
             make, None, held, seed=5, sampling=make.sampling, postures=MadeUp(odd)
         )
         assert len(found) == streaming.KEPT + streaming.CHUNK
-        assert float(found[0, 0]) == taken and len(asked) == count == len(set(asked))
-    asked.clear()
-    streaming._accepted(make, None, None, seed=5, sampling=make.sampling, postures=MadeUp([9.0]))
-    assert len(asked) == 1
+        assert float(found[0, 0]) == taken and len(asked) == count
+        # A generator on the CPU looks at 32 bits of its seed.
+        assert len({seed % 2**32 for seed in asked}) == count
 
 
-def test_a_minute_ends_as_it_begins(body) -> None:
+def test_half_a_minute_ends_as_it_begins(body) -> None:
     """The shipped weights, asked for a dance: without the limits one in three lies down."""
     from humanmotion.generation.sampler import TextToMotion
 

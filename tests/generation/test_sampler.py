@@ -9,8 +9,7 @@ import torch
 
 from humanmotion.errors import FileFormatError, UsageError
 from humanmotion.files import write_json
-from humanmotion.generation.control import Control
-from humanmotion.generation.directed import directed
+from humanmotion.generation.control import Control, directed
 from humanmotion.generation.features import features_of, motion_of
 from humanmotion.generation.sampler import TextToMotion
 from humanmotion.generation.streaming import stream

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from humanmotion.attention import AttentionPlan, MotionGrid, RainFusion2, Schedule, TokenLayout
+from humanmotion.diffusion.flow import Flow
 from humanmotion.diffusion.noise import Noise
 from humanmotion.errors import UsageError
 from humanmotion.generation.features import REFERENCE, SIZE
@@ -18,6 +19,7 @@ from humanmotion.generation.sampling import (
     REFERENCE_POWER,
     Sampling,
     drawn_features,
+    hinted,
     noise_of,
     sampled,
     smoothed,
@@ -273,3 +275,27 @@ def test_hints_that_say_nothing_change_nothing(hinted_network) -> None:
     torch.testing.assert_close(
         sampled(hinted_network, one, NOISE[:1], sampling=CALM, kept=nothing), free
     )
+
+
+def test_a_shift_is_that_of_the_levels_whatever_the_network_was_trained_on(network) -> None:
+    flow = network.config.flow
+    own, other = Sampling(steps=4), Sampling(steps=4, shift=3.0)
+    assert own.levels(flow) == flow.levels(4) and other.levels(flow) == Flow(3.0).levels(4)
+    drawn = [sampled(network, condition(), NOISE, sampling=x) for x in (own, other)]
+    assert not torch.allclose(*drawn)
+    same = sampled(network, condition(), NOISE, sampling=Sampling(steps=4, shift=flow.shift))
+    assert torch.equal(same, drawn[0])
+    for bad in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(UsageError, match="shift"):
+            Sampling(shift=bad)
+
+
+def test_references_are_read_of_samples_that_refer_alone() -> None:
+    given = condition()
+    hints = hinted(given, None).hints
+    assert hints is not None
+    assert not bool(hints.values[:2].any()) and bool((hints.variance[:2] == 1).all())
+    alone = hints_of_reference(given.reference[2:])
+    torch.testing.assert_close(hints.values[2:], alone.values)
+    torch.testing.assert_close(hints.variance[2:], alone.variance)
+    assert hinted(replace(given, referring=torch.zeros(3, dtype=torch.bool)), None).hints is None

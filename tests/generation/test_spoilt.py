@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from humanmotion.generation import spoilt as module
-from humanmotion.generation.spoilt import LEAST, ORDER, told_from_noise
+from humanmotion.generation.spoilt import LEAST, MOST, ORDER, told_from_noise
 
 FRAMES, NUMBERS = 60, 40
 
@@ -39,7 +39,7 @@ def off(found: torch.Tensor, clean: torch.Tensor) -> float:
 
 def test_the_motion_is_the_mean_of_all_gaussians_written_out(monkeypatch) -> None:
     """The slow twin: one number at a time, its covariance from its precision, in one round."""
-    clean = motion()[..., :1].repeat(1, 1, 3) * torch.tensor([1.0, 1.0, 1.0])
+    clean = motion()[..., :1].repeat(1, 1, 3)
     values = spoil(clean, [10, 11, 30], 0.1)
     noise = torch.full((1, FRAMES), 1e-4)
     noise[:, [10, 11, 30]] = 1e-2
@@ -113,6 +113,25 @@ def test_motions_of_a_batch_are_found_as_alone_and_the_same_way_in_time() -> Non
     t = torch.linspace(-1, 1, FRAMES)[:, None]
     more = told_from_noise(both + 0.3 * t**2 - 0.2 * t, whole(both)).mean
     torch.testing.assert_close(more, together.mean + 0.3 * t**2 - 0.2 * t, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("jump", [1.0, 3.0, 10.0, 1e6])
+def test_a_track_that_jumps_counts_for_nothing_and_spoils_no_other_frame(jump) -> None:
+    clean = motion(5)
+    values = spoil(clean, [25, 26], 0.1)
+    values[:, [12, 40, 41]] += jump * torch.sign(clean[:, [12, 40, 41]])
+    found = told_from_noise(values, whole(values))
+    away = [12, 25, 26, 40, 41]
+    assert off(found.mean[:, away], clean[:, away]) < 0.05
+    assert float(found.noise[0, [12, 40, 41]].min()) == pytest.approx(MOST)
+
+
+def test_lost_frames_of_few_are_no_knowledge() -> None:
+    values = torch.full((1, 3, 4), math.nan)
+    values[:, [0, 2]] = 1.0
+    found = told_from_noise(values, torch.tensor([[True, False, True]]))
+    assert bool(torch.isfinite(found.mean).all())
+    assert found.variance[0, :, 0].tolist() == pytest.approx([LEAST, 1.0, LEAST])
 
 
 @pytest.mark.parametrize("frames", [1, ORDER, ORDER + 1, 5])

@@ -7,8 +7,7 @@ import torch
 
 from humanmotion.diffusion.noise import Noise
 from humanmotion.errors import UsageError
-from humanmotion.generation.control import Control
-from humanmotion.generation.directed import directed
+from humanmotion.generation.control import Control, directed
 from humanmotion.generation.features import POSE, SIZE, features_of
 from humanmotion.generation.sampling import Sampling, noise_of, sampled
 from humanmotion.generation.streaming import stream

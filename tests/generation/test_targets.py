@@ -9,8 +9,7 @@ import torch
 
 from humanmotion.errors import UsageError
 from humanmotion.generation.cleanup import cleaned
-from humanmotion.generation.control import Control
-from humanmotion.generation.directed import directed
+from humanmotion.generation.control import Control, directed
 from humanmotion.generation.easing import eased, swelling
 from humanmotion.generation.features import POSITIONS
 from humanmotion.generation.targets import RAMP_SECONDS, REACHED
