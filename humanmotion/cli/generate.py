@@ -78,7 +78,7 @@ def generate(
         typer.Option(help="Weights that `train generator` wrote, in place of the shipped ones."),
     ] = None,
     light: Annotated[
-        bool, typer.Option("--light", help="The small student of few steps: faster, text only.")
+        bool, typer.Option("--light", help="The small student of few steps: faster, no references.")
     ] = False,
     body: Body = None,
     json: Json = False,

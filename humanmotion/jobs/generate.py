@@ -84,7 +84,7 @@ def generate(
     if light and weights is not None:
         raise UsageError("--light and --weights given, both say which weights; give one of them")
     if light and reference is not None:
-        raise UsageError("the light student reads text alone; leave out --light or --reference")
+        raise UsageError("the light student reads no references; leave out --light or --reference")
     given.check(texts, seconds=seconds, sequence=sequence, mirror=mirror, body=body)
     asked = DEFAULT.given(steps=steps, guidance=guidance)
     wish = Wish(tuple(texts), lengths(seconds, len(texts)), num, seed, asked, sequence)
