@@ -99,7 +99,7 @@ def test_the_light_student_makes_other_motion(tmp_path):
 def test_light_reads_no_reference(tmp_path, capsys):
     path = tmp_path / "x.npz"
     code = main(["generate", "-o", str(path), "--light", "--reference", str(tmp_path / "no.npz")])
-    assert code != 0 and "reads text alone" in capsys.readouterr().err
+    assert code != 0 and "reads no references" in capsys.readouterr().err
     assert not path.exists()
 
 
