@@ -9,12 +9,13 @@ in a posture that the text alone makes too, or come nearer to one; rejection is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from humanmotion.generation.features import JOINTS, POSITIONS
+from humanmotion.generation.features import FPS, JOINTS, POSITIONS
+from humanmotion.metrics import acceleration
 
 LAST = 20
 """Frames at the end of a window that are looked at; its prompt's end may cut it before."""
@@ -49,9 +50,9 @@ class Postures:
         mean = every.mean(0)
         spread = (every - mean).mT @ (every - mean) / len(every)
         blur = BLUR**2 * torch.eye(JOINTS).to(spread)
-        found = cls(mean, torch.linalg.inv(spread + blur), 0.0)
+        found = cls(mean, torch.linalg.inv(spread + blur), 1.0)
         odd = torch.cat([found._distances(h).unfold(0, LAST, LAST // 2).mean(-1) for h in heights])
-        return cls(found.mean, found.precision, max(float(odd.quantile(ACCEPTED)), JOINTS / 2))
+        return replace(found, limit=max(float(odd.quantile(ACCEPTED)), JOINTS / 2))
 
     def oddness(self, features: Tensor) -> float:
         """How far the last of features `(T, 276)` are from what the text makes: 1 is the limit."""
@@ -66,7 +67,7 @@ class Postures:
 def jerk_at(features: Tensor, *, join: int) -> float:
     """Acceleration about frame `join` of features `(T, 276)` over what it may be: 1 is the limit."""
     joints = features[:, POSITIONS].unflatten(-1, (JOINTS, 3))
-    size = joints.diff(n=2, dim=0).norm(dim=-1).mean(-1)
+    size = acceleration(joints, fps=FPS).norm(dim=-1).mean(-1)
     # A second difference lies at its middle frame.
     near = size[max(join - 1 - AROUND, 0) : join + AROUND]
     return float(near.amax() / (CALM * size.quantile(USUAL)).clamp(min=1e-9))
