@@ -17,10 +17,8 @@ LEGS = ((1, 4, 7, 10), (2, 5, 8, 11))
 LONGEST = 0.9995
 """Largest share of the leg's length that a hip may be from its ankle; straighter would be unstable."""
 
-STRAIGHT = 0.01
-"""A knee this near to the line from hip to ankle, in metres, does not show which way it bends."""
 BENT = 0.05
-"""From here on it does, and from twice as far on nothing else counts."""
+"""A knee this far off the line from hip to ankle, in metres, shows which way it bends."""
 
 
 @dataclass(frozen=True)
@@ -90,29 +88,33 @@ def _bend(
     axis = line / distance[:, None]
     along = (upper**2 - lower**2 + reach**2) / (2 * reach)
     out = (upper**2 - along**2).clamp(min=0).sqrt()
-    thigh = along[:, None] * axis + out[:, None] * _knee_side(posed, limb, axis, front=front)
+    thigh = along[:, None] * axis + _knee_off(posed, limb, axis, far=out, front=front)
     return thigh, reach[:, None] * axis - thigh
 
 
-def _knee_side(posed: Posed, limb: tuple[int, int, int], axis: Tensor, *, front: Tensor) -> Tensor:
-    """Unit vector `(T, 3)` across the leg, which is to lie along `axis`, towards which the knee bends.
+def _knee_off(
+    posed: Posed, limb: tuple[int, int, int], axis: Tensor, *, far: Tensor, front: Tensor
+) -> Tensor:
+    """How the knee is to lie off the line along `axis` from hip to ankle, `(T, 3)`, `far` `(T)` long.
 
-    A leg that is straight, or bent backwards by an error of the fit, has no bend worth keeping: there
-    `front` takes over, as the thigh's own. That is seen from where the leg is to be; of one that is
-    BENT the side is swung over with it, or it would turn over as the foot is moved past the knee.
+    It keeps its side, swung over with the leg. One that is straight shows none worth keeping: as far as
+    it bends more than it did, it bends towards `front` `(T, 3)`, as does one that an error of the fit
+    bent backwards.
     """
     hip, knee, ankle = limb
     own = torch.nn.functional.normalize(posed.joints[:, ankle] - posed.joints[:, hip], dim=-1)
-    thigh = posed.joints[:, knee] - posed.joints[:, hip]
-    bend, front, kept = (_across(*v) for v in ((thigh, axis), (front, axis), (thigh, own)))
-    front = torch.nn.functional.normalize(front, dim=-1)
-    share = ((bend * front).sum(-1, keepdim=True) / STRAIGHT).clamp(0, 1)
-    side = share * torch.nn.functional.normalize(bend, dim=-1) + (1 - share) * front
-    side = torch.nn.functional.normalize(side, dim=-1)
-    share = (kept.norm(dim=-1, keepdim=True) / BENT - 1).clamp(0, 1)
-    swung = (between_vectors(own, axis) @ kept[..., None])[..., 0]
-    side = share * torch.nn.functional.normalize(swung, dim=-1) + (1 - share) * side
-    return torch.nn.functional.normalize(side, dim=-1)
+    kept = _across(posed.joints[:, knee] - posed.joints[:, hip], own)
+    kept = (between_vectors(own, axis) @ kept[..., None])[..., 0]
+    length, far = kept.norm(dim=-1, keepdim=True).clamp(min=1e-9), far[:, None]
+    straight = (1 - length / BENT).clamp(min=0)
+    front = torch.nn.functional.normalize(_across(front, axis), dim=-1)
+    towards = torch.nn.functional.normalize(
+        straight * front + (1 - straight) * kept / length, dim=-1
+    )
+    kept = kept * (far / length).clamp(max=1)
+    along = (kept * towards).sum(-1, keepdim=True)
+    square = along**2 + far**2 - kept.square().sum(-1, keepdim=True)
+    return kept + (square.clamp(min=0).sqrt() - along) * towards
 
 
 def _across(vector: Tensor, axis: Tensor) -> Tensor:

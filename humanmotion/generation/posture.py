@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from humanmotion.generation.features import FPS, JOINTS, POSITIONS
+from humanmotion.generation.features import JOINTS, POSITIONS
 from humanmotion.metrics import acceleration
 
 LAST = 20
@@ -25,7 +25,7 @@ ACCEPTED = 0.95
 """Share of what the text makes that is no odder than the limit."""
 CALM = 1.5
 """Times the 95th percentile of acceleration that it may be within a quarter of a second of a join."""
-USUAL, AROUND = 0.95, 5
+USUAL, AROUND = 0.95, 0.25
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,12 @@ class Postures:
         return ((off @ self.precision) * off).sum(-1)
 
 
-def jerk_at(features: Tensor, *, join: int) -> float:
-    """Acceleration about frame `join` of features `(T, 276)` over what it may be: 1 is the limit."""
-    joints = features[:, POSITIONS].unflatten(-1, (JOINTS, 3))
-    size = acceleration(joints, fps=FPS).norm(dim=-1).mean(-1)
+def jerk_at(joints: Tensor, *, join: int, fps: float) -> float:
+    """Acceleration about frame `join` of joints `(T, J, 3)` over what it may be: 1 is the limit."""
+    size = acceleration(joints, fps=fps).norm(dim=-1).mean(-1)
+    around = round(AROUND * fps)
     # A second difference lies at its middle frame.
-    near = size[max(join - 1 - AROUND, 0) : join + AROUND]
+    near = size[max(join - 1 - around, 0) : join + around]
     return float(near.amax() / (CALM * size.quantile(USUAL)).clamp(min=1e-9))
 
 

@@ -33,6 +33,9 @@ LIVELIER, OWN = 1.5, 0.1
 this share by the covariance of the frames beside them."""
 ROW_POWER, KEPT_POWER, REFERENCE_POWER = 6.0, 3.0, 2.0
 """Of the variances of hints in gaps, see `trusting`, and of references, for the same reason."""
+AWAY, JOINED = 1.75, (4, 12)
+"""Beyond the first and the last kept frame what a hint leaves open is taken to be `1 - (1 - v)^AWAY`:
+not at all up to the first of so many frames away, wholly from the second on."""
 
 
 @dataclass(frozen=True)
@@ -159,11 +162,12 @@ def trusting(noise: Noise, kept: Kept) -> Hints:
 
     Out of an hour of motion a network learns what its own clips' hints lacked, and adds it to those of
     others. Between frames that are kept a hint is nearly as good: with less variance less is added,
-    least between frames in a row. How much less, and by what covariance gaps are filled, was chosen
-    on val and train.
+    least between frames in a row. Beyond them it calms down to nothing, and so did what was made: who
+    walks on from kept frames walked half as fast as who starts from none. How much more or less, and
+    by what covariance gaps are filled, was chosen on val and train.
     """
-    plain = hints_of_kept(noise, kept)
     inside = _between(kept.mask)
+    plain = _doubted(hints_of_kept(noise, kept), kept.mask, where=~(inside | kept.mask))
     if not bool(inside.any()):
         return plain
     pairs = kept.mask[:, 1:] & kept.mask[:, :-1]
@@ -174,6 +178,18 @@ def trusting(noise: Noise, kept: Kept) -> Hints:
         torch.where(inside, filled.values, plain.values),
         torch.where(inside, filled.trusted(power).variance, plain.variance),
     )
+
+
+def _doubted(hints: Hints, mask: Tensor, *, where: Tensor) -> Hints:
+    """Hints that are trusted less `where` `(B, T, n)` is True, the farther from `mask` the less."""
+    at = torch.arange(mask.shape[1], device=mask.device)[:, None]
+    far = torch.full_like(at, 2 * mask.shape[1])
+    before = torch.where(mask, at, -far).cummax(1).values
+    behind = torch.where(mask, at, far).flip(1).cummin(1).values.flip(1)
+    first, last = JOINED
+    share = ((torch.minimum(at - before, behind - at) - first) / (last - first)).clamp(0, 1)
+    doubted = 1 - (1 - hints.variance) ** (1 + (AWAY - 1) * share)
+    return Hints(hints.values, torch.where(where, doubted, hints.variance))
 
 
 def _between(mask: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ LEVELS, RANGE = 6, 7.0
 """Livelinesses that are reckoned with, numbers lying between them, and the logarithm of how far the
 least of them is below the greatest; chosen on val and train, as START, ROUNDS and MOST are."""
 ROUNDS = 8
-START = 3e-4
+START = 7e-4
 """Variance of noise that is assumed at first."""
 LEAST, MOST = 1e-6, 4e-2
 """Variance of noise, in units of the spread: what is farther off than MOST says is a burst."""

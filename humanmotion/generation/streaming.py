@@ -14,19 +14,23 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from humanmotion.body import BodyModel
 from humanmotion.errors import UsageError
+from humanmotion.generation.cleanup import cleaned
 from humanmotion.generation.features import (
     FPS,
+    JOINTS,
     SIZE,
     TRANSL,
     inverse,
+    motion_of,
     place_of,
     seen_from,
 )
 from humanmotion.generation.hints import Kept
 from humanmotion.generation.posture import Postures, jerk_at
 from humanmotion.generation.reconcile import grounded, levelled, reconciled
-from humanmotion.generation.sampler import SHORTEST, TextToMotion, at_file_rate
+from humanmotion.generation.sampler import FILE_FPS, SHORTEST, TextToMotion, at_file_rate
 from humanmotion.generation.sampling import (
     WIDEST,
     Sampling,
@@ -159,12 +163,19 @@ def _accepted(
     for number in range(TRIES):
         own = seed + number * _SEEDS**2
         made = _window(make, condition, held, seed=own, sampling=sampling)
-        found = max(postures.oddness(made), jerk_at(made, join=len(held) - 1))
+        found = max(postures.oddness(made), _jerk(make.body, made, join=len(held) - 1))
         if found < least:
             best, least = made, found
         if least <= 1:
             break
     return best
+
+
+def _jerk(body: BodyModel, features: Tensor, *, join: int) -> float:
+    """`jerk_at` of features `(T, 276)` at the rate that is handed out, cleaned up."""
+    motion = cleaned(motion_of(features, body).resample(FILE_FPS), body)
+    joints = body.joints_of(motion)[:, :JOINTS]
+    return jerk_at(joints, join=round(join / FPS * FILE_FPS), fps=FILE_FPS)
 
 
 def _window(

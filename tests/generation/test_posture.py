@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from humanmotion.generation import streaming
-from humanmotion.generation.features import JOINTS, POSITIONS, SIZE
+from humanmotion.generation.cleanup import cleaned
+from humanmotion.generation.features import JOINTS, POSITIONS, SIZE, features_of, motion_of
 from humanmotion.generation.posture import BLUR, LAST, Postures, jerk_at
 from humanmotion.generation.streaming import stream
 from humanmotion.motion import concat
@@ -43,15 +44,29 @@ def test_only_the_end_counts_and_where_it_lies_does_not() -> None:
         assert postures.oddness(other) == pytest.approx(postures.oddness(one))
 
 
-def test_a_jerk_at_the_join_is_told_and_one_elsewhere_is_not() -> None:
-    t = torch.arange(80) / 20
-    calm = torch.sin(3 * t)[:, None].repeat(1, SIZE) * 0.1
-    assert jerk_at(calm, join=19) < 1
-    for at, jerky in ((19, True), (24, True), (60, False)):
+@pytest.mark.parametrize("fps", [20.0, 30.0])
+def test_a_jerk_at_the_join_is_told_and_one_elsewhere_is_not(fps) -> None:
+    t = torch.arange(80) / fps
+    calm = (torch.sin(3 * t) * 0.1)[:, None, None].repeat(1, JOINTS, 3)
+    near = 19 + round(0.25 * fps)
+    assert jerk_at(calm, join=19, fps=fps) < 1
+    for at, jerky in ((19, True), (near, True), (60, False)):
         hit = calm.clone()
-        hit[at, POSITIONS] += 0.05
+        hit[at] += 0.05
         # Three accelerations in eighty are no usual ones.
-        assert (jerk_at(hit, join=19) > 1) is jerky
+        assert (jerk_at(hit, join=19, fps=fps) > 1) is jerky
+
+
+def test_a_window_is_judged_as_it_is_handed_on(make, body, monkeypatch) -> None:
+    """Joints at 30 fps and cleaned up, as many as there are; the join lies where it did in time."""
+    told = {}
+    monkeypatch.setattr(streaming, "jerk_at", lambda joints, **k: told.update(joints=joints, **k))
+    motion = make("a", seconds=4.0, steps=1)[0]
+    features = features_of(motion, body)
+    streaming._jerk(body, features, join=20)
+    seen = cleaned(motion_of(features, body).resample(30.0), body)
+    assert told["join"] == 30 and told["fps"] == 30
+    assert torch.equal(told["joints"], body.joints_of(seen)[:, :JOINTS])
 
 
 def test_where_all_samples_are_alike_a_blur_is_not_odd() -> None:
@@ -106,7 +121,7 @@ def test_the_first_window_that_is_within_its_limits_is_taken_else_the_least_odd(
 
     monkeypatch.setattr(streaming, "window", made_up)
     held = torch.zeros(streaming.KEPT, SIZE)
-    monkeypatch.setattr(streaming, "jerk_at", lambda *_, **__: 0.0)
+    monkeypatch.setattr(streaming, "_jerk", lambda *_, **__: 0.0)
     for odd, taken, count in (
         ([0.5, 0.1], 1, 1), ([3.0, 0.9, 0.1], 2, 2), ([3.0, 1.5, 2.0, 4.0], 2, 4),
     ):  # fmt: skip

@@ -14,15 +14,19 @@ from humanmotion.diffusion.flow import Flow
 from humanmotion.diffusion.noise import Noise
 from humanmotion.errors import UsageError
 from humanmotion.generation.features import REFERENCE, SIZE
-from humanmotion.generation.hints import Kept, hints_of_kept, hints_of_reference
+from humanmotion.generation.hints import Hints, Kept, hints_of_kept, hints_of_reference
 from humanmotion.generation.sampling import (
+    AWAY,
+    JOINED,
     REFERENCE_POWER,
     Sampling,
+    _doubted,
     drawn_features,
     hinted,
     noise_of,
     sampled,
     smoothed,
+    trusting,
 )
 from humanmotion.generation.vimogen import Condition, ViMoGen, ViMoGenConfig
 
@@ -299,3 +303,35 @@ def test_references_are_read_of_samples_that_refer_alone() -> None:
     torch.testing.assert_close(hints.values[2:], alone.values)
     torch.testing.assert_close(hints.variance[2:], alone.variance)
     assert hinted(replace(given, referring=torch.zeros(3, dtype=torch.bool)), None).hints is None
+
+
+def test_hints_beyond_kept_frames_are_doubted_the_farther_the_more() -> None:
+    """Each frame as it lies from the nearest kept one; what nothing is kept of stays unknown."""
+    g = torch.Generator().manual_seed(0)
+    variance = torch.rand(1, 40, 3, generator=g)
+    variance[..., 2] = 1
+    mask = torch.zeros(1, 40, 3, dtype=torch.bool)
+    mask[:, 15:20, :2] = True
+    hints = Hints(torch.randn(1, 40, 3, generator=g), variance)
+    found = _doubted(hints, mask, where=~mask)
+    assert torch.equal(found.values, hints.values)
+    for frame in range(40):
+        away = max(15 - frame, frame - 19, 0)
+        share = min(max((away - JOINED[0]) / (JOINED[1] - JOINED[0]), 0), 1)
+        wanted = 1 - (1 - variance[0, frame]) ** (1 + (AWAY - 1) * share)
+        assert torch.allclose(found.variance[0, frame], wanted, atol=1e-6)
+    assert (found.variance >= variance - 1e-6).all() and (found.variance[..., 2] == 1).all()
+    nowhere = _doubted(hints, mask, where=torch.zeros_like(mask))
+    assert torch.equal(nowhere.variance, variance)
+
+
+def test_hints_between_kept_frames_are_not_doubted(hinted_network) -> None:
+    noise = hinted_network.noise
+    mask = torch.zeros(1, 40, SIZE, dtype=torch.bool)
+    mask[:, :10] = mask[:, 30:] = True
+    kept = Kept(torch.randn(1, 40, SIZE, generator=torch.Generator().manual_seed(1)), mask)
+    inside = trusting(noise, kept).variance[:, 10:30]
+    assert (inside <= hints_of_kept(noise, kept).variance[:, 10:30] + 1e-5).all()
+    mask[:, 30:] = False
+    behind = trusting(noise, Kept(kept.values, mask)).variance[:, 25:]
+    assert (behind > hints_of_kept(noise, Kept(kept.values, mask)).variance[:, 25:]).all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from humanmotion.body.leg_ik import Posed, _knee_side, overreach, reach_ankles
+from humanmotion.body.leg_ik import Posed, _knee_off, overreach, reach_ankles
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,33 @@ def test_a_knee_does_not_turn_over_as_its_foot_is_moved_past_it() -> None:
         (1.0, 1.0, 0.0)
     )
     axis = torch.nn.functional.normalize(target, dim=-1)
-    side = _knee_side(posed, (0, 1, 2), axis, front=front)
+    far = torch.full((count,), 0.2)
+    side = _knee_off(posed, (0, 1, 2), axis, far=far, front=front)
+    assert torch.allclose(side.norm(dim=-1), far) and (side * axis).sum(-1).abs().max() < 1e-6
+    side = side / 0.2
     turned = (side[1:] * side[:-1]).sum(-1).clamp(max=1).acos().rad2deg()
     assert float(turned.max()) < 1.0
     torch.testing.assert_close((side * axis).sum(-1), torch.zeros(count), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("aside", [0.0, 0.005, 0.013, 0.02])
+def test_the_knee_of_a_straight_leg_does_not_swing_round_as_its_foot_goes_aside(aside) -> None:
+    """A knee a little aside, as skeletons are; 12 cm aside the leg is bent, and the knee in front."""
+    count = 200
+    leg = torch.tensor((0.0, 0.0, -0.86))
+    joints = torch.zeros(count, 3, 3)
+    joints[:, 1] = leg / 2 + torch.tensor((aside, 0.0, 0.0))
+    joints[:, 2] = leg
+    posed = Posed(joints, torch.eye(3).expand(count, 3, 3, 3))
+    front = torch.tensor((0.0, 1.0, 0.0)).expand(count, 3)
+    target = leg + torch.linspace(0, 0.12, count)[:, None] * torch.tensor((-0.8, -0.6, 1.0))
+    axis = torch.nn.functional.normalize(target, dim=-1)
+    far = (0.43**2 + aside**2 - (target.norm(dim=-1) / 2) ** 2).sqrt()
+    off = _knee_off(posed, (0, 1, 2), axis, far=far, front=front)
+    assert (off[0] - joints[0, 1] + leg / 2).norm() < 1e-3
+    assert (off.norm(dim=-1) - far).abs().max() < 1e-5
+    side = torch.nn.functional.normalize(off, dim=-1)
+    bent = far > 0.05
+    assert bent.sum() > 100 and (side[bent, 1] > 0.6).all()
+    turned = (side[bent] * side[-1]).sum(-1).clamp(max=1).acos().rad2deg()
+    assert float(turned.max()) < 25
