@@ -18,7 +18,8 @@ LONGEST = 0.9995
 """Largest share of the leg's length that a hip may be from its ankle; straighter would be unstable."""
 
 BENT = 0.05
-"""A knee this far off the line from hip to ankle, in metres, shows which way it bends."""
+"""A knee this far in front of the line from hip to ankle, in metres, or twice as far off anywhere,
+shows which way it bends."""
 
 
 @dataclass(frozen=True)
@@ -97,17 +98,18 @@ def _knee_off(
 ) -> Tensor:
     """How the knee is to lie off the line along `axis` from hip to ankle, `(T, 3)`, `far` `(T)` long.
 
-    It keeps its side, swung over with the leg. One that is straight shows none worth keeping: as far as
-    it bends more than it did, it bends towards `front` `(T, 3)`, as does one that an error of the fit
-    bent backwards.
+    It keeps its side, swung over with the leg. What does not bend forwards shows none worth keeping, a
+    straight leg, or one that an error of the fit bent back a little: as far as it is to bend more, it
+    bends towards `front` `(T, 3)`.
     """
     hip, knee, ankle = limb
     own = torch.nn.functional.normalize(posed.joints[:, ankle] - posed.joints[:, hip], dim=-1)
     kept = _across(posed.joints[:, knee] - posed.joints[:, hip], own)
     kept = (between_vectors(own, axis) @ kept[..., None])[..., 0]
     length, far = kept.norm(dim=-1, keepdim=True).clamp(min=1e-9), far[:, None]
-    straight = (1 - length / BENT).clamp(min=0)
     front = torch.nn.functional.normalize(_across(front, axis), dim=-1)
+    forwards = (kept * front).sum(-1, keepdim=True) / BENT
+    straight = torch.minimum(1 - forwards, 2 - length / BENT).clamp(0, 1)
     towards = torch.nn.functional.normalize(
         straight * front + (1 - straight) * kept / length, dim=-1
     )

@@ -37,9 +37,6 @@ MOST_HELD = 0.25
 PUSH, LONGEST_BLEND = 3.0, 0.6
 """Acceleration in m/s^2 that a correction adds at most as it fades in and out, but where it would take
 longer than so many seconds."""
-SLOWED, SLOWED_SECONDS = 0.5, 0.15
-"""Of the speed that a foot has as its stand begins or ends, how much is taken from it there, and how
-long it is slowed before and behind."""
 CLEAR, CLEAR_SECONDS = 0.025, 0.15
 """Metres that a swinging sole is above the floor at least, which seven of ten real swings are, and how
 long it rises before and sinks behind."""
@@ -95,7 +92,7 @@ def _shifts(balls: Tensor, lowest: Tensor, stands: NDArray[np.bool_], *, fps: fl
     shift = torch.zeros_like(balls)
     for side in range(2):
         path, low = balls[:, side].double().numpy(), lowest[:, side].double().numpy()
-        total, wished, slower = (np.zeros((len(path), n)) for n in (1, 3, 3))
+        total, wished = np.zeros((len(path), 1)), np.zeros_like(path)
         there = segments(stands[:, side])
         ends = [0, *(stop for _, stop in there)], [*(start for start, _ in there[1:]), len(path)]
         for (start, stop), before, behind in zip(there, *ends, strict=False):
@@ -108,35 +105,12 @@ def _shifts(balls: Tensor, lowest: Tensor, stands: NDArray[np.bool_], *, fps: fl
             share = fade(len(path), start, stop, fps=fps, seconds=seconds)[:, None]
             total += share
             wished += share * gap
-            slower += _slower(path, (start, stop), room=(before, behind), fps=fps)
-        found = wished / np.maximum(total, 1.0) + slower
+        found = wished / np.maximum(total, 1.0)
         share = _away_of(stands[:, side], fps=fps) * _near(stands[:, 1 - side], fps=fps)
         short = CLEAR * share - low - found[:, 2]
         found[:, 2] += share * (short + np.sqrt(short**2 + CLEAR_EASE**2)) / 2
         shift[:, side] = torch.from_numpy(found).to(balls.dtype)
     return shift
-
-
-def _slower(
-    path: NDArray[np.float64], stand: tuple[int, int], *, room: tuple[int, int], fps: float
-) -> NDArray[np.float64]:
-    """What lets a foot `(T, 3)` come to its stand and go from it slowly, `(T, 3)`, 0 in the stand.
-
-    It moves there by itself; held from one frame to the next, it would stop in one. On either side a
-    cubic falls short of the foot, from SLOWED of its speed on, and makes good in SLOWED_SECONDS, but
-    not beyond the frames of `room`.
-    """
-    out = np.zeros_like(path)
-    for edge, way, end in ((stand[0], -1, room[0] - 1), (stand[1] - 1, 1, room[1])):
-        reach = min(SLOWED_SECONDS * fps, abs(end - edge))
-        left = len(path) - 1 - edge if way > 0 else edge
-        steps = np.arange(1, min(int(np.ceil(reach)), left) + 1)
-        if len(steps):
-            ahead = min(2, len(steps))
-            speed = (path[edge + way * ahead] - path[edge])[:2] / ahead
-            share = SLOWED * np.clip(1 - steps / reach, 0, 1) ** 2
-            out[edge + way * steps, :2] = -(steps * share)[:, None] * speed
-    return out
 
 
 def _blend(gap: NDArray[np.float64], free: float) -> float:

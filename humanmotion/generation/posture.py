@@ -1,9 +1,9 @@
 """Whether a window of a stream is one that its prompt makes, and joins on calmly: if not, draw again.
 
 Each window goes on from the last second of the one before. What is a little odd there is odder in the
-next: a dancer who once leans too far sits after half a minute, and lies after a minute. So windows end
-in a posture that the text alone makes too, or come nearer to one; rejection is how (Robert and Casella
-2004, section 2.3), a few times and not for ever.
+next: a dancer who once leans too far sits after half a minute, and lies after a minute. So windows are
+to stay in postures that the text alone makes too, or come nearer to them; rejection is how (Robert and
+Casella 2004, section 2.3), a few times and not for ever.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from humanmotion.generation.features import JOINTS, POSITIONS
 from humanmotion.metrics import acceleration
 
 LAST = 20
-"""Frames at the end of a window that are looked at; its prompt's end may cut it before."""
+"""Frames in a row that are odd or not."""
 BLUR = 0.03
 """Metres that half of the joints may be off whatever the text makes."""
-ACCEPTED = 0.95
-"""Share of what the text makes that is no odder than the limit."""
 CALM = 1.5
-"""Times the 95th percentile of acceleration that it may be within a quarter of a second of a join."""
+"""Times the usual acceleration that it may be near a join."""
 USUAL, AROUND = 0.95, 0.25
+"""Quantile of accelerations that is usual, and how many seconds from a join are near."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +50,17 @@ class Postures:
         spread = (every - mean).mT @ (every - mean) / len(every)
         blur = BLUR**2 * torch.eye(JOINTS).to(spread)
         found = cls(mean, torch.linalg.inv(spread + blur), 1.0)
-        odd = torch.cat([found._distances(h).unfold(0, LAST, LAST // 2).mean(-1) for h in heights])
-        return replace(found, limit=max(float(odd.quantile(ACCEPTED)), JOINTS / 2))
+        odd = torch.cat([found._odd(h) for h in heights])
+        return replace(found, limit=max(float(odd.max()), JOINTS / 2))
 
     def oddness(self, features: Tensor) -> float:
-        """How far the last of features `(T, 276)` are from what the text makes: 1 is the limit."""
-        return float(self._distances(_heights(features[-LAST:])).mean()) / self.limit
+        """How far features `(T, 276)` are at worst from what the text makes: 1 is the limit."""
+        return float(self._odd(_heights(features)).max()) / self.limit
+
+    def _odd(self, heights: Tensor) -> Tensor:
+        """Means of distances of heights `(T, 22)` over LAST frames in a row, `(n)`; fewer are one."""
+        found = self._distances(heights)
+        return found.unfold(0, min(LAST, len(found)), LAST // 2).mean(-1)
 
     def _distances(self, heights: Tensor) -> Tensor:
         """Squared Mahalanobis distances `(T)` of heights `(T, 22)`."""

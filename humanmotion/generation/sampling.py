@@ -33,9 +33,9 @@ LIVELIER, OWN = 1.5, 0.1
 this share by the covariance of the frames beside them."""
 ROW_POWER, KEPT_POWER, REFERENCE_POWER = 6.0, 3.0, 2.0
 """Of the variances of hints in gaps, see `trusting`, and of references, for the same reason."""
-AWAY, JOINED = 1.75, (4, 12)
-"""Beyond the first and the last kept frame what a hint leaves open is taken to be `1 - (1 - v)^AWAY`:
-not at all up to the first of so many frames away, wholly from the second on."""
+JOINED = 4, 12
+"""Frames from the first or last kept one up to which hints beyond them are not doubted, and from which
+they wholly are, see `Sampling.doubt`."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,9 @@ class Sampling:
     """Frames at 20 fps of the Gaussian over what comes out; 1 is published."""
     shift: float | None = None
     """Of the levels, see `Flow`; that of training unless given."""
+    doubt: float = 1.0
+    """Beyond the first and the last kept frame a hint leaves `1 - (1 - v)^doubt` open, not `v`: 1 is
+    what it says itself."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 1000:
@@ -64,6 +67,8 @@ class Sampling:
             raise UsageError(f"smoothing {self.smoothing} given; give 0 to {WIDEST} frames")
         if self.shift is not None and not 0 < self.shift < math.inf:
             raise UsageError(f"shift {self.shift} given; give a number above 0")
+        if not 1 <= self.doubt < math.inf:
+            raise UsageError(f"doubt {self.doubt} given; give a number of 1 or more")
         if self.solver not in ("euler", "heun"):
             raise UsageError(f'solver {self.solver!r} given; give "euler" or "heun"')
 
@@ -106,7 +111,7 @@ def sampled(
     network sees them as noisy as the rest; no style touches them. `plan` carries self-attention, dense
     by default.
     """
-    condition = _told(network, condition, kept)
+    condition = _told(network, condition, kept, doubt=sampling.doubt)
     levels = sampling.levels(network.config.flow)
     field = _Field(network, condition, noise, sampling=sampling, mask=mask, kept=kept, style=style,
                    plan=plan or frame_plan(noise.shape[1], noise.device), levels=levels)  # fmt: skip
@@ -143,7 +148,7 @@ def drawn_features(
     What is known of a motion is no noise: only what comes on top of the hints is smoothed. Arguments
     are those of `sampled`; features behind a motion's end are of no use.
     """
-    condition = _told(network, condition, kept)
+    condition = _told(network, condition, kept, doubt=sampling.doubt)
     values = sampled(
         network, condition, noise, sampling=sampling, mask=mask, kept=kept, style=style
     )
@@ -157,17 +162,17 @@ def drawn_features(
     return Drawn(network.restored(calm).cpu(), sure)
 
 
-def trusting(noise: Noise, kept: Kept) -> Hints:
+def trusting(noise: Noise, kept: Kept, *, doubt: float = 1.0) -> Hints:
     """Hints of kept numbers as a network that starts from `noise` is drawn from.
 
     Out of an hour of motion a network learns what its own clips' hints lacked, and adds it to those of
     others. Between frames that are kept a hint is nearly as good: with less variance less is added,
-    least between frames in a row. Beyond them it calms down to nothing, and so did what was made: who
-    walks on from kept frames walked half as fast as who starts from none. How much more or less, and
-    by what covariance gaps are filled, was chosen on val and train.
+    least between frames in a row. How much less, and by what covariance gaps are filled, was chosen
+    on val and train. Beyond them it comes to rest, and so does what is made, the less the more it is
+    doubted: see `Sampling.doubt`.
     """
     inside = _between(kept.mask)
-    plain = _doubted(hints_of_kept(noise, kept), kept.mask, where=~(inside | kept.mask))
+    plain = _doubted(hints_of_kept(noise, kept), kept.mask, power=doubt)
     if not bool(inside.any()):
         return plain
     pairs = kept.mask[:, 1:] & kept.mask[:, :-1]
@@ -180,15 +185,16 @@ def trusting(noise: Noise, kept: Kept) -> Hints:
     )
 
 
-def _doubted(hints: Hints, mask: Tensor, *, where: Tensor) -> Hints:
-    """Hints that are trusted less `where` `(B, T, n)` is True, the farther from `mask` the less."""
+def _doubted(hints: Hints, mask: Tensor, *, power: float) -> Hints:
+    """Hints that are trusted less beyond the first and last True of `mask`, the farther the less."""
     at = torch.arange(mask.shape[1], device=mask.device)[:, None]
     far = torch.full_like(at, 2 * mask.shape[1])
     before = torch.where(mask, at, -far).cummax(1).values
     behind = torch.where(mask, at, far).flip(1).cummin(1).values.flip(1)
     first, last = JOINED
     share = ((torch.minimum(at - before, behind - at) - first) / (last - first)).clamp(0, 1)
-    doubted = 1 - (1 - hints.variance) ** (1 + (AWAY - 1) * share)
+    doubted = 1 - (1 - hints.variance) ** (1 + (power - 1) * share)
+    where = ~(_between(mask) | mask)
     return Hints(hints.values, torch.where(where, doubted, hints.variance))
 
 
@@ -220,10 +226,10 @@ def _read(condition: Condition) -> Hints:
     return Hints(values, variance)
 
 
-def _told(network: ViMoGen, condition: Condition, kept: Kept | None) -> Condition:
+def _told(network: ViMoGen, condition: Condition, kept: Kept | None, *, doubt: float) -> Condition:
     if not network.config.hints or condition.hints is not None:
         return condition
-    said = None if kept is None else trusting(network.noise, kept)
+    said = None if kept is None else trusting(network.noise, kept, doubt=doubt)
     return hinted(condition, said, power=REFERENCE_POWER)
 
 

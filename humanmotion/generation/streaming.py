@@ -28,7 +28,7 @@ from humanmotion.generation.features import (
     seen_from,
 )
 from humanmotion.generation.hints import Kept
-from humanmotion.generation.posture import Postures, jerk_at
+from humanmotion.generation.posture import LAST, Postures, jerk_at
 from humanmotion.generation.reconcile import grounded, levelled, reconciled
 from humanmotion.generation.sampler import FILE_FPS, SHORTEST, TextToMotion, at_file_rate
 from humanmotion.generation.sampling import (
@@ -54,6 +54,9 @@ FREE = 6
 TRIES = 4
 """Times that a window is drawn at most: the first that is like its prompt and joins on calmly is taken,
 else the one that comes nearest."""
+DOUBT, BOLD = 1.75, 2
+"""How far hints are doubted, and in how many tries: who walks on from kept frames by hints alone walks
+half as fast as who starts from none. Then they are taken at their word: what is odd calms down."""
 _SEEDS = 1_000_003
 """Windows with seeds of their own, before the next seed's; tries are its square apart, which differ in
 the 32 bits that count."""
@@ -108,9 +111,9 @@ def _stream(
     known: dict[str, Postures] = {}
     for (text, notes), wanted in zip(checked, frames, strict=True):
         condition = make.condition([text])
-        left = wanted
-        while left > 0:
-            count = int(min(CHUNK, left))
+        into = 0
+        while into < wanted:
+            count = int(min(CHUNK, wanted - into))
             shared = 1 if held is None else len(held)
             own = seed * _SEEDS + number
             if held is None:
@@ -118,8 +121,10 @@ def _stream(
             else:
                 if text not in known:
                     known[text] = _postures(make, text, seed=seed, sampling=sampling)
+                # Who goes over to a prompt is in its posture in the end.
+                judged = CHUNK if into else LAST
                 fresh = _accepted(make, condition, held, seed=own, sampling=sampling,
-                                  postures=known[text])[shared - 1 :]  # fmt: skip
+                                  postures=known[text], judged=judged)[shared - 1 :]  # fmt: skip
             held = fresh if held is None else torch.cat((held[:-1], fresh))
             # Before the cut: what is handed out does not hang on how much is asked for.
             fingers = make.fingers(
@@ -135,7 +140,7 @@ def _stream(
                 hands=None if fingers is None else fingers[-count - 1 :],
             )  # fmt: skip
             held, fingers = held[-KEPT:], None if fingers is None else fingers[-KEPT:]
-            left, made, number = left - count, made + count, number + 1
+            into, made, number = into + count, made + count, number + 1
 
 
 def _postures(make: TextToMotion, text: str, *, seed: int, sampling: Sampling) -> Postures:
@@ -157,13 +162,17 @@ def _accepted(
     seed: int,
     sampling: Sampling,
     postures: Postures,
+    judged: int,
 ) -> Tensor:
-    """Frames held and a window of CHUNK more: see TRIES."""
+    """Frames held and a window of CHUNK more, of which the last `judged` are looked at: see TRIES."""
     best, least = held, math.inf
     for number in range(TRIES):
         own = seed + number * _SEEDS**2
-        made = _window(make, condition, held, seed=own, sampling=sampling)
-        found = max(postures.oddness(made), _jerk(make.body, made, join=len(held) - 1))
+        bold = replace(sampling, doubt=DOUBT) if number < BOLD else sampling
+        made = _window(make, condition, held, seed=own, sampling=bold)
+        found = postures.oddness(made[-judged:])
+        if found < least:
+            found = max(found, _jerk(make.body, made, join=len(held) - 1))
         if found < least:
             best, least = made, found
         if least <= 1:
@@ -172,10 +181,14 @@ def _accepted(
 
 
 def _jerk(body: BodyModel, features: Tensor, *, join: int) -> float:
-    """`jerk_at` of features `(T, 276)` at the rate that is handed out, cleaned up."""
-    motion = cleaned(motion_of(features, body).resample(FILE_FPS), body)
+    """`jerk_at` of features `(T, 276)` at the rate that is handed out, with planted feet.
+
+    The join lies on a frame of both rates, as it does in what is handed out.
+    """
+    odd = join % 2
+    motion = cleaned(motion_of(features[odd:], body).resample(FILE_FPS), body)
     joints = body.joints_of(motion)[:, :JOINTS]
-    return jerk_at(joints, join=round(join / FPS * FILE_FPS), fps=FILE_FPS)
+    return jerk_at(joints, join=round((join - odd) / FPS * FILE_FPS), fps=FILE_FPS)
 
 
 def _window(

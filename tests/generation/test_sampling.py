@@ -16,7 +16,6 @@ from humanmotion.errors import UsageError
 from humanmotion.generation.features import REFERENCE, SIZE
 from humanmotion.generation.hints import Hints, Kept, hints_of_kept, hints_of_reference
 from humanmotion.generation.sampling import (
-    AWAY,
     JOINED,
     REFERENCE_POWER,
     Sampling,
@@ -207,6 +206,7 @@ class TestSmoothing:
         ({"guidance": -1.0}, "from 0 to 100"),
         ({"smoothing": 3.0}, "0 to 2 frames"),
         ({"guidance": float("nan")}, "from 0 to 100"),
+        ({"doubt": 0.5}, "1 or more"),
         ({"solver": "rk4"}, 'give "euler" or "heun"'),
     ],
 )
@@ -313,25 +313,35 @@ def test_hints_beyond_kept_frames_are_doubted_the_farther_the_more() -> None:
     mask = torch.zeros(1, 40, 3, dtype=torch.bool)
     mask[:, 15:20, :2] = True
     hints = Hints(torch.randn(1, 40, 3, generator=g), variance)
-    found = _doubted(hints, mask, where=~mask)
+    found = _doubted(hints, mask, power=1.75)
     assert torch.equal(found.values, hints.values)
     for frame in range(40):
         away = max(15 - frame, frame - 19, 0)
         share = min(max((away - JOINED[0]) / (JOINED[1] - JOINED[0]), 0), 1)
-        wanted = 1 - (1 - variance[0, frame]) ** (1 + (AWAY - 1) * share)
+        wanted = 1 - (1 - variance[0, frame]) ** (1 + 0.75 * share)
         assert torch.allclose(found.variance[0, frame], wanted, atol=1e-6)
     assert (found.variance >= variance - 1e-6).all() and (found.variance[..., 2] == 1).all()
-    nowhere = _doubted(hints, mask, where=torch.zeros_like(mask))
+    mask[:, [0, 39], :2] = True
+    nowhere = _doubted(hints, mask, power=1.75)
     assert torch.equal(nowhere.variance, variance)
+    torch.testing.assert_close(_doubted(hints, mask, power=1.0).variance, variance)
 
 
-def test_hints_between_kept_frames_are_not_doubted(hinted_network) -> None:
-    noise = hinted_network.noise
-    mask = torch.zeros(1, 40, SIZE, dtype=torch.bool)
-    mask[:, :10] = mask[:, 30:] = True
-    kept = Kept(torch.randn(1, 40, SIZE, generator=torch.Generator().manual_seed(1)), mask)
-    inside = trusting(noise, kept).variance[:, 10:30]
-    assert (inside <= hints_of_kept(noise, kept).variance[:, 10:30] + 1e-5).all()
-    mask[:, 30:] = False
-    behind = trusting(noise, Kept(kept.values, mask)).variance[:, 25:]
-    assert (behind > hints_of_kept(noise, Kept(kept.values, mask)).variance[:, 25:]).all()
+def test_what_goes_on_from_kept_frames_is_doubted_as_far_as_it_is_asked(hinted_network) -> None:
+    """And moves more for it, far from them; beside them it does not."""
+    mask = torch.zeros(1, FRAMES, SIZE, dtype=torch.bool)
+    mask[:, :8] = True
+    kept = Kept(torch.randn(1, FRAMES, SIZE, generator=torch.Generator().manual_seed(1)), mask)
+    plain = hints_of_kept(hinted_network.noise, kept)
+    told = [trusting(hinted_network.noise, kept, doubt=power) for power in (1.0, 1.75)]
+    torch.testing.assert_close(told[0].variance, plain.variance)
+    assert (told[1].variance[:, 8 + JOINED[0] :] > plain.variance[:, 8 + JOINED[0] :]).all()
+    noise = torch.randn(1, FRAMES, SIZE, generator=torch.Generator().manual_seed(2))
+    text = replace(condition(), reference=None)
+    one = Condition(*(v[:1] for v in (text.text, text.text_mask, text.referring, text.dropped)))
+    drawn = [
+        sampled(hinted_network, one, noise, sampling=replace(CALM, doubt=power), kept=kept)
+        for power in (1.0, 1.75)
+    ]
+    spread = [(d - plain.values)[0, 9:].square().mean(-1) for d in drawn]
+    assert (spread[1] >= spread[0] - 1e-6).all() and (spread[1][6:] > spread[0][6:]).all()

@@ -118,3 +118,32 @@ def test_the_knee_of_a_straight_leg_does_not_swing_round_as_its_foot_goes_aside(
     assert bent.sum() > 100 and (side[bent, 1] > 0.6).all()
     turned = (side[bent] * side[-1]).sum(-1).clamp(max=1).acos().rad2deg()
     assert float(turned.max()) < 25
+
+
+@pytest.mark.parametrize("back", [0.005, 0.02, 0.025, 0.03, 0.05])
+def test_a_knee_that_an_error_bent_back_is_put_right(back) -> None:
+    joints = torch.zeros(50, 3, 3)
+    joints[:, 1] = torch.tensor((0.0, -back, -0.43))
+    joints[:, 2] = torch.tensor((0.0, 0.0, -0.86))
+    posed = Posed(joints, torch.eye(3).expand(50, 3, 3, 3))
+    far = torch.linspace(back, 0.2, 50)
+    axis = torch.tensor((0.0, 0.0, -1.0)).expand(50, 3)
+    off = _knee_off(posed, (0, 1, 2), axis, far=far, front=torch.eye(3)[1].expand(50, 3))
+    assert torch.allclose(off[:, 1], far, atol=1e-6)
+
+
+def test_knees_that_come_and_go_about_a_straight_leg_do_not_jump() -> None:
+    """Whatever way they bend a little: a frame's step is no larger than what is asked for."""
+    g = torch.Generator().manual_seed(0)
+    t = torch.linspace(0, 6.28, 400)
+    for _ in range(50):
+        waves = torch.randn(2, 3, 2, generator=g)
+        way = sum(waves[0, k] * torch.sin((k + 1) * t + waves[1, k, 0])[:, None] for k in range(3))
+        joints = torch.zeros(400, 3, 3)
+        joints[:, 1, :2] = 0.015 * way
+        joints[:, 1, 2], joints[:, 2, 2] = -0.43, -0.86
+        posed = Posed(joints, torch.eye(3).expand(400, 3, 3, 3))
+        axis = torch.tensor((0.0, 0.0, -1.0)).expand(400, 3)
+        front = torch.eye(3)[1].expand(400, 3)
+        off = _knee_off(posed, (0, 1, 2), axis, far=torch.full((400,), 0.15), front=front)
+        assert float(off.diff(dim=0).norm(dim=-1).max()) < 0.03
