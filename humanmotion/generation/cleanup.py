@@ -26,7 +26,7 @@ from humanmotion.generation.control import Control
 from humanmotion.motion import Motion
 from humanmotion.rotations import matrix_to_rotvec, rotvec_to_matrix
 
-HIT_SECONDS = 0.3
+HIT_SECONDS = 0.4
 """This near to a keyframe or a target corrections fade; at it the pose is the one that was given."""
 LOWEST_SHARE = 0.2
 """How low a stand is taken to be: a sole is lower in this share of it."""
