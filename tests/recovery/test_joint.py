@@ -96,8 +96,9 @@ def test_the_truth_stays_and_a_disturbed_world_comes_back(body, scene) -> None:
     assert _away(start, world) > 0.3
     found = optimise(start, evidence, body=body, prior=None, terms=LENS_KNOWN)
     assert _away(found, stayed) < 0.08
-    turned = geodesic_distance(found.R_w2c, world.R_w2c)
-    assert math.degrees(float(turned.max())) < 2.0
+    for one, other, most in ((stayed, world, 2.0), (found, stayed, 1.5)):
+        turned = geodesic_distance(one.R_w2c, other.R_w2c)
+        assert math.degrees(float(turned.max())) < most
 
 
 def test_in_windows_it_finds_about_the_same(body, scene, monkeypatch) -> None:
