@@ -12,7 +12,6 @@ from humanmotion.attention.flex import attend_flex
 from humanmotion.attention.gather import attend_gather
 from humanmotion.attention.problem import Executor
 from humanmotion.attention.reference import attend_reference
-from humanmotion.attention.triton_attention import attend_triton, can_run
 from humanmotion.errors import UsageError
 
 Backend = Literal["auto", "dense", "reference", "gather", "flex", "triton"]
@@ -30,11 +29,13 @@ def executor_for(backend: Backend, q: Tensor, *, gradients: bool) -> Executor:
 
     `q` says the device and the type, `gradients` whether a backward pass is to come.
     """
-    runs = can_run(q.device) and q.dtype != torch.float64
     if backend == "reference":
         return attend_reference
     if backend == "triton" or (backend == "auto" and q.device.type != "cpu"):
-        if runs:
+        # Once a picture was drawn by software, Triton's compiler beside that one's ends the process.
+        from humanmotion.attention.triton_attention import attend_triton, can_run
+
+        if can_run(q.device) and q.dtype != torch.float64:
             return attend_triton
         reason = f"does not run {q.dtype} on {q.device} here"
     elif backend == "flex":

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -211,3 +214,14 @@ def _square(place, half: float) -> Mesh:
     """A square that faces the camera; its first two corners are the upper ones."""
     corners = np.array(((-1, -1, 0), (1, -1, 0), (1, 1, 0), (-1, 1, 0))) * half + np.array(place)
     return Mesh(corners.astype(np.float32), np.array(((0, 3, 2), (0, 2, 1))), (0.9, 0.9, 0.9))
+
+
+def test_motion_can_be_made_after_a_picture_was_drawn() -> None:
+    """In a process of its own: two compilers of one kind in a process end it, without an exception."""
+    code = (
+        "from humanmotion.viz.render import open_renderer; open_renderer().close(); "
+        "from humanmotion.generation.sampler import TextToMotion; "
+        "print(len(TextToMotion.from_pretrained()('a person walks', seconds=1, steps=1)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
