@@ -15,15 +15,13 @@ from humanmotion.generation.cleanup import cleaned
 from humanmotion.generation.control import Control, directed
 from humanmotion.generation.features import FPS, JOINTS, motion_of
 from humanmotion.generation.sampler import FILE_FPS, LONGEST
-from humanmotion.metrics import acceleration
+from humanmotion.metrics import acceleration_peaks
 from humanmotion.motion import Motion, concat
 from humanmotion.rotations import geodesic_distance, resample_rotations
 
 MOST_MM, MOST_DEG = 1.0, 0.1
-AROUND = 0.25
-"""Seconds before and behind a hit in which the acceleration is looked at."""
-MOST_PEAK, QUANTILE = 1.5, 0.95
-"""Of the largest acceleration there over the clip's own 95th percentile."""
+MOST_PEAK = 1.5
+"""Of the largest acceleration within 0.25 s of a hit over the clip's own 95th percentile."""
 GAP = 30
 """Frames at 30 fps that are left out for in-betweening."""
 LEAST_FRAMES, CONTEXT = 75, 15
@@ -72,8 +70,8 @@ def _keyframe_rows(material: Material, chosen: Sequence[Clip]) -> list[Row]:
         metres.append(float((joints[at] - clip.joints[at]).norm(dim=-1).max()))
         turned = geodesic_distance(made.rotations[at, :JOINTS], clip.motion.rotations[at, :JOINTS])
         degrees.append(float(turned.rad2deg().max()))
-        peaks += peaks_at(joints, at[1:2].tolist())
-        real += peaks_at(clip.joints, range(len(clip.joints)))
+        peaks += acceleration_peaks(joints, at[1:2].tolist(), fps=FILE_FPS)
+        real += acceleration_peaks(clip.joints, range(len(clip.joints)), fps=FILE_FPS)
     told = f"keyframes in {len(chosen)} clips: largest"
     return [
         Row(
@@ -143,16 +141,6 @@ def _directed(material: Material, clip: Clip, control: Control, *, seed: int) ->
     seconds = len(clip.motion) / FILE_FPS
     (made,) = directed(material.make, clip.caption, control, seconds=seconds, seed=seed)
     return cleaned(made, material.body, control=control)
-
-
-def peaks_at(joints: Tensor, frames: Sequence[int], *, fps: float = FILE_FPS) -> list[float]:
-    """Around each of `frames` the largest joint-mean acceleration over the 95th percentile of all."""
-    size = acceleration(joints, fps=fps).norm(dim=-1).mean(-1)
-    usual = float(size.quantile(QUANTILE))
-    reach = round(AROUND * fps)
-    # A second difference lies at its middle frame.
-    windows = [size[max(f - 1 - reach, 0) : max(f + reach, 1)] for f in frames]
-    return [float(w.max()) / max(usual, 1e-9) for w in windows if len(w)]
 
 
 def peak_rows(name: str, peaks: Sequence[float], real: Sequence[float]) -> list[Row]:

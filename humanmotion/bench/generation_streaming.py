@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import torch
 
 from humanmotion.bench.attention_exact import status_bytes
-from humanmotion.bench.generation_control import Clip, moving, peak_rows, peaks_at
+from humanmotion.bench.generation_control import Clip, moving, peak_rows
 from humanmotion.bench.generation_material import Material
 from humanmotion.bench.generation_physics import moves
 from humanmotion.bench.report import Baseline, Row
 from humanmotion.generation.sampler import FILE_FPS
 from humanmotion.generation.streaming import CHUNK, stream
-from humanmotion.metrics import stance_sole_height
+from humanmotion.metrics import acceleration_peaks, stance_sole_height
 
 LEAST_RATE = 60.0
 MOST_GROWTH = 16.0
@@ -45,8 +45,12 @@ def seam_rows(material: Material, chosen: Sequence[Clip]) -> list[Row]:
         prompts = captions[3 * seed : 3 * seed + 3]
         pieces = list(stream(material.make, prompts, seconds=PER_PROMPT, seed=seed))
         cuts = torch.tensor([len(p) for p in pieces]).cumsum(0)[:-1]
-        peaks += peaks_at(moving(pieces, material.body), cuts.tolist())
-    real = [p for clip in chosen for p in peaks_at(clip.joints, range(len(clip.joints)))]
+        peaks += acceleration_peaks(moving(pieces, material.body), cuts.tolist(), fps=FILE_FPS)
+    real = [
+        peak
+        for clip in chosen
+        for peak in acceleration_peaks(clip.joints, range(len(clip.joints)), fps=FILE_FPS)
+    ]
     return peak_rows("seam", peaks, real)
 
 

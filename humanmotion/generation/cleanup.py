@@ -106,7 +106,9 @@ def _shifts(balls: Tensor, lowest: Tensor, stands: NDArray[np.bool_], *, fps: fl
             total += share
             wished += share * gap
         found = wished / np.maximum(total, 1.0)
-        share = _away_of(stands[:, side], fps=fps) * _near(stands[:, 1 - side], fps=fps)
+        swings, other = 1 - _near(stands[:, side], fps=fps), _near(stands[:, 1 - side], fps=fps)
+        # One that never stands may lie.
+        share = swings * other * stands[:, side].any()
         short = CLEAR * share - low - found[:, 2]
         found[:, 2] += share * (short + np.sqrt(short**2 + CLEAR_EASE**2)) / 2
         shift[:, side] = torch.from_numpy(found).to(balls.dtype)
@@ -123,21 +125,15 @@ def _blend(gap: NDArray[np.float64], free: float) -> float:
     return float(np.clip((6 * far / PUSH) ** 0.5, BLEND_SECONDS, longest))
 
 
-def _away_of(stands: NDArray[np.bool_], *, fps: float) -> NDArray[np.float64]:
-    """0 where a foot stands, rising smoothly to 1 at CLEAR_SECONDS from where it does, `(T)`; 0
-    everywhere for one that never stands, for it may lie."""
+def _near(stands: NDArray[np.bool_], *, fps: float) -> NDArray[np.float64]:
+    """1 where a foot stands, sinking smoothly to 0 at CLEAR_SECONDS from where it does, `(T)`."""
     if not stands.any():
         return np.zeros(len(stands))
     index, at = np.arange(len(stands)), np.flatnonzero(stands)
     place = np.searchsorted(at, index)
     before = np.abs(index - at[np.maximum(place - 1, 0)])
     behind = np.abs(at[np.minimum(place, len(at) - 1)] - index)
-    return _step(np.minimum(before, behind) / (CLEAR_SECONDS * fps))
-
-
-def _near(stands: NDArray[np.bool_], *, fps: float) -> NDArray[np.float64]:
-    """1 where a foot stands, sinking smoothly to 0 at CLEAR_SECONDS from where it does, `(T)`."""
-    return 1 - _away_of(stands, fps=fps) if stands.any() else np.zeros(len(stands))
+    return 1 - _step(np.minimum(before, behind) / (CLEAR_SECONDS * fps))
 
 
 def held(path: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Whether a window of a stream is one that its prompt makes, and joins on calmly: if not, draw again.
+"""Whether a window of a stream is one that its prompt makes: if not, draw again.
 
 Each window goes on from the last second of the one before. What is a little odd there is odder in the
 next: a dancer who once leans too far sits after half a minute, and lies after a minute. So windows are
@@ -15,16 +15,11 @@ import torch
 from torch import Tensor
 
 from humanmotion.generation.features import JOINTS, POSITIONS
-from humanmotion.metrics import acceleration
 
 LAST = 20
 """Frames in a row that are odd or not."""
 BLUR = 0.03
 """Metres that half of the joints may be off whatever the text makes."""
-CALM = 1.5
-"""Times the usual acceleration that it may be near a join."""
-USUAL, AROUND = 0.95, 0.25
-"""Quantile of accelerations that is usual, and how many seconds from a join are near."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +61,6 @@ class Postures:
         """Squared Mahalanobis distances `(T)` of heights `(T, 22)`."""
         off = heights - self.mean
         return ((off @ self.precision) * off).sum(-1)
-
-
-def jerk_at(joints: Tensor, *, join: int, fps: float) -> float:
-    """Acceleration about frame `join` of joints `(T, J, 3)` over what it may be: 1 is the limit."""
-    size = acceleration(joints, fps=fps).norm(dim=-1).mean(-1)
-    around = round(AROUND * fps)
-    # A second difference lies at its middle frame.
-    near = size[max(join - 1 - around, 0) : join + around]
-    return float(near.amax() / (CALM * size.quantile(USUAL)).clamp(min=1e-9))
 
 
 def _heights(features: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ from humanmotion.generation.features import (
     seen_from,
 )
 from humanmotion.generation.hints import Kept
-from humanmotion.generation.posture import LAST, Postures, jerk_at
+from humanmotion.generation.posture import LAST, Postures
 from humanmotion.generation.reconcile import grounded, levelled, reconciled
 from humanmotion.generation.sampler import FILE_FPS, SHORTEST, TextToMotion, at_file_rate
 from humanmotion.generation.sampling import (
@@ -39,6 +39,7 @@ from humanmotion.generation.sampling import (
     noise_of,
 )
 from humanmotion.generation.vimogen import Condition
+from humanmotion.metrics import acceleration_peaks
 from humanmotion.motion import Motion, concat
 
 KEPT = 20
@@ -54,6 +55,8 @@ FREE = 6
 TRIES = 4
 """Times that a window is drawn at most: the first that is like its prompt and joins on calmly is taken,
 else the one that comes nearest."""
+CALM = 1.5
+"""Times the usual acceleration that it may be near a join."""
 DOUBT, BOLD = 1.75, 2
 """How far hints are doubted, and in how many tries: who walks on from kept frames by hints alone walks
 half as fast as who starts from none. Then they are taken at their word: what is odd calms down."""
@@ -168,8 +171,8 @@ def _accepted(
     best, least = held, math.inf
     for number in range(TRIES):
         own = seed + number * _SEEDS**2
-        bold = replace(sampling, doubt=DOUBT) if number < BOLD else sampling
-        made = _window(make, condition, held, seed=own, sampling=bold)
+        drawn = replace(sampling, doubt=DOUBT) if number < BOLD else sampling
+        made = _window(make, condition, held, seed=own, sampling=drawn)
         found = postures.oddness(made[-judged:])
         if found < least:
             found = max(found, _jerk(make.body, made, join=len(held) - 1))
@@ -181,14 +184,15 @@ def _accepted(
 
 
 def _jerk(body: BodyModel, features: Tensor, *, join: int) -> float:
-    """`jerk_at` of features `(T, 276)` at the rate that is handed out, with planted feet.
+    """How jerky features `(T, 276)` are at frame `join` as they are handed out, with planted feet.
 
-    The join lies on a frame of both rates, as it does in what is handed out.
+    1 is the limit. The join lies on a frame of both rates, as it does in what is handed out.
     """
     odd = join % 2
     motion = cleaned(motion_of(features[odd:], body).resample(FILE_FPS), body)
     joints = body.joints_of(motion)[:, :JOINTS]
-    return jerk_at(joints, join=round((join - odd) / FPS * FILE_FPS), fps=FILE_FPS)
+    at = round((join - odd) / FPS * FILE_FPS)
+    return acceleration_peaks(joints, [at], fps=FILE_FPS)[0] / CALM
 
 
 def _window(

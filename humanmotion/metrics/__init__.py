@@ -26,6 +26,7 @@ from humanmotion.metrics.pose import procrustes as procrustes
 from humanmotion.metrics.pose import pve as pve
 from humanmotion.metrics.smoothness import acceleration as acceleration
 from humanmotion.metrics.smoothness import acceleration_error as acceleration_error
+from humanmotion.metrics.smoothness import acceleration_peaks as acceleration_peaks
 from humanmotion.metrics.smoothness import jitter as jitter
 from humanmotion.metrics.smoothness import low_passed as low_passed
 from humanmotion.metrics.two_sample import c2st_auc as c2st_auc

@@ -1,6 +1,8 @@
-"""Acceleration error and jitter, from finite differences of joints (as in WHAM and GVHMR)."""
+"""Accelerations and jitter, from finite differences of joints; errors as in WHAM and GVHMR."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -10,6 +12,8 @@ from humanmotion.metrics.pose import HIPS, check_pair
 
 CALM_HZ = 6.0
 """People hardly move faster than this."""
+NEAR_SECONDS, USUAL = 0.25, 0.95
+"""How near to a frame a peak is looked for, and the quantile of accelerations that is usual."""
 _LEAST_FILTERED = 10
 """Frames that the filter needs."""
 
@@ -33,6 +37,20 @@ def acceleration_error(
         a = a - a[..., list(root), :].mean(-2, keepdim=True)
         b = b - b[..., list(root), :].mean(-2, keepdim=True)
     return acceleration(a - b, fps=fps).norm(dim=-1).mean(-1)
+
+
+def acceleration_peaks(joints: Tensor, frames: Sequence[int], *, fps: float) -> list[float]:
+    """Near each of `frames` the largest joint-mean acceleration, over the usual one of all frames.
+
+    Of joints `(T, J, 3)` in the world: whether it is calm where motions join or something is hit.
+    Frames near which there is no acceleration are left out.
+    """
+    size = acceleration(joints, fps=fps).norm(dim=-1).mean(-1)
+    usual = float(size.quantile(USUAL))
+    reach = round(NEAR_SECONDS * fps)
+    # A second difference lies at its middle frame.
+    windows = [size[max(f - 1 - reach, 0) : max(f + reach, 1)] for f in frames]
+    return [float(w.max()) / max(usual, 1e-9) for w in windows if len(w)]
 
 
 def jitter(joints: Tensor, *, fps: float) -> Tensor:

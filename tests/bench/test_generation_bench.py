@@ -11,7 +11,7 @@ import torch
 from humanmotion.bench import generation as bench
 from humanmotion.bench import generation_speed, generation_streaming
 from humanmotion.bench.generation_choice import OTHERS, choice_rows, questions
-from humanmotion.bench.generation_control import clips, peaks_at, slerped
+from humanmotion.bench.generation_control import clips, slerped
 from humanmotion.bench.generation_material import Made, Material, made_by, maker
 from humanmotion.bench.generation_physics import mean_moves, physics_rows
 from humanmotion.bench.generation_references import reference_rows, spoilt
@@ -31,7 +31,7 @@ from humanmotion.generation.features import features_of, motion_of
 from humanmotion.generation.mdm import MDMConfig
 from humanmotion.jobs import mdm_training
 from humanmotion.jobs.shards import Shards
-from humanmotion.metrics import mpjpe
+from humanmotion.metrics import acceleration_peaks, mpjpe
 from humanmotion.metrics.text import SAME
 from tests.bench.generation_made_up import made_up_shards, made_up_weights
 
@@ -237,11 +237,11 @@ class TestControl:
 
     def test_a_jerk_shows_where_it_is(self, material):
         joints = clips(material, most=1)[0].joints.clone()
-        calm = peaks_at(joints, [30, 60])
+        calm = acceleration_peaks(joints, [30, 60], fps=30)
         joints[30:] += 0.3
-        assert peaks_at(joints, [30])[0] > 3 * calm[0]
+        assert acceleration_peaks(joints, [30], fps=30)[0] > 3 * calm[0]
         # A quarter of a second and more away it is not seen.
-        assert peaks_at(joints, [60])[0] <= calm[1] * 1.01
+        assert acceleration_peaks(joints, [60], fps=30)[0] <= calm[1] * 1.01
 
 
 def test_means_are_over_clips(material) -> None:

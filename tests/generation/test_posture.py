@@ -8,7 +8,7 @@ import torch
 from humanmotion.generation import streaming
 from humanmotion.generation.cleanup import cleaned
 from humanmotion.generation.features import JOINTS, POSITIONS, SIZE, features_of, motion_of
-from humanmotion.generation.posture import BLUR, LAST, Postures, jerk_at
+from humanmotion.generation.posture import BLUR, LAST, Postures
 from humanmotion.generation.sampling import Sampling
 from humanmotion.generation.streaming import stream
 from humanmotion.motion import concat
@@ -49,30 +49,21 @@ def test_where_it_lies_does_not_count_and_a_second_in_the_middle_does() -> None:
     assert postures.oddness(one[:3]) > 0
 
 
-@pytest.mark.parametrize("fps", [20.0, 30.0])
-def test_a_jerk_at_the_join_is_told_and_one_elsewhere_is_not(fps) -> None:
-    t = torch.arange(80) / fps
-    calm = (torch.sin(3 * t) * 0.1)[:, None, None].repeat(1, JOINTS, 3)
-    near = 19 + round(0.25 * fps)
-    assert jerk_at(calm, join=19, fps=fps) < 1
-    for at, jerky in ((19, True), (near, True), (60, False)):
-        hit = calm.clone()
-        hit[at] += 0.05
-        # Three accelerations in eighty are no usual ones.
-        assert (jerk_at(hit, join=19, fps=fps) > 1) is jerky
-
-
 @pytest.mark.parametrize("join", [9, 10, 19, 20])
 def test_a_window_is_judged_with_planted_feet_and_its_join_on_a_frame(
     make, body, monkeypatch, join
 ) -> None:
     """At 30 fps a frame lies on every other one at 20 fps: the join is to be one of them."""
     told = {}
-    monkeypatch.setattr(streaming, "jerk_at", lambda joints, **k: told.update(joints=joints, **k))
+    monkeypatch.setattr(
+        streaming,
+        "acceleration_peaks",
+        lambda joints, frames, **k: (told.update(joints=joints, frames=frames, **k), [3.0])[1],
+    )
     features = features_of(make("a", seconds=4.0, steps=1)[0], body)
-    streaming._jerk(body, features, join=join)
+    assert streaming._jerk(body, features, join=join) == 3.0 / streaming.CALM
     seen = cleaned(motion_of(features[join % 2 :], body).resample(30.0), body)
-    assert told["join"] == 15 * (join // 2) / 5 and told["fps"] == 30
+    assert told["frames"] == [3 * (join // 2)] and told["fps"] == 30
     assert torch.equal(told["joints"], body.joints_of(seen)[:, :JOINTS])
 
 

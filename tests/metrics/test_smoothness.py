@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from humanmotion.errors import UsageError
-from humanmotion.metrics import acceleration, acceleration_error, jitter, low_passed
+from humanmotion.metrics import (
+    acceleration,
+    acceleration_error,
+    acceleration_peaks,
+    jitter,
+    low_passed,
+)
 
 
 def _fall(fps: float, frames: int = 40) -> torch.Tensor:
@@ -71,3 +77,16 @@ def test_a_low_pass_keeps_what_people_do_and_takes_what_shakes() -> None:
     assert torch.allclose(both, slow + fast, atol=1e-9)
     with pytest.raises(UsageError, match="T >= 10"):
         low_passed(swing(1.0)[:9], fps=30.0)
+
+
+@pytest.mark.parametrize("fps", [20.0, 30.0])
+def test_a_peak_at_a_frame_is_told_and_one_elsewhere_is_not(fps) -> None:
+    t = torch.arange(80) / fps
+    calm = (torch.sin(3 * t) * 0.1)[:, None, None].repeat(1, 22, 3)
+    near = 19 + round(0.25 * fps)
+    assert acceleration_peaks(calm, [19], fps=fps)[0] < 1.5
+    for at, high in ((19, True), (near, True), (60, False)):
+        hit = calm.clone()
+        hit[at] += 0.05
+        # Three accelerations in eighty are no usual ones.
+        assert (acceleration_peaks(hit, [19], fps=fps)[0] > 1.5) is high
